@@ -1,0 +1,94 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Imports point one way: Kernels ← Machine ← Model ← Engine ← Scaling ← Martlet ← CLI.
+// A plugin imports MartletPlugin (or the C header) and nothing else.
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+
+/// A plugin is one dynamic library of its own, built on the author kit alone.
+func plugin(_ name: String) -> Target {
+  .target(
+    name: name, dependencies: ["MartletPlugin"], path: "Sources/Plugins/\(name)",
+    resources: [.copy("\(name).martlet-plugin.json")], swiftSettings: strict)
+}
+let pluginNames = [
+  "BestOfN", "SelfConsistency", "FirstFinish", "ExactChecker", "MeanLogprob", "FinalAnswer",
+]
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], fixtures: Bool = false) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies, resources: fixtures ? [.copy("Fixtures")] : [],
+    swiftSettings: strict)
+}
+
+let package = Package(
+  name: "martlet",
+  products: [
+    .library(name: "Martlet", targets: ["Martlet"]),
+    .library(name: "MartletPlugin", targets: ["MartletPlugin"]),
+    .library(name: "MartletSimulation", targets: ["MartletSimulation"]),
+    .executable(name: "martlet", targets: ["MartletCLI"]),
+  ] + pluginNames.map { .library(name: "Martlet\($0)", type: .dynamic, targets: [$0]) },
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+  ],
+  targets: [
+    .systemLibrary(name: "CHwloc", providers: [.apt(["libhwloc-dev"])]),
+    .systemLibrary(name: "CNuma", providers: [.apt(["libnuma-dev"])]),
+    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
+
+    // The public C surface, headers alone, and the kernels behind it.
+    .target(name: "CMartlet", path: "include", publicHeadersPath: "."),
+    .target(
+      name: "CKernels", dependencies: ["CMartlet", "COpenBLAS"], path: "CKernels",
+      publicHeadersPath: "public", cSettings: [.headerSearchPath(".")],
+      linkerSettings: [.linkedLibrary("openblas")]),
+    .target(
+      name: "CKernelsCheck", dependencies: ["CMartlet", "CKernels"], path: "Tests/CKernelsCheck"),
+
+    .target(
+      name: "MartletKernels", dependencies: ["CMartlet", "CKernels"], swiftSettings: strict),
+    .target(
+      name: "MartletMachine", dependencies: ["CHwloc", "CNuma", "MartletKernels", logging],
+      swiftSettings: strict),
+    .target(
+      name: "MartletModel", dependencies: ["MartletKernels", "MartletMachine", heap, logging],
+      swiftSettings: strict),
+    .target(
+      name: "MartletEngine",
+      dependencies: ["MartletKernels", "MartletMachine", "MartletModel", deque, logging],
+      swiftSettings: strict),
+    .target(name: "MartletSimulation", dependencies: ["MartletEngine"], swiftSettings: strict),
+    .target(
+      name: "MartletScaling", dependencies: ["CMartlet", "MartletEngine", logging],
+      swiftSettings: strict),
+    .target(
+      name: "Martlet",
+      dependencies: [
+        "MartletKernels", "MartletMachine", "MartletModel", "MartletEngine", "MartletScaling",
+      ],
+      resources: [.copy("Resources/martlet-arith.gguf")], swiftSettings: strict),
+    .target(name: "MartletPlugin", dependencies: ["CMartlet"], swiftSettings: strict),
+    .executableTarget(
+      name: "MartletCLI",
+      dependencies: ["Martlet", "MartletSimulation", "CKernelsCheck", arguments, logging],
+      swiftSettings: strict),
+
+    tests("MartletKernelsTests", ["MartletKernels", "CKernelsCheck"]),
+    tests("MartletMachineTests", ["MartletMachine"]),
+    tests("MartletModelTests", ["MartletModel"], fixtures: true),
+    tests("MartletEngineTests", ["MartletEngine", "MartletSimulation"]),
+    tests("MartletScalingTests", ["MartletScaling", "MartletSimulation"]),
+    tests("MartletTests", ["Martlet", "MartletSimulation"]),
+  ] + pluginNames.map(plugin),
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c17
+)

@@ -1,0 +1,15 @@
+/// All kernel families: a C program includes this one header.
+#ifndef MARTLET_KERNELS_H
+#define MARTLET_KERNELS_H
+
+#include "activation.h"
+#include "attention.h"
+#include "common.h"
+#include "gemm.h"
+#include "isa.h"
+#include "norm.h"
+#include "rope.h"
+#include "rows.h"
+#include "softmax.h"
+
+#endif

@@ -1,0 +1,8 @@
+/// Everything Martlet offers to C: the kernels and the plugin interface.
+#ifndef MARTLET_MARTLET_H
+#define MARTLET_MARTLET_H
+
+#include "kernels.h"
+#include "plugin.h"
+
+#endif

@@ -1,0 +1,290 @@
+/// The Martlet plugin interface. This header is the specification.
+///
+/// A plugin is a shared library that exports one function, `martlet_plugin_entry`, and a manifest
+/// (JSON, named `<name>.martlet-plugin.json`) that the host reads before it loads anything. The host
+/// hands each component a table of functions; a plugin links against nothing of Martlet's.
+///
+/// Versions. A plugin is loaded when its major version equals the host's and its minor version is
+/// not newer. Structs grow only at the end; `size` comes first in each and tells the reader how much
+/// the writer knew. Fields past the writer's `size` read as zero or null. Ids and numbers never
+/// change meaning.
+///
+/// Handles (`martlet_run`, `martlet_branch`) are opaque, generation-checked ids that happen to be
+/// pointer-sized; they are never dereferenced. A stale, foreign or null handle gives
+/// MARTLET_E_HANDLE. Misuse never traps the host.
+///
+/// Text is UTF-8 with an explicit length and need not end in NUL, except where a field says
+/// "NUL-terminated". A function that returns text or an array takes (buffer, capacity, needed): it
+/// always writes the full length to `*needed` and copies only if it fits (else MARTLET_E_TOO_SMALL);
+/// buffer may be null when capacity is 0. Nothing the host returns needs freeing.
+///
+/// Threads. The host calls `create`, `run` and `destroy` of a strategy instance on one thread that
+/// belongs to that run. Host functions marked [run thread] may be called only there; those marked
+/// [any thread] from any thread the plugin owns, until `run` returns. Scorers and extractors are
+/// called from any thread, also concurrently, unless their component says MARTLET_COMPONENT_SERIAL.
+///
+/// Cancellation and budget. After cancellation or a deadline each call that works returns
+/// MARTLET_E_CANCELLED (or MARTLET_E_BUDGET when a budget ran out); reading functions, candidate
+/// and answer calls go on working so that the best answer so far can be returned.
+#ifndef MARTLET_PLUGIN_H
+#define MARTLET_PLUGIN_H
+
+#include "common.h"
+
+#define MARTLET_PLUGIN_ABI_MAJOR 0
+#define MARTLET_PLUGIN_ABI_MINOR 1
+
+typedef struct martlet_run_handle *martlet_run;
+typedef struct martlet_branch_handle *martlet_branch;
+
+/// What a component is. Kinds after EXTRACTOR are reserved: the host refuses them for now.
+typedef enum martlet_component_kind {
+  MARTLET_KIND_STRATEGY = 1,
+  MARTLET_KIND_SCORER = 2,
+  MARTLET_KIND_EXTRACTOR = 3,
+  MARTLET_KIND_DRAFTER = 4,
+  MARTLET_KIND_SAMPLER = 5,
+  MARTLET_KIND_MEMORY = 6,
+} martlet_component_kind;
+
+enum {
+  /// The host serialises all calls to one instance of this component.
+  MARTLET_COMPONENT_SERIAL = 1u << 0,
+};
+
+/// Why a branch stopped advancing.
+typedef enum martlet_stop {
+  MARTLET_STOP_NONE = 0,            ///< It has not stopped; it can go on.
+  MARTLET_STOP_END_OF_SEQUENCE = 1, ///< The model ended the sequence. Finished.
+  MARTLET_STOP_STRING = 2,          ///< A stop string of the run appeared. Finished.
+  MARTLET_STOP_STEP = 3,            ///< The advance's delimiter appeared. Can go on.
+  MARTLET_STOP_TOKENS = 4,          ///< The advance's token count was reached. Can go on.
+  MARTLET_STOP_LENGTH = 5,          ///< The run's maximum tokens per branch. Finished.
+  MARTLET_STOP_CONTEXT = 6,         ///< The model's context is full. Finished.
+  MARTLET_STOP_BUDGET = 7,
+  MARTLET_STOP_CANCELLED = 8,
+} martlet_stop;
+
+typedef enum martlet_resource {
+  MARTLET_RESOURCE_TOKENS = 1,    ///< Sampled tokens, every branch counted.
+  MARTLET_RESOURCE_SECONDS = 2,
+  MARTLET_RESOURCE_KV_BYTES = 3,  ///< Held now against the ceiling.
+} martlet_resource;
+
+/// A branch as it is at the moment of the call.
+typedef struct martlet_branch_state {
+  uint32_t size;               ///< Set by the caller to sizeof(martlet_branch_state).
+  martlet_stop stop;
+  uint32_t finished;           ///< 1 when it cannot go on.
+  uint32_t prompt_tokens;      ///< Tokens before the first generated one.
+  uint32_t generated_tokens;
+  uint32_t kv_pages;           ///< Pages its table names, shared ones included.
+  double logprob;              ///< Sum of untempered log-probabilities of generated tokens, nats.
+  double last_entropy;         ///< Of the model's distribution at the last token, nats.
+  uint64_t reserved;
+} martlet_branch_state;
+_Static_assert(sizeof(martlet_branch_state) == 48 || sizeof(void *) != 8, "frozen in 0.1");
+
+/// How far to advance. Zero in a field means no such limit.
+typedef struct martlet_advance {
+  uint32_t size;               ///< sizeof(martlet_advance).
+  uint32_t max_tokens;         ///< Stop each branch after this many more tokens.
+  const char *delimiter;       ///< Stop each branch when its new text contains this; may be null.
+  uint32_t delimiter_length;
+  uint32_t reserved;
+} martlet_advance;
+_Static_assert(sizeof(martlet_advance) == 24 || sizeof(void *) != 8, "frozen in 0.1");
+
+/// A branch that a `wait_any` found stopped.
+typedef struct martlet_event {
+  uint32_t size;               ///< Set by the caller to sizeof(martlet_event).
+  martlet_stop stop;
+  martlet_branch branch;
+} martlet_event;
+_Static_assert(sizeof(martlet_event) == 16 || sizeof(void *) != 8, "frozen in 0.1");
+
+/// The host's functions. `size` says how many are there: check before calling one that a later
+/// minor version added.
+typedef struct martlet_host {
+  uint32_t size;
+  uint32_t abi_minor;
+
+  /// An extension table by id, or null. Static lifetime. [any thread]
+  const void *(*extension)(const char *id);
+  /// The last failed call's message on this thread, for logs. Valid until the next call. [any thread]
+  martlet_status (*last_error)(char *buffer, size_t capacity, size_t *needed);
+  /// Logs under the plugin's name. level: 0 debug, 1 info, 2 warning, 3 error. [any thread]
+  void (*log)(martlet_run run, int32_t level, const char *text, size_t length);
+
+  // ---- the run ---------------------------------------------------------------------------------
+  /// An option's text: as set by the user, else the manifest's default. MARTLET_E_NOT_FOUND for a
+  /// name the manifest does not declare. `name` is NUL-terminated. [any thread]
+  martlet_status (*option_text)(martlet_run run, const char *name, char *buffer, size_t capacity,
+                                size_t *needed);
+  /// An option of type integer or number; the host has checked type and range. [any thread]
+  martlet_status (*option_integer)(martlet_run run, const char *name, int64_t *value);
+  martlet_status (*option_number)(martlet_run run, const char *name, double *value);
+  /// What is left of a resource: +inf when unlimited, never negative. [any thread]
+  martlet_status (*budget_left)(martlet_run run, martlet_resource resource, double *left);
+  /// A 64-bit random number for (run seed, branch path or the run itself if `branch` is null,
+  /// `index`): the same on every schedule, thread count and machine. [any thread]
+  martlet_status (*random)(martlet_run run, martlet_branch branch, uint64_t index, uint64_t *value);
+  /// Adds an instant event to the trace. `json` is one JSON object or null. `name` is
+  /// NUL-terminated. [any thread]
+  martlet_status (*trace)(martlet_run run, const char *name, const char *json, size_t length);
+
+  // ---- branches --------------------------------------------------------------------------------
+  /// The branch that holds the prompt. Owned by the run: releasing it is allowed once. [run thread]
+  martlet_status (*root)(martlet_run run, martlet_branch *branch);
+  /// Makes `count` children that share all pages of `branch` until they differ. The parent stays as
+  /// it is. All or none are made. [run thread]
+  martlet_status (*fork)(martlet_run run, martlet_branch branch, uint32_t count,
+                         martlet_branch *children);
+  /// KV bytes that `count` forks of `branch` would take after each wrote one token. [run thread]
+  martlet_status (*fork_cost)(martlet_run run, martlet_branch branch, uint32_t count,
+                              uint64_t *bytes);
+  /// Replaces a population: result[i] continues population[ancestors[i]]. All of `population` is
+  /// released; results are new branches with new random paths. Reference moves only. [run thread]
+  martlet_status (*resample)(martlet_run run, const martlet_branch *population, uint32_t count,
+                             const uint32_t *ancestors, martlet_branch *result);
+  /// Drops generated tokens so that `generated_tokens` remain, frees pages, starts a new random
+  /// epoch: going on draws afresh. [run thread]
+  martlet_status (*truncate)(martlet_run run, martlet_branch branch, uint32_t generated_tokens);
+  /// Appends text (tokenised without special tokens) as if generated; it costs prompt tokens, not
+  /// sampled ones. [run thread]
+  martlet_status (*append_text)(martlet_run run, martlet_branch branch, const char *text,
+                                size_t length);
+  /// Gives the branch up; its unshared pages return at once. Cancels it if it is advancing.
+  /// [run thread]
+  martlet_status (*release)(martlet_run run, martlet_branch branch);
+  /// [any thread]
+  martlet_status (*state)(martlet_run run, martlet_branch branch, martlet_branch_state *state);
+  /// The generated text so far, without the prompt and without the stop string. [any thread]
+  martlet_status (*text)(martlet_run run, martlet_branch branch, char *buffer, size_t capacity,
+                         size_t *needed);
+  /// Generated token ids; `capacity` and `needed` count tokens. [any thread]
+  martlet_status (*tokens)(martlet_run run, martlet_branch branch, int32_t *buffer, size_t capacity,
+                           size_t *needed);
+  /// Untempered log-probabilities of the generated tokens, nats. [any thread]
+  martlet_status (*logprobs)(martlet_run run, martlet_branch branch, float *buffer, size_t capacity,
+                             size_t *needed);
+
+  // ---- advancing -------------------------------------------------------------------------------
+  /// Advances all branches together and blocks until each has stopped. Finished branches are left
+  /// alone. MARTLET_E_BUDGET when the budget ended first: tokens made until then are kept.
+  /// [run thread, blocks]
+  martlet_status (*advance)(martlet_run run, const martlet_branch *branches, uint32_t count,
+                            const martlet_advance *how);
+  /// Starts branches without waiting. [run thread]
+  martlet_status (*submit)(martlet_run run, const martlet_branch *branches, uint32_t count,
+                           const martlet_advance *how);
+  /// Waits for the next submitted branch that stopped. Events come in an order that does not depend
+  /// on time: by tokens committed, then by branch path. MARTLET_E_STATE when nothing was submitted.
+  /// [run thread, blocks]
+  martlet_status (*wait_any)(martlet_run run, martlet_event *event);
+  /// Stops a submitted branch at the next token. It produces no event. [run thread]
+  martlet_status (*cancel)(martlet_run run, martlet_branch branch);
+
+  // ---- judging ---------------------------------------------------------------------------------
+  /// Scores branches with the run's scorer, higher is better. MARTLET_E_NOT_FOUND when the run has
+  /// none. [run thread, may block]
+  martlet_status (*score)(martlet_run run, const martlet_branch *branches, uint32_t count,
+                          double *scores);
+  /// The run's extractor applied to a branch's text. MARTLET_E_NOT_FOUND when it finds no answer.
+  /// [run thread, may block]
+  martlet_status (*extract)(martlet_run run, martlet_branch branch, char *buffer, size_t capacity,
+                            size_t *needed);
+
+  // ---- the result ------------------------------------------------------------------------------
+  /// Records a candidate (text, answer, log-probability and tokens are taken from the branch now;
+  /// the branch may be released afterwards). `*index` counts from 0. [run thread]
+  martlet_status (*candidate)(martlet_run run, martlet_branch branch, uint32_t *index);
+  /// Sets or replaces a candidate's score. [run thread]
+  martlet_status (*candidate_score)(martlet_run run, uint32_t index, double score);
+  /// Names the answer so far. May be called again with a better one; the last call counts, also when
+  /// the budget ends or the plugin fails afterwards. [run thread]
+  martlet_status (*answer)(martlet_run run, uint32_t candidate);
+} martlet_host;
+_Static_assert(sizeof(martlet_host) == 8 + 29 * sizeof(void *), "29 functions, frozen in 0.1");
+_Static_assert(offsetof(martlet_host, answer) == 8 + 28 * sizeof(void *), "frozen in 0.1");
+
+/// A strategy: decides which branches to extend, fork, score, drop and answer from.
+typedef struct martlet_strategy {
+  uint32_t size;  ///< sizeof(martlet_strategy).
+  uint32_t reserved;
+  /// Makes an instance for one run; `host` and `run` stay valid until `destroy` returns.
+  martlet_status (*create)(const martlet_host *host, martlet_run run, void **instance);
+  /// Does the work. Returns MARTLET_OK, or the status that made it stop; the answer set so far
+  /// counts either way.
+  martlet_status (*run)(void *instance);
+  void (*destroy)(void *instance);
+} martlet_strategy;
+_Static_assert(sizeof(martlet_strategy) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+
+/// What a scorer or extractor is shown.
+typedef struct martlet_text_view {
+  uint32_t size;               ///< sizeof(martlet_text_view).
+  uint32_t finished;           ///< 1 when the sequence ended by itself.
+  const char *prompt;          ///< The user's prompt. Valid during the call.
+  size_t prompt_length;
+  const char *text;            ///< The generated text. Valid during the call.
+  size_t text_length;
+  const float *logprobs;       ///< One per generated token, nats; null for an extractor.
+  size_t token_count;
+} martlet_text_view;
+_Static_assert(sizeof(martlet_text_view) == 8 + 6 * sizeof(void *), "frozen in 0.1");
+
+/// A scorer: how good is this text as an answer to this prompt; higher is better.
+typedef struct martlet_scorer {
+  uint32_t size;  ///< sizeof(martlet_scorer).
+  uint32_t reserved;
+  martlet_status (*create)(const martlet_host *host, void **instance);
+  /// Writes a finite score, or returns MARTLET_E_UNSUPPORTED when it cannot judge this prompt.
+  martlet_status (*score)(void *instance, const martlet_text_view *view, double *score);
+  void (*destroy)(void *instance);
+} martlet_scorer;
+_Static_assert(sizeof(martlet_scorer) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+
+/// An extractor: the final answer inside a text, in a canonical form fit for voting.
+typedef struct martlet_extractor {
+  uint32_t size;  ///< sizeof(martlet_extractor).
+  uint32_t reserved;
+  martlet_status (*create)(const martlet_host *host, void **instance);
+  /// MARTLET_E_NOT_FOUND when the text holds no answer.
+  martlet_status (*extract)(void *instance, const martlet_text_view *view, char *buffer,
+                            size_t capacity, size_t *needed);
+  void (*destroy)(void *instance);
+} martlet_extractor;
+_Static_assert(sizeof(martlet_extractor) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+
+/// One thing a plugin offers. All strings are NUL-terminated and static.
+typedef struct martlet_component {
+  uint32_t size;  ///< sizeof(martlet_component).
+  uint32_t kind;  ///< martlet_component_kind.
+  uint32_t flags;
+  uint32_t reserved;
+  const char *id;        ///< `best-of-n`; third parties use reverse-domain ids.
+  const void *functions; ///< martlet_strategy, martlet_scorer or martlet_extractor, by kind.
+} martlet_component;
+_Static_assert(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 0.1");
+
+/// What the entry function returns.
+typedef struct martlet_plugin {
+  uint32_t size;  ///< sizeof(martlet_plugin).
+  uint32_t abi_major;
+  uint32_t abi_minor;
+  uint32_t component_count;
+  const char *id;       ///< The plugin's id, as in its manifest.
+  const char *version;  ///< As in its manifest.
+  const martlet_component *const *components;
+} martlet_plugin;
+_Static_assert(sizeof(martlet_plugin) == 16 + 3 * sizeof(void *), "frozen in 0.1");
+
+/// The one symbol a plugin exports. Called once, after loading; the result lives forever. Returns
+/// null when the plugin cannot serve this host.
+typedef const martlet_plugin *(*martlet_plugin_entry_function)(uint32_t abi_major,
+                                                               uint32_t abi_minor);
+
+#define MARTLET_PLUGIN_ENTRY_SYMBOL "martlet_plugin_entry"
+
+#endif
