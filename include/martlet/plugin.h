@@ -83,7 +83,7 @@ typedef struct martlet_branch_state {
   double last_entropy;         ///< Of the model's distribution at the last token, nats.
   uint64_t reserved;
 } martlet_branch_state;
-_Static_assert(sizeof(martlet_branch_state) == 48 || sizeof(void *) != 8, "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_branch_state) == 48 || sizeof(void *) != 8, "frozen in 0.1");
 
 /// How far to advance. Zero in a field means no such limit.
 typedef struct martlet_advance {
@@ -93,7 +93,7 @@ typedef struct martlet_advance {
   uint32_t delimiter_length;
   uint32_t reserved;
 } martlet_advance;
-_Static_assert(sizeof(martlet_advance) == 24 || sizeof(void *) != 8, "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_advance) == 24 || sizeof(void *) != 8, "frozen in 0.1");
 
 /// A branch that a `wait_any` found stopped.
 typedef struct martlet_event {
@@ -101,7 +101,7 @@ typedef struct martlet_event {
   martlet_stop stop;
   martlet_branch branch;
 } martlet_event;
-_Static_assert(sizeof(martlet_event) == 16 || sizeof(void *) != 8, "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_event) == 16 || sizeof(void *) != 8, "frozen in 0.1");
 
 /// The host's functions. `size` says how many are there: check before calling one that a later
 /// minor version added.
@@ -205,8 +205,9 @@ typedef struct martlet_host {
   /// the budget ends or the plugin fails afterwards. [run thread]
   martlet_status (*answer)(martlet_run run, uint32_t candidate);
 } martlet_host;
-_Static_assert(sizeof(martlet_host) == 8 + 29 * sizeof(void *), "29 functions, frozen in 0.1");
-_Static_assert(offsetof(martlet_host, answer) == 8 + 28 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 29 * sizeof(void *),
+                      "29 functions, frozen in 0.1");
+MARTLET_STATIC_ASSERT(offsetof(martlet_host, answer) == 8 + 28 * sizeof(void *), "frozen in 0.1");
 
 /// A strategy: decides which branches to extend, fork, score, drop and answer from.
 typedef struct martlet_strategy {
@@ -219,7 +220,7 @@ typedef struct martlet_strategy {
   martlet_status (*run)(void *instance);
   void (*destroy)(void *instance);
 } martlet_strategy;
-_Static_assert(sizeof(martlet_strategy) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_strategy) == 8 + 3 * sizeof(void *), "frozen in 0.1");
 
 /// What a scorer or extractor is shown.
 typedef struct martlet_text_view {
@@ -232,7 +233,7 @@ typedef struct martlet_text_view {
   const float *logprobs;       ///< One per generated token, nats; null for an extractor.
   size_t token_count;
 } martlet_text_view;
-_Static_assert(sizeof(martlet_text_view) == 8 + 6 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_text_view) == 8 + 6 * sizeof(void *), "frozen in 0.1");
 
 /// A scorer: how good is this text as an answer to this prompt; higher is better.
 typedef struct martlet_scorer {
@@ -243,7 +244,7 @@ typedef struct martlet_scorer {
   martlet_status (*score)(void *instance, const martlet_text_view *view, double *score);
   void (*destroy)(void *instance);
 } martlet_scorer;
-_Static_assert(sizeof(martlet_scorer) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_scorer) == 8 + 3 * sizeof(void *), "frozen in 0.1");
 
 /// An extractor: the final answer inside a text, in a canonical form fit for voting.
 typedef struct martlet_extractor {
@@ -255,7 +256,7 @@ typedef struct martlet_extractor {
                             size_t capacity, size_t *needed);
   void (*destroy)(void *instance);
 } martlet_extractor;
-_Static_assert(sizeof(martlet_extractor) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_extractor) == 8 + 3 * sizeof(void *), "frozen in 0.1");
 
 /// One thing a plugin offers. All strings are NUL-terminated and static.
 typedef struct martlet_component {
@@ -266,7 +267,7 @@ typedef struct martlet_component {
   const char *id;        ///< `best-of-n`; third parties use reverse-domain ids.
   const void *functions; ///< martlet_strategy, martlet_scorer or martlet_extractor, by kind.
 } martlet_component;
-_Static_assert(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 0.1");
 
 /// What the entry function returns.
 typedef struct martlet_plugin {
@@ -278,7 +279,7 @@ typedef struct martlet_plugin {
   const char *version;  ///< As in its manifest.
   const martlet_component *const *components;
 } martlet_plugin;
-_Static_assert(sizeof(martlet_plugin) == 16 + 3 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_plugin) == 16 + 3 * sizeof(void *), "frozen in 0.1");
 
 /// The one symbol a plugin exports. Called once, after loading; the result lives forever. Returns
 /// null when the plugin cannot serve this host.
