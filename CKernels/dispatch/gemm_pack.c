@@ -1,6 +1,6 @@
 /// Reads GGUF blocks and lays them out as tiles. Plain C: a load-time step that runs once per
 /// weight, bound by memory when the threads share it; 4-byte words move whole dot-product groups.
-#include "gemm_pack.h"
+#include "dispatch/gemm_pack.h"
 
 #include <string.h>
 

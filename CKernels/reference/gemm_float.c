@@ -1,7 +1,8 @@
 /// The specification of products with float weights: f32, f16 and bf16 weights with f32 activations
 /// (portable class) and bf16 weights with bf16 activations (bf16-dot class).
-#include "../dispatch/gemm_kernels.h"
-#include "../dispatch/half.h"
+#include "dispatch/gemm_layout.h"
+#include "dispatch/gemm_variants.h"
+#include "dispatch/half.h"
 
 #include <math.h>
 

@@ -1,5 +1,6 @@
 /// The specification of martlet_gemm_prepare for int8 and bfloat16.
-#include "../dispatch/gemm_kernels.h"
+#include "dispatch/gemm_layout.h"
+#include "dispatch/gemm_variants.h"
 
 #include <math.h>
 #include <string.h>

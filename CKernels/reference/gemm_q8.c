@@ -1,6 +1,7 @@
 /// The specification of products of quantised weights with int8 activations.
-#include "../dispatch/gemm_kernels.h"
-#include "../dispatch/half.h"
+#include "dispatch/gemm_layout.h"
+#include "dispatch/gemm_variants.h"
+#include "dispatch/half.h"
 
 #include <math.h>
 
