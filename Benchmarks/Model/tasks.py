@@ -267,8 +267,8 @@ def training_stream(seed, calc_share=0.45):
 NUMBER = r"(?:0|-?[1-9][0-9]{0,17})"  # canonical decimal: no leading zeros, no "-0", at most 18 digits
 STEP = re.compile(rf"({NUMBER})([+*-])({NUMBER})=({NUMBER})")
 MAKE_PROMPT = re.compile(rf"make ({NUMBER}) from ({NUMBER}(?: {NUMBER})*)\?")
-MAKE_COMPLETION = re.compile(r"((?: [0-9+*=-]+)+) #\n?")
-CALC_ANSWER = re.compile(rf" #({NUMBER})\n?")
+MAKE_COMPLETION = re.compile(r" ?([0-9+*=-]+(?: [0-9+*=-]+)*) #\n?")
+CALC_ANSWER = re.compile(rf"#({NUMBER})\n?")
 
 
 def first_line(completion):
@@ -280,16 +280,18 @@ def first_line(completion):
 def check_make(prompt, completion):
     """Exact check of a `make` completion; needs no reference.
 
-    The first line must be steps, each preceded by one space, then " #". Every step is a<op>b=c with
-    right arithmetic; a and b are taken out of the pool (the given numbers at first), c is put in;
-    at the end the pool is exactly [target].
+    The first line must be steps separated by single spaces, then " #" and nothing more; one leading
+    space and the newline are optional. Every step is a<op>b=c with right arithmetic; a and b are taken
+    out of the pool (the given numbers at first), c is put in; at the end the pool is exactly [target].
+    Numbers are canonical decimals of at most 18 digits, so 64-bit integers with overflow counted as
+    wrong arithmetic give the same verdicts.
     """
     asked = MAKE_PROMPT.fullmatch(prompt)
     written = MAKE_COMPLETION.fullmatch(first_line(completion))
     if not asked or not written:
         return False
     pool = [int(n) for n in asked[2].split(" ")]
-    for text in written[1][1:].split(" "):
+    for text in written[1].split(" "):
         s = STEP.fullmatch(text)
         if not s:
             return False
@@ -307,10 +309,10 @@ def check_make(prompt, completion):
 def extract_answer(completion):
     """The final answer of a `calc` completion as text, or None: what voting counts.
 
-    It is the number after the last " #" of the first line, and nothing may follow it.
+    It is the number after the last "#" of the first line, and nothing may follow it.
     """
     line = first_line(completion)
-    at = line.rfind(" #")
+    at = line.rfind("#")
     found = CALC_ANSWER.fullmatch(line, at) if at >= 0 else None
     return found[1] if found else None
 
