@@ -23,14 +23,18 @@ public final class LogitsBuffer: @unchecked Sendable {
   public func withRow<R, E: Error>(
     _ row: Int, _ body: (Span<Float>) throws(E) -> R
   ) throws(E) -> R {
-    try body(storage[row].span)
+    let values = storage[row]
+    return try body(values.span)
   }
 
   /// Writes one row in place.
   public func withMutableRow<R, E: Error>(
     _ row: Int, _ body: (inout MutableSpan<Float>) throws(E) -> R
   ) throws(E) -> R {
-    var span = storage[row].mutableSpan
+    var values: [Float] = []
+    swap(&values, &storage[row])
+    defer { swap(&values, &storage[row]) }
+    var span = values.mutableSpan
     return try body(&span)
   }
 
