@@ -1,0 +1,44 @@
+import MartletKernels
+import MartletMachine
+
+extension GGUFFile {
+  /// Lends the bytes of a tensor as the file holds them; valid inside `body` only.
+  ///
+  /// The tensor must be one of this file's `tensorList`. Unsafe because kernels read weights through
+  /// pointers; the range was checked against the file when it was opened.
+  public func withTensorBytes<R>(
+    _ tensor: TensorInfo, _ body: (UnsafeRawBufferPointer) throws -> R
+  ) rethrows -> R {
+    try files[tensor.part].withBytes { bytes in
+      let range = tensor.offset..<(tensor.offset + tensor.byteCount)
+      return try body(UnsafeRawBufferPointer(rebasing: bytes[range]))
+    }
+  }
+
+  /// Lends all bytes of one part.
+  func withPartBytes<R>(
+    _ part: Int, _ body: (UnsafeRawBufferPointer) throws -> R
+  ) rethrows -> R {
+    try files[part].withBytes(body)
+  }
+
+  /// Tells the system that a tensor's pages are not needed soon: packed weights replace them.
+  func releasePages(of tensor: TensorInfo) {
+    files[tensor.part].release(tensor.offset..<(tensor.offset + tensor.byteCount))
+  }
+
+  /// The values of a tensor as float32. Throws `unsupported` for a type without kernels.
+  public func floats(_ tensor: TensorInfo) throws(ModelError) -> [Float] {
+    guard let type = tensor.type.weightType else {
+      throw ModelError(
+        .unsupported, "\(path): tensor '\(tensor.name)' is \(tensor.type.name), not readable here.")
+    }
+    do {
+      return try withTensorBytes(tensor) { bytes in
+        try Kernels.dequantize(type, count: tensor.elementCount, source: bytes)
+      }
+    } catch {
+      throw ModelError(.format, "\(path): tensor '\(tensor.name)': \(error)")
+    }
+  }
+}
