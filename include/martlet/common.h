@@ -7,8 +7,11 @@
 
 #ifdef __cplusplus
 #define MARTLET_EXTERN extern "C"
+/// A compile-time check that reads the same in C and C++.
+#define MARTLET_STATIC_ASSERT(condition, message) static_assert(condition, message)
 #else
 #define MARTLET_EXTERN extern
+#define MARTLET_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
 #define MARTLET_API MARTLET_EXTERN __attribute__((visibility("default")))

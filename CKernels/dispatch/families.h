@@ -1,0 +1,42 @@
+/// Every kernel family, and what follows from their lists taken together.
+#ifndef MARTLET_DISPATCH_FAMILIES_H
+#define MARTLET_DISPATCH_FAMILIES_H
+
+#include "dispatch/gemm_variants.h"
+#include "dispatch/norm_variants.h"
+#include "dispatch/variant.h"
+
+#define MARTLET_ALL_OPERATIONS(O) \
+  MARTLET_NORM_OPERATIONS(O)      \
+  MARTLET_GEMM_OPERATIONS(O)
+
+#define MARTLET_ALL_VARIANTS(X) \
+  MARTLET_NORM_VARIANTS(X)      \
+  MARTLET_GEMM_VARIANTS(X)
+
+/// A number for each operation: MARTLET_OPERATION_rms_norm_f32, …
+enum {
+#define MARTLET_OPERATION_ID(family, operation) MARTLET_OPERATION_##operation,
+  MARTLET_ALL_OPERATIONS(MARTLET_OPERATION_ID)
+#undef MARTLET_OPERATION_ID
+      MARTLET_OPERATION_COUNT
+};
+
+/// Choices made so far; null until an operation is first used.
+extern MARTLET_HIDDEN _Atomic(martlet_any_function)
+    martlet_chosen[MARTLET_OPERATION_COUNT][MARTLET_NUMERIC_CLASS_COUNT];
+
+/// The function that serves an operation in a class, or null when the class has none.
+static inline martlet_any_function martlet_choose(uint32_t operation_id, uint32_t numeric_class) {
+  martlet_any_function function = atomic_load_explicit(
+      &martlet_chosen[operation_id][numeric_class], memory_order_relaxed);
+  if (function) return function;
+  const martlet_entry *entry = martlet_resolve(operation_id, numeric_class);
+  return entry ? entry->function : (martlet_any_function)0;
+}
+
+/// The serving variant of `operation` with its own function type.
+#define MARTLET_CHOSEN(operation, numeric_class) \
+  ((martlet_##operation##_function *)martlet_choose(MARTLET_OPERATION_##operation, numeric_class))
+
+#endif
