@@ -6,20 +6,27 @@ extension GGUFFile {
   ///
   /// The tensor must be one of this file's `tensorList`. Unsafe because kernels read weights through
   /// pointers; the range was checked against the file when it was opened.
-  public func withTensorBytes<R>(
-    _ tensor: TensorInfo, _ body: (UnsafeRawBufferPointer) throws -> R
-  ) rethrows -> R {
-    try files[tensor.part].withBytes { bytes in
+  public func withTensorBytes<R, E: Error>(
+    _ tensor: TensorInfo, _ body: (UnsafeRawBufferPointer) throws(E) -> R
+  ) throws(E) -> R {
+    try files[tensor.part].withBytes { (bytes) throws(E) in
       let range = tensor.offset..<(tensor.offset + tensor.byteCount)
       return try body(UnsafeRawBufferPointer(rebasing: bytes[range]))
     }
   }
 
   /// Lends all bytes of one part.
-  func withPartBytes<R>(
-    _ part: Int, _ body: (UnsafeRawBufferPointer) throws -> R
-  ) rethrows -> R {
-    try files[part].withBytes(body)
+  func withPartBytes<R>(_ part: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+    files[part].withBytes(body)
+  }
+
+  /// Throws `file` when a part was written to or cut short since it was opened.
+  func verifyUnchanged() throws(ModelError) {
+    do {
+      for file in files { try file.verifyUnchanged() }
+    } catch {
+      throw ModelError(.file, "\(error)")
+    }
   }
 
   /// Tells the system that a tensor's pages are not needed soon: packed weights replace them.
@@ -34,7 +41,7 @@ extension GGUFFile {
         .unsupported, "\(path): tensor '\(tensor.name)' is \(tensor.type.name), not readable here.")
     }
     do {
-      return try withTensorBytes(tensor) { bytes in
+      return try withTensorBytes(tensor) { (bytes) throws(KernelError) in
         try Kernels.dequantize(type, count: tensor.elementCount, source: bytes)
       }
     } catch {

@@ -23,10 +23,10 @@ public struct EmbeddingTable: Sendable {
   /// Writes the embedding of tokens[i] into row i of `output` for i in `range` (all by default).
   /// Disjoint ranges may run concurrently. Throws `argument` for a token outside the vocabulary.
   public func gather(
-    _ tokens: [Int32], into output: FloatMatrix, rows range: Range<Int>? = nil
+    _ tokens: [Token], into output: FloatMatrix, rows range: Range<Int>? = nil
   ) throws(ModelError) {
     do {
-      try file.withTensorBytes(tensor) { bytes in
+      try file.withTensorBytes(tensor) { (bytes) throws(KernelError) in
         try Kernels.gatherRows(
           type, tableRows: rows, table: bytes, indices: tokens, into: output, rows: range)
       }

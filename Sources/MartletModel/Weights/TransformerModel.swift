@@ -1,6 +1,6 @@
 import MartletKernels
 
-/// A model ready to run: configuration, packed weights, tokenizer and chat template.
+/// A model ready to run: configuration, packed weights and metadata.
 ///
 /// Immutable and shared freely between threads.
 public final class TransformerModel: Sendable {
@@ -18,12 +18,6 @@ public final class TransformerModel: Sendable {
   public let output: PackedWeights
   /// Token embeddings, left in the mapped file.
   public let tokenEmbedding: EmbeddingTable
-  /// The tokenizer of the same file.
-  public let tokenizer: Tokenizer
-  /// The file's chat template, when it has one that this version renders.
-  public let chatTemplate: ChatTemplate?
-  /// Why `chatTemplate` is nil although the file has one, or nil.
-  public let chatTemplateError: ModelError?
   /// All metadata of the file.
   public let metadata: GGUFMetadata
   /// Sixteen hexadecimal digits that identify the model's contents.
@@ -52,8 +46,6 @@ public final class TransformerModel: Sendable {
     progress: (@Sendable (Double) -> Void)?
   ) throws(ModelError) {
     let plan = try TensorPlan.make(file)
-    // The tokenizer first: it is quick, and a file that fails here should not be packed.
-    let vocabulary = try ModelVocabulary(file)
     var reader = WeightReader(
       file, plan, numericClass: numericClass, team: team, progress: progress)
     var configuration = plan.configuration
@@ -67,9 +59,6 @@ public final class TransformerModel: Sendable {
     outputNorm = try reader.outputNorm()
     output = try reader.output()
     tokenEmbedding = try reader.embedding()
-    tokenizer = vocabulary.tokenizer
-    chatTemplate = vocabulary.chatTemplate
-    chatTemplateError = vocabulary.chatTemplateError
     metadata = file.metadata
     fingerprint = Fingerprint.of(file)
     packedByteCount = layers.reduce(output.byteCount) { $0 + $1.packedByteCount }

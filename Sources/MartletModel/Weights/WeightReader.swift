@@ -26,6 +26,8 @@ struct WeightReader {
 
   /// The weights of block `number`.
   mutating func layer(_ number: Int) throws(ModelError) -> LayerWeights {
+    // Reading past the end of a file that shrank would end the process: look before each block.
+    try file.verifyUnchanged()
     let tensors = plan.layers[number]
     return LayerWeights(
       attentionNorm: try vector(tensors, .attentionNorm), query: try matrix(tensors, .query),
@@ -75,7 +77,7 @@ struct WeightReader {
     let (tensor, type) = try typed(tensors, role)
     let packed: PackedWeights
     do {
-      packed = try file.withTensorBytes(tensor) { bytes in
+      packed = try file.withTensorBytes(tensor) { (bytes) throws(KernelError) in
         try PackedWeights(
           type: type, numericClass: numericClass, outputs: tensor.shape[1],
           depth: tensor.shape[0], source: bytes, team: team)
@@ -118,12 +120,12 @@ struct WeightReader {
     progress?(Swift.min(1, Double(doneBytes) / Double(Swift.max(1, totalBytes))))
   }
 
-  private func modelError(_ error: any Error, _ tensor: TensorInfo) -> ModelError {
+  private func modelError(_ error: KernelError, _ tensor: TensorInfo) -> ModelError {
     let code: ModelError.Code =
-      switch (error as? KernelError)?.code {
+      switch error.code {
       case .memory: .memory
       case .unsupported: .unsupported
-      default: .shape
+      case .argument: .shape
       }
     return ModelError(code, "\(file.path): tensor '\(tensor.name)': \(error)")
   }
