@@ -95,15 +95,9 @@ extension MappedFile {
   func parsing<R>(
     at offset: Int = 0, label: String, _ body: (inout ByteCursor) throws(ModelError) -> R
   ) throws(ModelError) -> R {
-    // withBytes rethrows untyped; carrying a Result keeps the type.
-    let result = withBytes { bytes -> Result<R, ModelError> in
+    try withBytes { (bytes) throws(ModelError) in
       var cursor = ByteCursor(bytes, at: offset, file: label)
-      do throws(ModelError) {
-        return .success(try body(&cursor))
-      } catch {
-        return .failure(error)
-      }
+      return try body(&cursor)
     }
-    return try result.get()
   }
 }

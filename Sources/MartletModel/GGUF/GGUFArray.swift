@@ -75,7 +75,10 @@ public struct GGUFArray: Sendable {
     let end = Swift.min(limit, count)
     switch storage {
     case .strings(let strings):
-      for index in 0..<end { try body(index, strings[index].span) }
+      for index in 0..<end {
+        let string = strings[index]
+        try body(index, string.span)
+      }
     case .mapped(let file, let offset):
       try file.parsing(at: offset, label: label) { (cursor: inout ByteCursor) throws(ModelError) in
         for index in 0..<end {

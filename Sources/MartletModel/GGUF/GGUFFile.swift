@@ -19,7 +19,9 @@ public final class GGUFFile: Sendable {
   public let tensorList: [TensorInfo]
   /// Bytes of all parts together.
   public let byteCount: Int
-  private let files: [MappedFile]
+  /// Bytes of header, metadata and tensor list of each part.
+  let directoryByteCounts: [Int]
+  let files: [MappedFile]
 
   /// How many files the model is split into, 1 for a whole one.
   public var partCount: Int { files.count }
@@ -33,12 +35,14 @@ public final class GGUFFile: Sendable {
     let head = try GGUFPart.parse(first, path: path, part: 0)
     var files = [first]
     var tensors = head.tensors
+    var directories = [head.directoryByteCount]
     for (number, sibling) in try SplitModel.siblings(of: path, head.metadata).enumerated() {
       let file = try Self.map(sibling, splitOf: path)
       let part = try GGUFPart.parse(file, path: sibling, part: number + 1)
       try SplitModel.check(part.metadata, number: number + 1, against: head.metadata)
       files.append(file)
       tensors += part.tensors
+      directories.append(part.directoryByteCount)
     }
     if files.count > 1 { try SplitModel.checkTotal(tensors.count, head.metadata) }
 
@@ -56,11 +60,9 @@ public final class GGUFFile: Sendable {
     self.tensors = byName
     self.tensorList = tensors
     self.byteCount = files.reduce(0) { $0 + $1.count }
+    directoryByteCounts = directories
     self.files = files
   }
-
-  /// The mapped file that holds a tensor.
-  func file(of tensor: TensorInfo) -> MappedFile { files[tensor.part] }
 
   private static func map(
     _ path: String, splitOf first: String? = nil

@@ -8,9 +8,8 @@ struct GGUFPart {
   let version: UInt32
   let metadata: GGUFMetadata
   let tensors: [TensorInfo]
-  /// Where tensor data starts, after alignment.
-  let dataOffset: Int
-  let alignment: Int
+  /// Bytes of header, metadata and tensor list.
+  let directoryByteCount: Int
 
   /// Parses the directory of `file`. Linear in the directory's bytes; every claimed count is
   /// compared with the bytes left before anything is allocated for it.
@@ -49,11 +48,12 @@ private struct GGUFParser {
     let tensors = try cursor.check(count: tensorCount, ofAtLeast: 33, "tensor count")
     let claims = try claims(&cursor, count: tensors)
     // The offset is at most the file's size and the alignment at most 2^20: no overflow.
-    let dataOffset = (cursor.offset + alignment - 1) & ~(alignment - 1)
+    let directory = cursor.offset
+    let dataOffset = (directory + alignment - 1) & ~(alignment - 1)
     return GGUFPart(
       version: version, metadata: metadata,
       tensors: try place(claims, dataOffset: dataOffset, alignment: alignment),
-      dataOffset: dataOffset, alignment: alignment)
+      directoryByteCount: directory)
   }
 
   private func header(_ cursor: inout ByteCursor) throws(ModelError) -> UInt32 {
@@ -268,7 +268,8 @@ private struct GGUFParser {
         "\(path): tensor '\(name)' has type \(rawType), which this version does not know. "
           + "Quantise the model to a common type such as Q4_K or Q8_0.")
     }
-    guard shape[0].isMultiple(of: type.blockElements), let bytes = type.byteCount(elements: elements)
+    guard shape[0].isMultiple(of: type.blockElements),
+      let bytes = type.byteCount(elements: elements)
     else {
       throw ModelError(
         .format,
