@@ -62,6 +62,10 @@ typedef martlet_prepare_function martlet_prepare_bf16_function;
 
 #if defined(__x86_64__)
 #define MARTLET_GEMM_X86(X)                                                               \
+  MARTLET_GEMM_FLOAT_VARIANTS(X, avx2, MARTLET_ISA_AVX2)                                  \
+  MARTLET_GEMM_BF16_VARIANTS(X, avx2, MARTLET_ISA_AVX2)                                   \
+  MARTLET_GEMM_Q8_VARIANTS(X, avx2, MARTLET_ISA_AVX2)                                     \
+  X(gemm, prepare_q8, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)                   \
   MARTLET_GEMM_FLOAT_VARIANTS(X, avx512, MARTLET_ISA_AVX512)                              \
   MARTLET_GEMM_BF16_VARIANTS(X, avx512_bf16, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_BF16) \
   MARTLET_GEMM_Q8_VARIANTS(X, avx512_vnni, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_VNNI)  \

@@ -7,6 +7,8 @@
 #include "dispatch/gemm_layout.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+/// Before a loop of constant extent over an array of registers: unrolled late, it would be memory.
+#define UNROLLED _Pragma("clang loop unroll(full)")
 
 enum {
   /// Prepared rows of this size stay in the second-level cache while all tiles pass by.

@@ -18,13 +18,13 @@ ALWAYS_INLINE void add_step(martlet_weight_type type, size_t tiles, size_t rows,
   // Rows and tiles are padded with zeros: a half pair is a whole one.
   (void)type, (void)present;
   __m512bh weights[MARTLET_FLOAT_TILES];
-  for (size_t t = 0; t < tiles; ++t)
+  UNROLLED for (size_t t = 0; t < tiles; ++t)
     weights[t] = (__m512bh)_mm512_loadu_si512(tile + t * tile_bytes);
-  for (size_t row = 0; row < rows; ++row) {
+  UNROLLED for (size_t row = 0; row < rows; ++row) {
     int32_t pair;
     memcpy(&pair, activations + row * row_bytes, sizeof pair);
     const __m512bh activation = (__m512bh)_mm512_set1_epi32(pair);
-    for (size_t t = 0; t < tiles; ++t)
+    UNROLLED for (size_t t = 0; t < tiles; ++t)
       sums[row][t] = _mm512_dpbf16_ps(sums[row][t], activation, weights[t]);
   }
 }

@@ -12,9 +12,9 @@
 ALWAYS_INLINE void add_depth(size_t tiles, size_t rows, const uint8_t *activations,
                              size_t row_bytes, const __m512 *weights,
                              __m512 sums[MARTLET_FLOAT_ROWS][MARTLET_FLOAT_TILES]) {
-  for (size_t row = 0; row < rows; ++row) {
+  UNROLLED for (size_t row = 0; row < rows; ++row) {
     const __m512 activation = _mm512_set1_ps(*(const float *)(activations + row * row_bytes));
-    for (size_t t = 0; t < tiles; ++t)
+    UNROLLED for (size_t t = 0; t < tiles; ++t)
       sums[row][t] = _mm512_fmadd_ps(activation, weights[t], sums[row][t]);
   }
 }
@@ -27,18 +27,18 @@ ALWAYS_INLINE void add_step(martlet_weight_type type, size_t tiles, size_t rows,
   if (type == MARTLET_WEIGHT_BF16) {
     const __m512i odd_half = _mm512_set1_epi32((int)0xFFFF0000);
     __m512i pairs[MARTLET_FLOAT_TILES];
-    for (size_t t = 0; t < tiles; ++t) {
+    UNROLLED for (size_t t = 0; t < tiles; ++t) {
       pairs[t] = _mm512_loadu_si512(tile + t * tile_bytes);
       weights[t] = _mm512_castsi512_ps(_mm512_slli_epi32(pairs[t], 16));
     }
     add_depth(tiles, rows, activations, row_bytes, weights, sums);
     if (present == 1) return;
-    for (size_t t = 0; t < tiles; ++t)
+    UNROLLED for (size_t t = 0; t < tiles; ++t)
       weights[t] = _mm512_castsi512_ps(_mm512_and_si512(pairs[t], odd_half));
     add_depth(tiles, rows, activations + 4, row_bytes, weights, sums);
     return;
   }
-  for (size_t t = 0; t < tiles; ++t) {
+  UNROLLED for (size_t t = 0; t < tiles; ++t) {
     const uint8_t *weight = tile + t * tile_bytes;
     weights[t] = type == MARTLET_WEIGHT_F32
                      ? _mm512_loadu_ps(weight)

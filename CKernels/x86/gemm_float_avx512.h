@@ -31,8 +31,8 @@ ALWAYS_INLINE void multiply_panel(martlet_weight_type type, martlet_activation_t
   const uint8_t *activations = (const uint8_t *)a->activations + row * row_bytes;
   const uint8_t *tile = (const uint8_t *)a->weights + column / MARTLET_GEMM_TILE * tile_bytes;
   __m512 sums[MARTLET_FLOAT_ROWS][MARTLET_FLOAT_TILES];
-  for (size_t i = 0; i < rows; ++i)
-    for (size_t t = 0; t < tiles; ++t) sums[i][t] = _mm512_setzero_ps();
+  UNROLLED for (size_t i = 0; i < rows; ++i)
+    UNROLLED for (size_t t = 0; t < tiles; ++t) sums[i][t] = _mm512_setzero_ps();
   for (size_t s = 0; s < a->depth / format.step_depth; ++s) {
     add_step(type, tiles, rows, activations, row_bytes, tile, tile_bytes, format.step_depth, sums);
     activations += format.step_depth * element_bytes;
@@ -41,7 +41,11 @@ ALWAYS_INLINE void multiply_panel(martlet_weight_type type, martlet_activation_t
   if (format.step_depth > 1 && a->depth % format.step_depth != 0)
     add_step(type, tiles, rows, activations, row_bytes, tile, tile_bytes,
              a->depth % format.step_depth, sums);
-  finish_tiles(a, row, rows, column, tiles, sums[0], MARTLET_FLOAT_TILES);
+  // A copy, so that only this one needs an address and the sums are registers throughout.
+  __m512 stored[MARTLET_FLOAT_ROWS * MARTLET_FLOAT_TILES];
+  UNROLLED for (size_t i = 0; i < rows; ++i)
+    UNROLLED for (size_t t = 0; t < tiles; ++t) stored[i * MARTLET_FLOAT_TILES + t] = sums[i][t];
+  finish_tiles(a, row, rows, column, tiles, stored, MARTLET_FLOAT_TILES);
 }
 
 /// One to eight rows of one or two tiles, one or two rows of four.

@@ -141,7 +141,7 @@ ALWAYS_INLINE void dot(size_t tiles, const unpacked_block *weights, const martle
     int32_t group;
     memcpy(&group, block->values + 4 * g, sizeof group);
     const __m512i activations = _mm512_set1_epi32(group);
-    for (size_t t = 0; t < tiles; ++t)
+    UNROLLED for (size_t t = 0; t < tiles; ++t)
       dots[t] = _mm512_dpbusd_epi32(dots[t], weights[t].quants[g], activations);
   }
 }
@@ -152,15 +152,15 @@ ALWAYS_INLINE void add_block(martlet_weight_type type, size_t tiles, const unpac
   const __m512 scale = _mm512_set1_ps(block->scale);
   __m512i dots[MAXIMUM_TILES];
   if (type == MARTLET_WEIGHT_Q6_K) {
-    for (size_t t = 0; t < tiles; ++t) dots[t] = _mm512_set1_epi32(block->start_first * 4);
+    UNROLLED for (size_t t = 0; t < tiles; ++t) dots[t] = _mm512_set1_epi32(block->start_first * 4);
     dot(tiles, weights, block, 0, 4, dots);
-    for (size_t t = 0; t < tiles; ++t) {
+    UNROLLED for (size_t t = 0; t < tiles; ++t) {
       sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]),
                                 _mm512_mul_ps(weights[t].scale, scale), sums[t]);
       dots[t] = _mm512_set1_epi32((block->start - block->start_first) * 4);
     }
     dot(tiles, weights, block, 4, 8, dots);
-    for (size_t t = 0; t < tiles; ++t)
+    UNROLLED for (size_t t = 0; t < tiles; ++t)
       sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]),
                                 _mm512_mul_ps(weights[t].second_scale, scale), sums[t]);
     return;
@@ -170,14 +170,14 @@ ALWAYS_INLINE void add_block(martlet_weight_type type, size_t tiles, const unpac
     start = _mm512_set1_epi32(block->start);
   else if (offset_shift(type) > 0)
     start = _mm512_slli_epi32(_mm512_set1_epi32(block->start), (unsigned)offset_shift(type));
-  for (size_t t = 0; t < tiles; ++t) dots[t] = start;
+  UNROLLED for (size_t t = 0; t < tiles; ++t) dots[t] = start;
   dot(tiles, weights, block, 0, 8, dots);
-  for (size_t t = 0; t < tiles; ++t)
+  UNROLLED for (size_t t = 0; t < tiles; ++t)
     sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]), _mm512_mul_ps(weights[t].scale, scale),
                               sums[t]);
   if (!has_minimums(type)) return;
   const __m512 scaled_sum = _mm512_set1_ps(block->scaled_sum);
-  for (size_t t = 0; t < tiles; ++t)
+  UNROLLED for (size_t t = 0; t < tiles; ++t)
     sums[t] = is_super_block(type) ? _mm512_fnmadd_ps(weights[t].minimum, scaled_sum, sums[t])
                                    : _mm512_fmadd_ps(weights[t].minimum, scaled_sum, sums[t]);
 }
@@ -191,12 +191,12 @@ ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t tiles, size_t
   const martlet_gemm_format format = martlet_gemm_format_of(type);
   __m512 sums[ROWS_PER_PANEL][MAXIMUM_TILES];
   for (size_t row = 0; row < rows; ++row)
-    for (size_t t = 0; t < tiles; ++t) sums[row][t] = _mm512_setzero_ps();
+    UNROLLED for (size_t t = 0; t < tiles; ++t) sums[row][t] = _mm512_setzero_ps();
   for (size_t s = 0; s < depth / format.step_depth; ++s, tile += format.step_bytes) {
     const uint8_t *block = tile + header_bytes(type);
     for (size_t b = 0; b < format.step_depth / MARTLET_GEMM_BLOCK; ++b) {
       unpacked_block weights[MAXIMUM_TILES];
-      for (size_t t = 0; t < tiles; ++t)
+      UNROLLED for (size_t t = 0; t < tiles; ++t)
         unpack(type, tile + t * tile_bytes, block + t * tile_bytes, &weights[t]);
       for (size_t row = 0; row < rows; ++row)
         add_block(type, tiles, weights, (const void *)(activations + row * row_bytes), sums[row]);
@@ -205,7 +205,7 @@ ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t tiles, size_t
     }
   }
   for (size_t row = 0; row < rows; ++row)
-    for (size_t t = 0; t < tiles; ++t) result[row * MAXIMUM_TILES + t] = sums[row][t];
+    UNROLLED for (size_t t = 0; t < tiles; ++t) result[row * MAXIMUM_TILES + t] = sums[row][t];
 }
 
 /// Rows [row, row + rows) of one or two tiles.
