@@ -26,10 +26,8 @@ def quick(model, problems=100):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         for family in tasks.FAMILIES:
             drawn = tasks.problems(family, "quick", problems, split="valid")
-            for temperature in (0, 0.8):
-                texts = m.sample(model, [p.prompt for p in drawn], temperature, seed=1)
-                right = sum(map(tasks.check, drawn, texts))
-                found[f"{family}@{temperature}"] = round(right / problems, 3)
+            texts = m.sample(model, [p.prompt for p in drawn], 0, seed=1)
+            found[family] = round(sum(map(tasks.check, drawn, texts)) / problems, 3)
     return found
 
 

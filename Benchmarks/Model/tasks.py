@@ -152,7 +152,7 @@ def places(n):
     return [int(c) * 10 ** (len(text) - 1 - i) for i, c in enumerate(text) if c != "0"]
 
 
-def write_step(r, x, op, y, direct=0.4):
+def write_step(r, x, op, y, direct=0.45):
     """One operation as one or several `a<op>b=c` steps that end in its result, by a random route."""
     routes = addition_routes(r, x, op, y) if op != "*" else product_routes(r, x, y)
     if not routes or r.random() < direct:
@@ -247,17 +247,11 @@ def training_stream(seed, calc_share=0.45):
     r = random.Random(f"train:mix:{seed}")
     while True:
         if r.random() < calc_share:
-            low = between(r, 1, 6)
-            d = CalcDifficulty(
-                steps=(low, low),
-                start=pick(r, (99, 99, 99, 999)),
-                add=pick(r, (99, 99, 999)),
-                mul=pick(r, (9, 29, 29, 99)),
-                limit=pick(r, (999, 9999, 9999)),
-            )
+            steps = pick(r, (1, 2, 3, 3, 4, 4, 5))
+            d = CalcDifficulty(steps=(steps, steps), mul=pick(r, (9, 9, 9, 29)), limit=pick(r, (999, 999, 9999)))
             p = calc_problem(r, d, style=r)
         else:
-            p = make_problem(r, MakeDifficulty(four=0.65, largest=pick(r, (15, 30, 30, 50))))
+            p = make_problem(r, MakeDifficulty(four=0.5, largest=pick(r, (12, 20, 30))))
         if not held_out(p) and len(p.prompt) + len(p.reference) <= MAX_TOKENS:
             yield p
 

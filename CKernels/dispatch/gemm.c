@@ -102,15 +102,13 @@ martlet_status martlet_gemm_prepare(martlet_activation_type type, size_t rows, s
   if (row_begin == row_end || depth == 0) return MARTLET_OK;
   if (!input || !prepared || !is_aligned(prepared)) return MARTLET_E_ARGUMENT;
   if (rows > 1 && input_stride < depth) return MARTLET_E_ARGUMENT;
-  size_t row_bytes = martlet_gemm_row_bytes(type, depth), used = depth * sizeof(float);
+  size_t row_bytes = martlet_gemm_row_bytes(type, depth);
+  size_t used = martlet_gemm_row_used_bytes(type, depth);
   martlet_prepare_function *prepare = NULL;
-  if (type == MARTLET_ACTIVATION_BF16) {
+  if (type == MARTLET_ACTIVATION_BF16)
     prepare = MARTLET_CHOSEN(prepare_bf16, MARTLET_NUMERIC_BF16_DOT);
-    used = depth * sizeof(uint16_t);
-  } else if (type == MARTLET_ACTIVATION_Q8) {
+  else if (type == MARTLET_ACTIVATION_Q8)
     prepare = MARTLET_CHOSEN(prepare_q8, MARTLET_NUMERIC_PORTABLE);
-    used = depth / MARTLET_GEMM_BLOCK * sizeof(martlet_q8_block);
-  }
   for (size_t row = row_begin; row < row_end; ++row) {
     uint8_t *target = (uint8_t *)prepared + row * row_bytes;
     if (prepare)

@@ -43,9 +43,13 @@
 ///
 /// Activations
 /// -----------
-///   F32    float32, row-major, rows padded with zeros to 16 elements
-///   BF16   bfloat16, row-major, rows padded with zeros to 32 elements
-///   Q8     martlet_q8_block[rows][depth / 32], rows padded to 64 bytes
+///   F32    float32, row-major
+///   BF16   bfloat16, row-major
+///   Q8     martlet_q8_block[rows][depth / 32]
+///
+/// Rows are padded with zeros to an odd number of 64-byte cache lines, at least to an even number
+/// of elements: a kernel reads many rows at one depth, and an odd stride spreads those lines over
+/// the sets of the cache where a power of two would put them all into one.
 ///
 /// Values
 /// ------
@@ -98,18 +102,18 @@ typedef struct martlet_gemm_format {
 
 static inline martlet_gemm_format martlet_gemm_format_of(martlet_weight_type type) {
   switch (type) {
-  case MARTLET_WEIGHT_F32: return (martlet_gemm_format){1, 64};
-  case MARTLET_WEIGHT_F16: return (martlet_gemm_format){1, 32};
-  case MARTLET_WEIGHT_BF16: return (martlet_gemm_format){2, 64};
-  case MARTLET_WEIGHT_Q4_0: return (martlet_gemm_format){32, 288};
-  case MARTLET_WEIGHT_IQ4_NL: return (martlet_gemm_format){32, 288};
-  case MARTLET_WEIGHT_Q4_1: return (martlet_gemm_format){32, 320};
-  case MARTLET_WEIGHT_Q5_0: return (martlet_gemm_format){32, 352};
-  case MARTLET_WEIGHT_Q5_1: return (martlet_gemm_format){32, 384};
-  case MARTLET_WEIGHT_Q8_0: return (martlet_gemm_format){32, 544};
-  case MARTLET_WEIGHT_Q4_K: return (martlet_gemm_format){256, 2368};
-  case MARTLET_WEIGHT_Q5_K: return (martlet_gemm_format){256, 2880};
-  case MARTLET_WEIGHT_Q6_K: return (martlet_gemm_format){256, 3360};
+    case MARTLET_WEIGHT_F32: return (martlet_gemm_format){1, 64};
+    case MARTLET_WEIGHT_F16: return (martlet_gemm_format){1, 32};
+    case MARTLET_WEIGHT_BF16: return (martlet_gemm_format){2, 64};
+    case MARTLET_WEIGHT_Q4_0: return (martlet_gemm_format){32, 288};
+    case MARTLET_WEIGHT_IQ4_NL: return (martlet_gemm_format){32, 288};
+    case MARTLET_WEIGHT_Q4_1: return (martlet_gemm_format){32, 320};
+    case MARTLET_WEIGHT_Q5_0: return (martlet_gemm_format){32, 352};
+    case MARTLET_WEIGHT_Q5_1: return (martlet_gemm_format){32, 384};
+    case MARTLET_WEIGHT_Q8_0: return (martlet_gemm_format){32, 544};
+    case MARTLET_WEIGHT_Q4_K: return (martlet_gemm_format){256, 2368};
+    case MARTLET_WEIGHT_Q5_K: return (martlet_gemm_format){256, 2880};
+    case MARTLET_WEIGHT_Q6_K: return (martlet_gemm_format){256, 3360};
   }
   return (martlet_gemm_format){0, 0};
 }
@@ -121,15 +125,19 @@ static inline size_t martlet_gemm_tile_bytes(martlet_weight_type type, size_t de
   return (steps * format.step_bytes + 63) / 64 * 64;
 }
 
-/// Bytes from one prepared row to the next.
-static inline size_t martlet_gemm_row_bytes(martlet_activation_type type, size_t depth) {
+/// Bytes of one prepared row without what pads it.
+static inline size_t martlet_gemm_row_used_bytes(martlet_activation_type type, size_t depth) {
   switch (type) {
-  case MARTLET_ACTIVATION_F32: return (depth + 15) / 16 * 64;
-  case MARTLET_ACTIVATION_BF16: return (depth + 31) / 32 * 64;
-  case MARTLET_ACTIVATION_Q8:
-    return (depth / MARTLET_GEMM_BLOCK * sizeof(martlet_q8_block) + 63) / 64 * 64;
+    case MARTLET_ACTIVATION_F32: return depth * sizeof(float);
+    case MARTLET_ACTIVATION_BF16: return depth * sizeof(uint16_t);
+    case MARTLET_ACTIVATION_Q8: return depth / MARTLET_GEMM_BLOCK * sizeof(martlet_q8_block);
   }
   return 0;
+}
+
+/// Bytes from one prepared row to the next.
+static inline size_t martlet_gemm_row_bytes(martlet_activation_type type, size_t depth) {
+  return ((martlet_gemm_row_used_bytes(type, depth) + 63) / 64 | 1) * 64;
 }
 
 /// What the sixteen nibbles of IQ4_NL mean.
@@ -141,8 +149,7 @@ static const int8_t martlet_iq4_nl_values[16] = {
 static inline void martlet_gemm_finish(const martlet_gemm_arguments *arguments, size_t row,
                                        size_t column, float sum) {
   float *output = arguments->output + row * arguments->output_stride + column;
-  if (arguments->bias)
-    sum += arguments->bias[column];
+  if (arguments->bias) sum += arguments->bias[column];
   *output = arguments->accumulate ? *output + sum : sum;
 }
 

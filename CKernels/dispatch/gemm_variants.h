@@ -42,8 +42,7 @@ typedef martlet_prepare_function martlet_prepare_bf16_function;
   X(gemm, gemm_q4_k_q8, isa, MARTLET_NUMERIC_PORTABLE, requires)   \
   X(gemm, gemm_q5_k_q8, isa, MARTLET_NUMERIC_PORTABLE, requires)   \
   X(gemm, gemm_q6_k_q8, isa, MARTLET_NUMERIC_PORTABLE, requires)   \
-  X(gemm, gemm_iq4_nl_q8, isa, MARTLET_NUMERIC_PORTABLE, requires) \
-  X(gemm, prepare_q8, isa, MARTLET_NUMERIC_PORTABLE, requires)
+  X(gemm, gemm_iq4_nl_q8, isa, MARTLET_NUMERIC_PORTABLE, requires)
 
 #define MARTLET_GEMM_FLOAT_VARIANTS(X, isa, requires)              \
   X(gemm, gemm_f32_f32, isa, MARTLET_NUMERIC_PORTABLE, requires)   \
@@ -58,10 +57,15 @@ typedef martlet_prepare_function martlet_prepare_bf16_function;
   MARTLET_GEMM_FLOAT_VARIANTS(X, reference, 0) \
   MARTLET_GEMM_BF16_VARIANTS(X, reference, 0)  \
   MARTLET_GEMM_Q8_VARIANTS(X, reference, 0)    \
+  X(gemm, prepare_q8, reference, MARTLET_NUMERIC_PORTABLE, 0)  \
   X(gemm, gemm_f32_f32, openblas, MARTLET_NUMERIC_OPENBLAS, 0)
 
 #if defined(__x86_64__)
-#define MARTLET_GEMM_X86(X)
+#define MARTLET_GEMM_X86(X)                                                               \
+  MARTLET_GEMM_FLOAT_VARIANTS(X, avx512, MARTLET_ISA_AVX512)                              \
+  MARTLET_GEMM_BF16_VARIANTS(X, avx512_bf16, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_BF16) \
+  MARTLET_GEMM_Q8_VARIANTS(X, avx512_vnni, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_VNNI)  \
+  X(gemm, prepare_q8, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
 #else
 #define MARTLET_GEMM_X86(X)
 #endif

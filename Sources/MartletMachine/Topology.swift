@@ -9,6 +9,11 @@ public struct Topology: Codable, Sendable, Equatable {
     public var cpu: Int
     /// Index into `cores`.
     public var core: Int
+
+    public init(cpu: Int, core: Int) {
+      self.cpu = cpu
+      self.core = core
+    }
   }
 
   /// One physical core with the units of it that may be used.
@@ -19,12 +24,20 @@ public struct Topology: Codable, Sendable, Equatable {
     public var package: Int
     /// The operating system's number of the NUMA node it belongs to.
     public var numaNode: Int
+
+    public init(cpus: [Int], package: Int, numaNode: Int) {
+      self.cpus = cpus
+      self.package = package
+      self.numaNode = numaNode
+    }
   }
 
   /// One processor package (socket).
   public struct Package: Codable, Sendable, Equatable {
     /// The processor's name, or empty where the system does not tell.
     public var model: String
+
+    public init(model: String) { self.model = model }
   }
 
   /// One NUMA node that the process may take memory from.
@@ -35,6 +48,12 @@ public struct Topology: Codable, Sendable, Equatable {
     public var memoryBytes: Int
     /// CPUs nearest to it.
     public var cpus: [Int]
+
+    public init(id: Int, memoryBytes: Int, cpus: [Int]) {
+      self.id = id
+      self.memoryBytes = memoryBytes
+      self.cpus = cpus
+    }
   }
 
   /// One cache and the CPUs that share it.
@@ -46,6 +65,14 @@ public struct Topology: Codable, Sendable, Equatable {
     public var bytes: Int
     public var lineBytes: Int
     public var cpus: [Int]
+
+    public init(level: Int, kind: Kind, bytes: Int, lineBytes: Int, cpus: [Int]) {
+      self.level = level
+      self.kind = kind
+      self.bytes = bytes
+      self.lineBytes = lineBytes
+      self.cpus = cpus
+    }
   }
 
   /// Where the facts come from: `hwloc`, or `affinity` when hwloc could not read the machine.

@@ -63,7 +63,8 @@ extension Problem {
         if pool.count == 1, result <= 500 {
           let prompt = "make \(result) from \(given.map(String.init).joined(separator: " "))?"
           let sorted = given.sorted().map(String.init).joined(separator: " ")
-          return (Problem(family: .make, prompt: prompt, answer: result), "make \(result) \(sorted)")
+          let problem = Problem(family: .make, prompt: prompt, answer: result)
+          return (problem, "make \(result) \(sorted)")
         }
       }
     }
