@@ -18,7 +18,7 @@ import Testing
   ) -> @Sendable (inout GGUFBytes) -> Void {
     { file in
       file.remove(key)
-      file.add(key, value)
+      file.add(key, int: value)
     }
   }
 
@@ -58,8 +58,8 @@ import Testing
       name: "feed-forward width", code: .shape, mentions: ["blk.0.ffn_gate.weight", "[8, 32]"],
       change: replace("llama.feed_forward_length", 32)),
     Case(name: "unequal heads", code: .unsupported, mentions: ["4", "8"]) {
-      $0.add("llama.attention.key_length", 4)
-      $0.add("llama.attention.value_length", 8)
+      $0.add("llama.attention.key_length", int: 4)
+      $0.add("llama.attention.value_length", int: 8)
     },
     Case(name: "layers that differ", code: .unsupported, mentions: ["head_count_kv"]) {
       $0.remove("llama.attention.head_count_kv")
@@ -92,7 +92,7 @@ import Testing
       $0.change("output_norm.weight") { $0.type = 26 }
     },
     Case(name: "experts", code: .unsupported, mentions: ["expert_count", "mixture"]) {
-      $0.add("llama.expert_count", 8)
+      $0.add("llama.expert_count", int: 8)
     },
     Case(name: "logit scale", code: .unsupported, mentions: ["logit_scale"]) {
       $0.add("llama.logit_scale", Float(0.5))
@@ -107,10 +107,10 @@ import Testing
       $0.add("llama.rope.scaling.type", "longrope")
     },
     Case(name: "odd rope", code: .value, mentions: ["rope.dimension_count", "3"]) {
-      $0.add("llama.rope.dimension_count", 3)
+      $0.add("llama.rope.dimension_count", int: 3)
     },
     Case(name: "rope beyond the head", code: .value, mentions: ["rope.dimension_count"]) {
-      $0.add("llama.rope.dimension_count", 6)
+      $0.add("llama.rope.dimension_count", int: 6)
     },
     Case(name: "rope base", code: .value, mentions: ["rope.freq_base"]) {
       $0.add("llama.rope.freq_base", Float(-1))
@@ -132,10 +132,10 @@ import Testing
   @Test func neutralValuesAreNoReasonToRefuse() throws {
     let folder = try TemporaryFolder()
     var file = tinyModel()
-    file.add("llama.expert_count", 0)
+    file.add("llama.expert_count", int: 0)
     file.add("llama.logit_scale", Float(1))
     file.add("llama.attention.causal", true)
-    file.add("llama.vocab_size", 8)
+    file.add("llama.vocab_size", int: 8)
     _ = try TransformerModel.load(path: folder.write(file.bytes))
   }
 }

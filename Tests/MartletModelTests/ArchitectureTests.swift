@@ -44,7 +44,10 @@ import Testing
     let folder = try TemporaryFolder()
     let model = try TransformerModel.load(path: folder.write(tinyModel().bytes))
     let rows = try model.tokenEmbedding.embeddings(of: [3, 0])
-    #expect(rows[0] == (24..<32).map { Float(($0 &* 2_654_435_761) % 201 - 100) * 0.01 })
+    let expected: [Float] = (24..<32).map { (index: Int) -> Float in
+      Float((index &* 2_654_435_761) % 201 - 100) * 0.01
+    }
+    #expect(rows[0] == expected)
     #expect(rows[1].count == 8)
     #expect(modelError { _ = try model.tokenEmbedding.embeddings(of: [8]) }?.code == .argument)
     #expect(modelError { _ = try model.tokenEmbedding.embeddings(of: [-1]) }?.code == .argument)
@@ -83,7 +86,7 @@ import Testing
     RopeCase(testDescription: "yarn", scaling: "yarn", factor: 4) {
       $0.add("llama.rope.scaling.type", "yarn")
       $0.add("llama.rope.scaling.factor", Float(4))
-      $0.add("llama.rope.scaling.original_context_length", 16)
+      $0.add("llama.rope.scaling.original_context_length", int: 16)
       $0.add("llama.rope.scaling.attn_factor", Float(0.75))
     },
   ]
@@ -93,7 +96,7 @@ import Testing
     let folder = try TemporaryFolder()
     var file = tinyModel()
     file.add("llama.rope.freq_base", Float(500_000))
-    file.add("llama.rope.dimension_count", 2)
+    file.add("llama.rope.dimension_count", int: 2)
     rope.change(&file)
     let read = try TransformerModel.load(path: folder.write(file.bytes)).configuration.rope
     #expect(read.scaling.rawValue == rope.scaling)
@@ -123,7 +126,7 @@ import Testing
     let folder = try TemporaryFolder()
     for (window, expected) in [(0, nil), (16, 16), (64, nil)] as [(UInt32, Int?)] {
       var file = tinyModel()
-      file.add("llama.attention.sliding_window", window)
+      file.add("llama.attention.sliding_window", int: window)
       let model = try TransformerModel.load(path: folder.write(file.bytes))
       #expect(model.configuration.slidingWindow == expected)
     }

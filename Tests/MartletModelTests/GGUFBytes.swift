@@ -35,7 +35,7 @@ struct GGUFBytes {
   mutating func add(_ key: String, type: UInt32, _ payload: [UInt8]) {
     entries.append((key, Self.string(key) + Self.little(type) + payload))
   }
-  mutating func add(_ key: String, _ value: UInt32) { add(key, type: 4, Self.little(value)) }
+  mutating func add(_ key: String, int value: UInt32) { add(key, type: 4, Self.little(value)) }
   mutating func add(_ key: String, u16 value: UInt16) { add(key, type: 2, Self.little(value)) }
   mutating func add(_ key: String, _ value: Float) {
     add(key, type: 6, Self.little(value.bitPattern))
@@ -43,16 +43,22 @@ struct GGUFBytes {
   mutating func add(_ key: String, _ value: Bool) { add(key, type: 7, [value ? 1 : 0]) }
   mutating func add(_ key: String, _ value: String) { add(key, type: 8, Self.string(value)) }
   mutating func add(_ key: String, _ values: [String]) {
-    add(key, type: 9, Self.little(UInt32(8)) + Self.little(UInt64(values.count))
-      + values.flatMap(Self.string))
+    add(
+      key, type: 9,
+      Self.little(UInt32(8)) + Self.little(UInt64(values.count))
+        + values.flatMap(Self.string))
   }
   mutating func add(_ key: String, _ values: [Int32]) {
-    add(key, type: 9, Self.little(UInt32(5)) + Self.little(UInt64(values.count))
-      + values.flatMap { Self.little($0) })
+    add(
+      key, type: 9,
+      Self.little(UInt32(5)) + Self.little(UInt64(values.count))
+        + values.flatMap { Self.little($0) })
   }
   mutating func add(_ key: String, _ values: [Float]) {
-    add(key, type: 9, Self.little(UInt32(6)) + Self.little(UInt64(values.count))
-      + values.flatMap { Self.little($0.bitPattern) })
+    add(
+      key, type: 9,
+      Self.little(UInt32(6)) + Self.little(UInt64(values.count))
+        + values.flatMap { Self.little($0.bitPattern) })
   }
 
   /// Removes a key, so that another value can take its place.
@@ -103,7 +109,8 @@ final class TemporaryFolder {
   let path: String
 
   init() throws {
-    path = FileManager.default.temporaryDirectory
+    path =
+      FileManager.default.temporaryDirectory
       .appendingPathComponent("martlet-model-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
@@ -133,20 +140,20 @@ func tinyModel(_ architecture: String = "llama") -> GGUFBytes {
   var file = GGUFBytes()
   file.add("general.architecture", architecture)
   file.add("general.name", "tiny")
-  file.add("\(architecture).context_length", 64)
-  file.add("\(architecture).embedding_length", 8)
-  file.add("\(architecture).block_count", 1)
-  file.add("\(architecture).feed_forward_length", 16)
-  file.add("\(architecture).attention.head_count", 2)
-  file.add("\(architecture).attention.head_count_kv", 1)
+  file.add("\(architecture).context_length", int: 64)
+  file.add("\(architecture).embedding_length", int: 8)
+  file.add("\(architecture).block_count", int: 1)
+  file.add("\(architecture).feed_forward_length", int: 16)
+  file.add("\(architecture).attention.head_count", int: 2)
+  file.add("\(architecture).attention.head_count_kv", int: 1)
   file.add("\(architecture).attention.layer_norm_rms_epsilon", Float(1e-5))
   file.add("tokenizer.ggml.model", "llama")
   file.add(
     "tokenizer.ggml.tokens", ["<unk>", "<s>", "</s>", "\u{2581}", "a", "b", "ab", "c"])
   file.add("tokenizer.ggml.scores", [0, 0, 0, -1, -2, -3, -4, -5] as [Float])
   file.add("tokenizer.ggml.token_type", [2, 3, 3, 1, 1, 1, 1, 1] as [Int32])
-  file.add("tokenizer.ggml.bos_token_id", 1)
-  file.add("tokenizer.ggml.eos_token_id", 2)
+  file.add("tokenizer.ggml.bos_token_id", int: 1)
+  file.add("tokenizer.ggml.eos_token_id", int: 2)
   file.tensors = [
     .floats("token_embd.weight", [8, 8]), .floats("output_norm.weight", [8]),
     .floats("blk.0.attn_norm.weight", [8]), .floats("blk.0.attn_q.weight", [8, 8]),

@@ -46,7 +46,7 @@ import Testing
   @Test func lookupsNameTheFileTheKeyAndTheFault() throws {
     let folder = try TemporaryFolder()
     var file = GGUFBytes()
-    file.add("number", 7)
+    file.add("number", int: 7)
     file.add("big", type: 10, GGUFBytes.little(UInt64.max))
     file.add("latin1", type: 8, GGUFBytes.little(UInt64(2)) + [0xff, 0xfe])
     file.add("strings", ["a"])
@@ -71,7 +71,7 @@ import Testing
     let folder = try TemporaryFolder()
     var file = tinyModel()
     file.version = version
-    file.add("general.alignment", 64)
+    file.add("general.alignment", int: 64)
     file.alignment = 64
     let model = try GGUFFile(path: folder.write(file.bytes))
     #expect(model.version == Int(version))

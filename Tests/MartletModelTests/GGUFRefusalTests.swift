@@ -27,10 +27,10 @@ import Testing
       $0.entryCount = .max
     },
     Case(name: "duplicate key", code: .format, mentions: ["'twice'"]) {
-      $0.add("twice", 1)
-      $0.add("twice", 2)
+      $0.add("twice", int: 1)
+      $0.add("twice", int: 2)
     },
-    Case(name: "empty key", code: .format, mentions: ["empty"]) { $0.add("", 1) },
+    Case(name: "empty key", code: .format, mentions: ["empty"]) { $0.add("", int: 1) },
     Case(name: "value type", code: .format, mentions: ["'odd'", "13"]) {
       $0.add("odd", type: 13, [0])
     },
@@ -52,10 +52,10 @@ import Testing
       $0.add("deep", type: 9, nest + nest + nest + nest + nest + inner)
     },
     Case(name: "alignment 0", code: .value, mentions: ["general.alignment"]) {
-      $0.add("general.alignment", 0)
+      $0.add("general.alignment", int: 0)
     },
     Case(name: "alignment 48", code: .value, mentions: ["general.alignment", "48"]) {
-      $0.add("general.alignment", 48)
+      $0.add("general.alignment", int: 48)
     },
     Case(name: "alignment as text", code: .value, mentions: ["general.alignment"]) {
       $0.add("general.alignment", "32")

@@ -61,10 +61,10 @@ import Testing
     let clock = ContinuousClock()
     var accepted = 0
     var refused = 0
-    for seed in 0..<2_000 as Range<UInt64> {
+    for seed in 0..<1_200 as Range<UInt64> {
       let path = try folder.write(Self.mutate(original, seed: seed))
       let time = clock.measure {
-        do {
+        do throws(ModelError) {
           let model = try TransformerModel.load(path: path)
           // Whatever was accepted can be used.
           for tensor in model.layers { _ = tensor.packedByteCount }
@@ -74,7 +74,7 @@ import Testing
           #expect(!error.message.isEmpty)
         }
         // Describing it needs fewer things to be right.
-        do {
+        do throws(ModelError) {
           _ = try ModelInfo(path: path).description
         } catch {
           #expect(!error.message.isEmpty)
@@ -94,16 +94,17 @@ import Testing
     // Four billion strings claimed in a file of kilobytes.
     file.add(
       "claims", type: 9, GGUFBytes.little(UInt32(8)) + GGUFBytes.little(UInt64(1) << 32))
-    let before = peakMemory()
+    let before = try peakVirtualMemory()
     let path = try folder.write(file.bytes)
     #expect(modelError { _ = try GGUFFile(path: path) }?.code == .truncated)
-    #expect(peakMemory() - before < 64 << 20)
+    // Reserving for the claim would take 64 GB of addresses.
+    #expect(try peakVirtualMemory() - before < 16 << 30)
   }
 
-  /// Peak resident bytes of this process.
-  private func peakMemory() -> Int {
-    var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
-    return usage.ru_maxrss * 1_024
+  /// The most bytes of address space this process has ever had.
+  private func peakVirtualMemory() throws -> Int {
+    let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+    let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmPeak:") })
+    return try #require(Int(line.filter(\.isNumber))) * 1_024
   }
 }
