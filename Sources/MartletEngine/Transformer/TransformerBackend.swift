@@ -71,7 +71,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     do throws(KernelError) {
       slab = try KVSlab(
         type: options.kvType ?? (parts.isAllFloat32 ? .f32 : .f16), layers: c.layers,
-        kvHeads: c.kvHeads, headDimensions: c.headDimensions, placement: options.placement)
+        kvHeads: c.kvHeads, headDimensions: c.headDimensions, byteLimit: physicalMemoryLimit(),
+        placement: options.placement)
       scratch = try TransformerScratch(parts, rows: options.maximumBatchTokens)
     } catch {
       throw Self.engineError(error, "\(parts.name) cannot be set up")
