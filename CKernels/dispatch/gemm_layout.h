@@ -1,0 +1,156 @@
+/// How packed weights and prepared activations lie in memory. This file is the specification that
+/// the packing, the reference and every ISA kernel share.
+///
+/// Weights
+/// -------
+/// Outputs are cut into tiles of 16; a tile is one stream of steps over depth, in the order a kernel
+/// reads it, with nothing beside it. Every tile starts on a cache line (its length is rounded up to
+/// 64 bytes); the last tile is filled up with outputs of zero.
+///
+///   type    depth per step   a step holds
+///   F32            1         16 float32                                               64 bytes
+///   F16            1         16 float16                                               32 bytes
+///   BF16           2         16 pairs (even depth, odd depth), odd depths end in 0    64 bytes
+///   Q4_0          32         scales, nibbles                                         288 bytes
+///   IQ4_NL        32         scales, nibbles (indices of martlet_iq4_nl_values)      288 bytes
+///   Q4_1          32         scales, minimums, nibbles                               320 bytes
+///   Q5_0          32         scales, nibbles, bits                                   352 bytes
+///   Q5_1          32         scales, minimums, nibbles, bits                         384 bytes
+///   Q8_0          32         scales, bytes                                           544 bytes
+///   Q4_K         256         scales, minimums, 8 × (6-bit scales, 6-bit minimums, nibbles)   2368
+///   Q5_K         256         scales, minimums, 8 × (6-bit scales, 6-bit minimums, nibbles, bits)
+///                                                                                   2880 bytes
+///   Q6_K         256         scales, 8 × (first half's scales, second half's scales, nibbles,
+///                            bit pairs)                                             3360 bytes
+///
+///   scales, minimums     16 float16, one per output (32 bytes)
+///   6-bit scales, …      16 bytes, one per output (int8 in Q6_K)
+///   bytes (512)          Unsigned quants in dot-product order: byte 64·g + 4·o + j is depth 4·g + j
+///                        of output o, so 64 bytes are one operand of vpdpbusd (and eight of them
+///                        the B tile of AMX) for the activations' 4-byte group g, broadcast.
+///   nibbles (256)        Byte 64·g + 4·o + j has depth 4·g + j in its low half and depth
+///                        16 + 4·g + j in its high half, g < 4: one load serves groups g and g + 4.
+///   bits (64)            Bit g of byte 4·o + j is bit 4 of the quant at depth 4·g + j.
+///   bit pairs (128)      Bits 2·(g mod 4) of byte 64·(g / 4) + 4·o + j are bits 4 and 5 of the
+///                        quant at depth 4·g + j.
+///
+/// Quants are unsigned; the weight is (quant − offset) · scale, or quant · scale + minimum where
+/// there are minimums (K types subtract theirs). Offsets: Q4_0 8, Q5_0 16, Q6_K 32, Q8_0 128;
+/// IQ4_NL looks its nibble up.
+///
+/// In the OpenBLAS class weights are float32 rows, as `columns` × `depth` row-major, whatever their
+/// type was.
+///
+/// Activations
+/// -----------
+///   F32    float32, row-major
+///   BF16   bfloat16, row-major
+///   Q8     martlet_q8_block[rows][depth / 32]
+///
+/// Rows are padded with zeros to an odd number of 64-byte cache lines, at least to an even number
+/// of elements: a kernel reads many rows at one depth, and an odd stride spreads those lines over
+/// the sets of the cache where a power of two would put them all into one.
+///
+/// Values
+/// ------
+/// Portable class, float weights: acc = fmaf(a[k], w[k], acc) for k ascending from acc = 0.
+/// Portable class, Q8 activations, for each block of 32 (Q6_K: half block of 16) in depth order:
+///   dot = Σ a · (quant − offset), exact in int32
+///   acc = fmaf((float)dot, scale · block.scale, acc)
+///   acc = fmaf(minimum, block.scaled_sum, acc)              where there are minimums, afterwards
+/// `scale` and `minimum` are float32. In K types they are products of the file's float16 and 6-bit
+/// (8-bit) factors, which float32 holds exactly, so that no factor is rounded; the minimum is
+/// negated there. `scale · block.scale` is rounded once.
+/// Then, in every class: acc + bias[column] if there is a bias, then output + acc if accumulating.
+#ifndef MARTLET_GEMM_LAYOUT_H
+#define MARTLET_GEMM_LAYOUT_H
+
+#include <stdbool.h>
+
+#include <martlet/gemm.h>
+
+enum {
+  MARTLET_GEMM_BLOCK = 32,        ///< Depth that shares one activation scale.
+  MARTLET_GEMM_SUPER_BLOCK = 256, ///< Depth that shares the float16 scales of K types.
+  MARTLET_GEMM_HALF_BYTES = 32,   ///< 16 float16 scales or minimums.
+  MARTLET_GEMM_NIBBLE_BYTES = 256,
+  MARTLET_GEMM_BITS_BYTES = 64,
+  MARTLET_GEMM_BIT_PAIRS_BYTES = 128,
+  MARTLET_GEMM_BYTE_BYTES = 512,
+};
+
+/// 32 activations of one row. The starts are what an unsigned dot product begins with when the
+/// offset is 8; larger offsets are powers of two above it.
+typedef struct martlet_q8_block {
+  int8_t values[MARTLET_GEMM_BLOCK];
+  float scale;         ///< Absolute maximum / 127; 0 for a zero block; NaN if an input is not finite.
+  float scaled_sum;    ///< scale · (float)(sum of values).
+  int32_t start;       ///< −8 · sum of values.
+  int32_t start_first; ///< −8 · sum of values[0..<16].
+} martlet_q8_block;
+_Static_assert(sizeof(martlet_q8_block) == 48, "a prepared block is 48 bytes");
+
+/// A block whose absolute maximum is smaller is prepared as zeros: below it the inverse scale or
+/// the scale would leave float32's normal range.
+#define MARTLET_Q8_SMALLEST 0x1p-118f
+
+/// Depth and bytes of one step of a packed tile; zero for an unknown type.
+typedef struct martlet_gemm_format {
+  uint16_t step_depth;
+  uint16_t step_bytes;
+} martlet_gemm_format;
+
+static inline martlet_gemm_format martlet_gemm_format_of(martlet_weight_type type) {
+  switch (type) {
+    case MARTLET_WEIGHT_F32: return (martlet_gemm_format){1, 64};
+    case MARTLET_WEIGHT_F16: return (martlet_gemm_format){1, 32};
+    case MARTLET_WEIGHT_BF16: return (martlet_gemm_format){2, 64};
+    case MARTLET_WEIGHT_Q4_0: return (martlet_gemm_format){32, 288};
+    case MARTLET_WEIGHT_IQ4_NL: return (martlet_gemm_format){32, 288};
+    case MARTLET_WEIGHT_Q4_1: return (martlet_gemm_format){32, 320};
+    case MARTLET_WEIGHT_Q5_0: return (martlet_gemm_format){32, 352};
+    case MARTLET_WEIGHT_Q5_1: return (martlet_gemm_format){32, 384};
+    case MARTLET_WEIGHT_Q8_0: return (martlet_gemm_format){32, 544};
+    case MARTLET_WEIGHT_Q4_K: return (martlet_gemm_format){256, 2368};
+    case MARTLET_WEIGHT_Q5_K: return (martlet_gemm_format){256, 2880};
+    case MARTLET_WEIGHT_Q6_K: return (martlet_gemm_format){256, 3360};
+  }
+  return (martlet_gemm_format){0, 0};
+}
+
+/// Bytes from one packed tile to the next. `depth` has passed martlet_gemm_packed_bytes.
+static inline size_t martlet_gemm_tile_bytes(martlet_weight_type type, size_t depth) {
+  martlet_gemm_format format = martlet_gemm_format_of(type);
+  size_t steps = (depth + format.step_depth - 1) / format.step_depth;
+  return (steps * format.step_bytes + 63) / 64 * 64;
+}
+
+/// Bytes of one prepared row without what pads it.
+static inline size_t martlet_gemm_row_used_bytes(martlet_activation_type type, size_t depth) {
+  switch (type) {
+    case MARTLET_ACTIVATION_F32: return depth * sizeof(float);
+    case MARTLET_ACTIVATION_BF16: return depth * sizeof(uint16_t);
+    case MARTLET_ACTIVATION_Q8: return depth / MARTLET_GEMM_BLOCK * sizeof(martlet_q8_block);
+  }
+  return 0;
+}
+
+/// Bytes from one prepared row to the next.
+static inline size_t martlet_gemm_row_bytes(martlet_activation_type type, size_t depth) {
+  return ((martlet_gemm_row_used_bytes(type, depth) + 63) / 64 | 1) * 64;
+}
+
+/// What the sixteen nibbles of IQ4_NL mean.
+static const int8_t martlet_iq4_nl_values[16] = {
+  -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+};
+
+/// Writes one finished sum by the rule above.
+static inline void martlet_gemm_finish(const martlet_gemm_arguments *arguments, size_t row,
+                                       size_t column, float sum) {
+  float *output = arguments->output + row * arguments->output_stride + column;
+  if (arguments->bias) sum += arguments->bias[column];
+  *output = arguments->accumulate ? *output + sum : sum;
+}
+
+#endif

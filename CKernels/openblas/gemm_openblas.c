@@ -1,0 +1,32 @@
+/// Products by OpenBLAS, a numeric class of its own: weights lie as float32 rows, and OpenBLAS
+/// picks its blocking, and so its rounding, by shape. Martlet's threads split the columns, so
+/// OpenBLAS runs on the calling thread alone.
+#include <cblas.h>
+#include <pthread.h>
+
+#include "dispatch/gemm_layout.h"
+#include "dispatch/gemm_variants.h"
+
+static pthread_once_t one_thread = PTHREAD_ONCE_INIT;
+
+static void use_one_thread(void) { openblas_set_num_threads(1); }
+
+void martlet_gemm_f32_f32_openblas(const martlet_gemm_arguments *arguments) {
+  pthread_once(&one_thread, use_one_thread);
+  const martlet_gemm_arguments *a = arguments;
+  size_t columns = a->column_end - a->column_begin;
+  size_t activation_stride = martlet_gemm_row_bytes(MARTLET_ACTIVATION_F32, a->depth) / 4;
+  float *output = a->output + a->column_begin;
+  const float *weights = a->weights ? (const float *)a->weights + a->column_begin * a->depth : NULL;
+  // BLAS adds the product to what is there: start from output and bias, or from the bias alone.
+  for (size_t row = 0; row < a->rows; ++row)
+    for (size_t column = 0; column < columns; ++column) {
+      float *target = output + row * a->output_stride + column;
+      float start = a->accumulate ? *target : 0;
+      *target = a->bias ? start + a->bias[a->column_begin + column] : start;
+    }
+  if (a->depth == 0) return;
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)a->rows, (blasint)columns,
+              (blasint)a->depth, 1, a->activations, (blasint)activation_stride, weights,
+              (blasint)a->depth, 1, output, (blasint)(a->rows > 1 ? a->output_stride : columns));
+}
