@@ -71,6 +71,19 @@ typedef martlet_dequantize_function martlet_dequantize_iq4_nl_function;
   X(rows, dequantize_q5_k, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
   X(rows, dequantize_q6_k, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
   X(rows, dequantize_iq4_nl, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
+#elif defined(__aarch64__)
+#define MARTLET_ROWS_NATIVE(X)                                                 \
+  X(rows, dequantize_f16, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)    \
+  X(rows, dequantize_bf16, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q4_0, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q4_1, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q5_0, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q5_1, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q8_0, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q4_k, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q5_k, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q6_k, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_iq4_nl, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)
 #else
 #define MARTLET_ROWS_NATIVE(X)
 #endif
