@@ -60,7 +60,7 @@ final class EngineCore: @unchecked Sendable {
     endTokens = codec.endOfGenerationTokens
     maximumBatch = min(backend.maximumBatchTokens, configuration.maximumBatchTokens)
     pool = PagePool(backend: backend, byteLimit: configuration.kvBytesLimit)
-    logits = LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
+    logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
     guard pool.limit >= 1 else {
       throw EngineError(
         .argument,
@@ -159,15 +159,15 @@ final class EngineCore: @unchecked Sendable {
 
   /// Runs a pass without the lock and settles it with the lock.
   private func execute(_ pass: Pass) {
-    if logits.rows < pass.logitsRows {
-      logits = LogitsBuffer(
-        rows: max(pass.logitsRows, logits.rows * 2), vocabulary: backend.vocabularySize)
-    }
     let started = monotonicNanoseconds()
     announce(pass, began: true)
     lock.unlock()
     var failure: EngineError?
     do throws(EngineError) {
+      if logits.rows < pass.logitsRows {
+        logits = try LogitsBuffer(
+          rows: max(pass.logitsRows, logits.rows * 2), vocabulary: backend.vocabularySize)
+      }
       try backend.forward(pass.batch, logits: logits)
     } catch {
       failure = error
