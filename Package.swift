@@ -20,6 +20,13 @@ func plugin(_ name: String) -> Target {
 let pluginNames = [
   "BestOfN", "SelfConsistency", "FirstFinish", "ExactChecker", "MeanLogprob", "FinalAnswer",
 ]
+/// A plugin in plain C: the header alone, no author kit.
+func cPlugin(_ name: String) -> Target {
+  .target(
+    name: name, dependencies: ["CMartlet"], path: "Sources/Plugins/\(name)",
+    resources: [.copy("\(name).martlet-plugin.json")], publicHeadersPath: ".")
+}
+let cPluginNames = ["BestOfNC"]
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], fixtures: Bool = false) -> Target {
   .testTarget(
@@ -34,7 +41,9 @@ let package = Package(
     .library(name: "MartletPlugin", targets: ["MartletPlugin"]),
     .library(name: "MartletSimulation", targets: ["MartletSimulation"]),
     .executable(name: "martlet", targets: ["MartletCLI"]),
-  ] + pluginNames.map { .library(name: "Martlet\($0)", type: .dynamic, targets: [$0]) },
+  ] + (pluginNames + cPluginNames).map {
+    .library(name: "Martlet\($0)", type: .dynamic, targets: [$0])
+  },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -89,7 +98,7 @@ let package = Package(
     tests("MartletEngineTests", ["MartletEngine", "MartletSimulation"]),
     tests("MartletScalingTests", ["MartletScaling", "MartletSimulation"]),
     tests("MartletTests", ["Martlet", "MartletSimulation"]),
-  ] + pluginNames.map(plugin),
+  ] + pluginNames.map(plugin) + cPluginNames.map(cPlugin),
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17
 )

@@ -5,7 +5,12 @@
   extern const martlet_check_operation martlet_check_##name##_operations[]; \
   extern const size_t martlet_check_##name##_operation_count;
 #define ALL_FAMILIES(F) \
-  F(norm)
+  F(norm)               \
+  F(rope)               \
+  F(activation)         \
+  F(softmax)            \
+  F(attention)          \
+  F(rows)
 
 ALL_FAMILIES(FAMILY)
 

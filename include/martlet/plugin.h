@@ -18,6 +18,11 @@
 /// always writes the full length to `*needed` and copies only if it fits (else MARTLET_E_TOO_SMALL);
 /// buffer may be null when capacity is 0. Nothing the host returns needs freeing.
 ///
+/// Instances. The host makes one instance of each component that a run uses and gives each its own
+/// `martlet_run` handle, which stays valid until `destroy` returns. It names the run and the
+/// component: options and log lines are those of the component that holds the handle. On the handle
+/// of a scorer or extractor, functions that touch branches or the result give MARTLET_E_STATE.
+///
 /// Threads. The host calls `create`, `run` and `destroy` of a strategy instance on one thread that
 /// belongs to that run. Host functions marked [run thread] may be called only there; those marked
 /// [any thread] from any thread the plugin owns, until `run` returns. Scorers and extractors are
@@ -115,6 +120,9 @@ typedef struct martlet_host {
   martlet_status (*last_error)(char *buffer, size_t capacity, size_t *needed);
   /// Logs under the plugin's name. level: 0 debug, 1 info, 2 warning, 3 error. [any thread]
   void (*log)(martlet_run run, int32_t level, const char *text, size_t length);
+  /// Says why the component is about to return a failure; the host shows this text to the user
+  /// beside the status. The last call before the return counts. [any thread]
+  martlet_status (*explain)(martlet_run run, const char *text, size_t length);
 
   // ---- the run ---------------------------------------------------------------------------------
   /// An option's text: as set by the user, else the manifest's default. MARTLET_E_NOT_FOUND for a
@@ -205,16 +213,28 @@ typedef struct martlet_host {
   /// the budget ends or the plugin fails afterwards. [run thread]
   martlet_status (*answer)(martlet_run run, uint32_t candidate);
 } martlet_host;
-MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 29 * sizeof(void *),
-                      "29 functions, frozen in 0.1");
-MARTLET_STATIC_ASSERT(offsetof(martlet_host, answer) == 8 + 28 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 30 * sizeof(void *), "30 functions, frozen in 0.1");
+MARTLET_STATIC_ASSERT(offsetof(martlet_host, answer) == 8 + 29 * sizeof(void *), "frozen in 0.1");
+
+/// One thing a plugin offers. All strings are NUL-terminated and static.
+typedef struct martlet_component {
+  uint32_t size;  ///< sizeof(martlet_component).
+  uint32_t kind;  ///< martlet_component_kind.
+  uint32_t flags;
+  uint32_t reserved;
+  const char *id;        ///< `best-of-n`; third parties use reverse-domain ids.
+  const void *functions; ///< martlet_strategy, martlet_scorer or martlet_extractor, by kind.
+} martlet_component;
+MARTLET_STATIC_ASSERT(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 0.1");
 
 /// A strategy: decides which branches to extend, fork, score, drop and answer from.
 typedef struct martlet_strategy {
   uint32_t size;  ///< sizeof(martlet_strategy).
   uint32_t reserved;
-  /// Makes an instance for one run; `host` and `run` stay valid until `destroy` returns.
-  martlet_status (*create)(const martlet_host *host, martlet_run run, void **instance);
+  /// Makes an instance for one run. `component` is the descriptor that the plugin returned, so that
+  /// one function can serve several components; `host` lives as long as the process.
+  martlet_status (*create)(const martlet_component *component, const martlet_host *host,
+                           martlet_run run, void **instance);
   /// Does the work. Returns MARTLET_OK, or the status that made it stop; the answer set so far
   /// counts either way.
   martlet_status (*run)(void *instance);
@@ -235,11 +255,13 @@ typedef struct martlet_text_view {
 } martlet_text_view;
 MARTLET_STATIC_ASSERT(sizeof(martlet_text_view) == 8 + 6 * sizeof(void *), "frozen in 0.1");
 
-/// A scorer: how good is this text as an answer to this prompt; higher is better.
+/// A scorer: how good is this text as an answer to this prompt; higher is better. Its instance
+/// lives as long as the run and remembers nothing that changes a score.
 typedef struct martlet_scorer {
   uint32_t size;  ///< sizeof(martlet_scorer).
   uint32_t reserved;
-  martlet_status (*create)(const martlet_host *host, void **instance);
+  martlet_status (*create)(const martlet_component *component, const martlet_host *host,
+                           martlet_run run, void **instance);
   /// Writes a finite score, or returns MARTLET_E_UNSUPPORTED when it cannot judge this prompt.
   martlet_status (*score)(void *instance, const martlet_text_view *view, double *score);
   void (*destroy)(void *instance);
@@ -250,24 +272,14 @@ MARTLET_STATIC_ASSERT(sizeof(martlet_scorer) == 8 + 3 * sizeof(void *), "frozen 
 typedef struct martlet_extractor {
   uint32_t size;  ///< sizeof(martlet_extractor).
   uint32_t reserved;
-  martlet_status (*create)(const martlet_host *host, void **instance);
+  martlet_status (*create)(const martlet_component *component, const martlet_host *host,
+                           martlet_run run, void **instance);
   /// MARTLET_E_NOT_FOUND when the text holds no answer.
   martlet_status (*extract)(void *instance, const martlet_text_view *view, char *buffer,
                             size_t capacity, size_t *needed);
   void (*destroy)(void *instance);
 } martlet_extractor;
 MARTLET_STATIC_ASSERT(sizeof(martlet_extractor) == 8 + 3 * sizeof(void *), "frozen in 0.1");
-
-/// One thing a plugin offers. All strings are NUL-terminated and static.
-typedef struct martlet_component {
-  uint32_t size;  ///< sizeof(martlet_component).
-  uint32_t kind;  ///< martlet_component_kind.
-  uint32_t flags;
-  uint32_t reserved;
-  const char *id;        ///< `best-of-n`; third parties use reverse-domain ids.
-  const void *functions; ///< martlet_strategy, martlet_scorer or martlet_extractor, by kind.
-} martlet_component;
-MARTLET_STATIC_ASSERT(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 0.1");
 
 /// What the entry function returns.
 typedef struct martlet_plugin {

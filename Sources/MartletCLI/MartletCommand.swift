@@ -1,0 +1,59 @@
+import ArgumentParser
+import Foundation
+import Logging
+
+/// The tool `martlet`.
+@main
+struct MartletCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "martlet",
+    abstract: "Spends inference-time compute on language models running on CPUs.",
+    discussion: """
+      One prompt becomes many branches that decode together; a strategy plugin decides which to \
+      extend, score, drop and answer from, inside a budget that is enforced.
+
+      Exit codes: 0 success; 64 the command line is wrong; 65 a model or plugin is invalid; \
+      66 a named file cannot be opened; 69 something needed is not available; 70 an internal \
+      fault; 73 output cannot be written; 130 interrupted. `check` commands exit 1 when a check \
+      fails.
+      """,
+    version: "0.1.0",
+    subcommands: [
+      RunCommand.self, DemoCommand.self, ModelCommand.self, PluginCommand.self, CheckCommand.self,
+      TopologyCommand.self,
+    ])
+
+  static func main() async {
+    signal(SIGPIPE, SIG_DFL)
+    LoggingSystem.bootstrap { label in
+      var handler = StreamLogHandler.standardError(label: label)
+      handler.logLevel = logLevel
+      return handler
+    }
+    do {
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch let error where isParserError(error) {
+      exit(withError: error)
+    } catch {
+      let failure = CommandError(describing: error)
+      FileHandle.standardError.write(Data("martlet: \(failure.description)\n".utf8))
+      Foundation.exit(failure.code.rawValue)
+    }
+  }
+
+  /// `MARTLET_LOG` sets what is logged to standard error: debug, info, notice, warning, error.
+  private static var logLevel: Logger.Level {
+    ProcessInfo.processInfo.environment["MARTLET_LOG"].flatMap(Logger.Level.init) ?? .warning
+  }
+
+  /// What ArgumentParser itself raises: bad arguments, requests for help, exit codes.
+  private static func isParserError(_ error: any Error) -> Bool {
+    error is ExitCode || error is ValidationError || error is CleanExit
+      || String(reflecting: type(of: error)).hasPrefix("ArgumentParser.")
+  }
+}

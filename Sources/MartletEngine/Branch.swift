@@ -1,0 +1,104 @@
+import MartletModel
+
+/// One continuation of a run's prompt: its tokens, its text and its share of the pages.
+///
+/// Reading properties is allowed from any thread at any time, also after ``release()``. While a
+/// branch is ahead of the run's clock (see ``Run/submit(_:_:)``) and nobody waits, what is read is
+/// its state at the clock, so that decisions do not depend on time.
+///
+/// When the last reference goes, the branch is released.
+public final class Branch: Sendable {
+  let core: EngineCore
+  let state: BranchState
+
+  init(core: EngineCore, state: BranchState) {
+    self.core = core
+    self.state = state
+  }
+
+  deinit { core.releaseFromDeinit(state) }
+
+  /// The branch's place in its run's tree.
+  public var path: BranchPath { state.path }
+
+  /// Number of tokens before the first generated one.
+  public var promptTokens: Int { state.promptCount }
+
+  /// Generated (and appended) tokens, the one that ended the sequence included.
+  public var tokens: [Token] { core.view(state) { $0.tokens } }
+
+  /// Untempered log-probabilities of ``tokens``, nats; 0 for appended ones.
+  public var logprobs: [Float] { core.view(state) { $0.logprobs } }
+
+  /// Number of generated and appended tokens.
+  public var generatedTokens: Int { core.view(state) { $0.count } }
+
+  /// Sum of ``logprobs``.
+  public var logprob: Double { core.view(state) { $0.logprobs.reduce(0) { $0 + Double($1) } } }
+
+  /// Entropy of the model's own distribution at the last drawn token, nats; 0 before the first.
+  public var lastEntropy: Float { core.view(state) { $0.lastEntropy } }
+
+  /// The text of ``tokens``: without the prompt, the stop string, the bytes of the token that ended
+  /// the sequence and an unfinished UTF-8 character at the end.
+  public var text: String { core.view(state) { $0.text } }
+
+  /// Why it stopped; `none` while it advances or has not started.
+  public var stop: StopReason { core.view(state) { $0.stop } }
+
+  /// Whether it cannot go on from here.
+  public var finished: Bool { stop.isFinal }
+
+  /// Pages its table names, shared ones included.
+  public var kvPages: Int { core.kvPages(state) }
+
+  /// Makes `count` children that share everything with this branch until they differ. The branch
+  /// itself stays as it is. Adds no pages; what is still to be processed of the common tokens is
+  /// processed once, and all draw their next token from one row of logits.
+  ///
+  /// Throws ``EngineError/Code/released`` or, while the branch advances,
+  /// ``EngineError/Code/state``.
+  public func fork(_ count: Int) throws(EngineError) -> [Branch] {
+    try core.fork(state, count: count)
+  }
+
+  /// Bytes of pages that `count` forks would take after each wrote one token.
+  public func forkCost(_ count: Int) -> Int { core.forkCost(state, count: count) }
+
+  /// Drops generated tokens so that `generated` remain, frees their pages and starts a new random
+  /// epoch: going on draws afresh.
+  ///
+  /// Throws ``EngineError/Code/argument`` when fewer tokens exist, ``EngineError/Code/released``
+  /// or, while the branch advances, ``EngineError/Code/state``.
+  public func truncate(toGenerated generated: Int) throws(EngineError) {
+    try core.truncate(state, toGenerated: generated)
+  }
+
+  /// Appends tokens as if generated. They count as prompt tokens, not as sampled ones.
+  ///
+  /// Throws ``EngineError/Code/context`` when they do not fit, ``EngineError/Code/argument`` for a
+  /// token outside the vocabulary, ``EngineError/Code/state`` while the branch advances or when it
+  /// is finished, ``EngineError/Code/released``.
+  public func append(tokens: [Token]) throws(EngineError) {
+    try core.append(state, tokens: tokens)
+  }
+
+  /// Appends the tokens of `text`, without special tokens. Throws as ``append(tokens:)``.
+  public func append(text: String) throws(EngineError) {
+    try core.append(
+      state, tokens: core.codec.encode(text, addSpecial: false, parseSpecial: false))
+  }
+
+  /// Stops an advancing branch at the next token; it produces no event. Tokens it had drawn ahead
+  /// of the run's clock are rolled back, so what remains does not depend on time. (When another
+  /// thread waits for the run at that moment, the clock is moving and nothing is rolled back.)
+  /// A branch that is not advancing is left alone.
+  public func cancel() { core.cancel(state) }
+
+  /// Gives the branch up: its unshared pages return at once. Cancels it if it is advancing. Later
+  /// changing calls throw ``EngineError/Code/released``; reading goes on working.
+  public func release() { core.release(state) }
+
+  /// Whether it was released.
+  public var isReleased: Bool { core.isReleased(state) }
+}

@@ -1,0 +1,108 @@
+import Foundation
+import MartletModel
+
+/// Limits of an engine.
+public struct EngineConfiguration: Sendable, Equatable {
+  /// The most bytes all pages of keys and values may take; a branch that would need more stops
+  /// with ``StopReason/budget``.
+  public var kvBytesLimit: Int
+  /// The most prompt or appended tokens in one forward pass, so that prefilling one run does not
+  /// hold up the decoding of others.
+  public var prefillChunk: Int
+  /// The most tokens in one forward pass; the backend's own maximum also holds.
+  public var maximumBatchTokens: Int
+  /// How many tokens a branch may be ahead of the run's clock (see ``Run/submit(_:_:)``). Tokens
+  /// ahead of a decision that cancels them are rolled back. A token budget makes this 0.
+  public var overrun: Int
+  /// Bytes of logits kept for branches that were forked but not advanced, so that forking one
+  /// again needs no forward pass.
+  public var logitsCacheBytes: Int
+
+  /// Defaults: half of this machine's memory for pages, 256 tokens of prefill per pass.
+  public init(
+    kvBytesLimit: Int = Int(clamping: ProcessInfo.processInfo.physicalMemory / 2),
+    prefillChunk: Int = 256, maximumBatchTokens: Int = .max, overrun: Int = 8,
+    logitsCacheBytes: Int = 64 << 20
+  ) {
+    self.kvBytesLimit = kvBytesLimit
+    self.prefillChunk = prefillChunk
+    self.maximumBatchTokens = maximumBatchTokens
+    self.overrun = overrun
+    self.logitsCacheBytes = logitsCacheBytes
+  }
+}
+
+/// What an engine has done so far.
+public struct EngineStatistics: Sendable, Equatable {
+  /// Forward passes.
+  public var forwards = 0
+  /// Tokens processed by them, prompts included.
+  public var processedTokens = 0
+  /// Forward passes by their number of tokens.
+  public var batchHistogram: [Int: Int] = [:]
+  /// Rows of logits computed.
+  public var logitsRows = 0
+  /// Tokens drawn and kept.
+  public var sampledTokens = 0
+  /// Tokens drawn ahead of a decision that discarded them.
+  public var rolledBackTokens = 0
+  /// Pages copied because a shared page was about to be written.
+  public var pageCopies = 0
+  /// Pages in use now.
+  public var pagesInUse = 0
+  /// The most pages ever in use at once.
+  public var peakPages = 0
+  /// Seconds inside the backend's forward.
+  public var forwardSeconds = 0.0
+}
+
+/// Runs any number of prompts on one backend, all their branches together: one driver thread
+/// gathers every ready token of every branch of every run into one forward pass.
+///
+/// The text of a branch depends on the model, the prompt, the seed, the branch's path and the
+/// sampling options; never on what else runs, on batch sizes or on time.
+public final class Engine: Sendable {
+  let core: EngineCore
+
+  /// Starts an engine on a backend.
+  ///
+  /// Throws ``EngineError/Code/argument`` for a configuration that cannot work.
+  public init(
+    backend: any Backend, configuration: EngineConfiguration = .init()
+  ) throws(EngineError) {
+    core = try EngineCore(backend: backend, configuration: configuration)
+    core.start()
+  }
+
+  deinit { core.shutdown() }
+
+  /// The backend.
+  public var backend: any Backend { core.backend }
+
+  /// The tokenizer of the backend's vocabulary.
+  public var tokenizer: any TokenCodec { core.codec }
+
+  /// Starts a run: one prompt from which branches grow. Nothing is computed until a branch
+  /// advances.
+  ///
+  /// Throws ``EngineError/Code/context`` for a prompt longer than the model's context and
+  /// ``EngineError/Code/argument`` for an empty prompt, a token outside the vocabulary or options
+  /// out of range.
+  public func makeRun(
+    prompt: [Token], seed: UInt64 = 0, sampling: SamplingOptions = .init(),
+    stops: StopRules = .init(), recorder: (any EngineObserver)? = nil
+  ) throws(EngineError) -> Run {
+    try Run(
+      engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops, recorder: recorder)
+  }
+
+  /// Pages in use by all runs.
+  public var pagesInUse: Int { core.statistics().pagesInUse }
+
+  /// What has been done so far.
+  public var statistics: EngineStatistics { core.statistics() }
+
+  /// Stops the driver thread, cancels all work and makes later calls throw. Blocks until a forward
+  /// pass in progress ends. May be called again.
+  public func shutdown() { core.shutdown() }
+}

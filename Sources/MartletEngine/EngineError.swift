@@ -1,0 +1,33 @@
+/// Why an engine call could not do what was asked.
+public struct EngineError: Error, CustomStringConvertible, Sendable, Equatable {
+  /// The kind of failure, for callers that decide by it.
+  public enum Code: String, Sendable, CaseIterable {
+    /// A sequence would exceed the model's context length.
+    case context
+    /// An argument is out of range or does not belong here.
+    case argument
+    /// The call is not allowed while the branch or run is in its present state.
+    case state
+    /// The branch was released, or belongs to another run or engine.
+    case released
+    /// The run was cancelled, the calling task was cancelled, or the engine was shut down.
+    case cancelled
+    /// The backend failed or gave numbers that cannot be used.
+    case backend
+    /// Storage for keys and values ran out.
+    case memory
+  }
+
+  /// The kind of failure.
+  public let code: Code
+  /// One readable sentence that names the values involved and what to do.
+  public let message: String
+
+  /// Makes an error with its readable sentence.
+  public init(_ code: Code, _ message: String) {
+    self.code = code
+    self.message = message
+  }
+
+  public var description: String { message }
+}

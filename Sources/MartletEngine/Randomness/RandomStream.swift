@@ -1,0 +1,37 @@
+/// The random draws of one seed for one purpose, addressed instead of consumed: a draw is a
+/// function of where it is used, so no schedule, thread count or batch changes it.
+struct RandomStream: Sendable {
+  /// What a draw is for; draws for different purposes are independent.
+  enum Purpose: UInt64, Sendable {
+    /// Choosing the next token of a branch.
+    case token = 1
+    /// A strategy's own randomness, by branch.
+    case branch = 2
+    /// A strategy's own randomness, by run.
+    case run = 3
+  }
+
+  private let key: (UInt32, UInt32)
+
+  init(seed: UInt64, purpose: Purpose) {
+    let mixed = mix64(seed ^ mix64(purpose.rawValue))
+    key = (UInt32(truncatingIfNeeded: mixed), UInt32(truncatingIfNeeded: mixed >> 32))
+  }
+
+  /// 64 bits for a path and an index.
+  func bits(path: BranchPath, index: UInt64) -> UInt64 {
+    let hash = path.hashBits
+    let words = Philox4x32.words(
+      counter: (
+        UInt32(truncatingIfNeeded: hash), UInt32(truncatingIfNeeded: hash >> 32),
+        UInt32(truncatingIfNeeded: index), UInt32(truncatingIfNeeded: index >> 32)
+      ), key: key)
+    return UInt64(words.0) | UInt64(words.1) << 32
+  }
+
+  /// A number in 0 ..< 1 with 53 random bits, for the token at `position` of a path's `epoch`.
+  func uniform(path: BranchPath, epoch: UInt32, position: Int) -> Double {
+    let index = UInt64(epoch) << 32 | UInt64(UInt32(truncatingIfNeeded: position))
+    return Double(bits(path: path, index: index) >> 11) * 0x1p-53
+  }
+}

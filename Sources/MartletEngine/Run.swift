@@ -1,0 +1,92 @@
+import MartletModel
+
+/// What a run has used.
+public struct RunStatistics: Sendable, Equatable {
+  /// Tokens of the prompt and of appended text; a shared prefix counts once.
+  public var promptTokens = 0
+  /// Tokens drawn, discarded branches included; rolled-back ones excluded.
+  public var generatedTokens = 0
+  /// Tokens drawn ahead of a decision that discarded them. Varies from run to run.
+  public var rolledBackTokens = 0
+  /// Pages held now.
+  public var kvPages = 0
+  /// The most pages held at once.
+  public var peakKVPages = 0
+  /// The most bytes of pages held at once.
+  public var peakKVBytes = 0
+  /// Forward passes that processed at least one token of this run.
+  public var forwards = 0
+}
+
+/// One prompt, the branches that grow from it, and one gate for their tokens.
+///
+/// **The clock.** A run's clock counts rounds, one token per advancing branch and round. A branch
+/// starts at the clock's value when it is submitted; its k-th token belongs to round start + k, and
+/// so does its stop. An event is delivered when every other advancing branch has completed that
+/// round, and the clock moves there: so events come in order of tokens committed, then of branch
+/// path, however long anything took.
+///
+/// Deterministic use means one thread that calls submit, wait and cancel in turn, as a strategy
+/// does. Several tasks may also advance branches of one run at the same time; each text is still
+/// reproducible, only the order among them is not.
+public final class Run: Sendable {
+  /// The engine it runs on, kept alive by its runs.
+  public let engine: Engine
+  let state: RunState
+  var core: EngineCore { engine.core }
+
+  /// The branch that holds the prompt.
+  public let root: Branch
+
+  init(
+    engine: Engine, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
+    recorder: (any EngineObserver)?
+  ) throws(EngineError) {
+    self.engine = engine
+    let core = engine.core
+    state = try RunState(
+      core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops, recorder: recorder)
+    root = core.makeRoot(state, prompt: prompt)
+  }
+
+  /// The seed of every draw of this run.
+  public var seed: UInt64 { state.seed }
+  /// How tokens are chosen.
+  public var sampling: SamplingOptions { state.sampling }
+  /// What ends branches.
+  public var stops: StopRules { state.stops }
+
+  /// Grants tokens before they are drawn; nil grants all. Set it before the first advance.
+  public var gate: (any TokenGate)? {
+    get { core.gate(of: state) }
+    set { core.setGate(newValue, of: state) }
+  }
+
+  /// What has been used so far.
+  public var statistics: RunStatistics { core.statistics(of: state) }
+
+  /// Stops all branches at the next token and makes later advancing calls throw
+  /// ``EngineError/Code/cancelled``. Tokens made until then stay readable.
+  public func cancel() { core.cancel(state) }
+
+  /// Whether the run was cancelled.
+  public var isCancelled: Bool { core.isCancelled(state) }
+
+  /// Replaces a population: result i continues `population[ancestors[i]]` as a new branch with a
+  /// path, and so random draws, of its own. All of `population` is released. Moves references only.
+  ///
+  /// Throws ``EngineError/Code/argument`` for an ancestor outside the population, and as
+  /// ``Branch/fork(_:)``; then nothing has changed.
+  public func resample(
+    _ population: [Branch], ancestors: [Int]
+  ) throws(EngineError) -> [Branch] {
+    try core.resample(state, population: population.map(\.state), ancestors: ancestors)
+  }
+
+  /// 64 random bits for (seed, branch path or the run itself, `index`): the same on every schedule,
+  /// thread count and machine, and independent of the draws that choose tokens.
+  public func random(branch: Branch? = nil, index: UInt64) -> UInt64 {
+    RandomStream(seed: state.seed, purpose: branch == nil ? .run : .branch)
+      .bits(path: branch?.path ?? .root, index: index)
+  }
+}

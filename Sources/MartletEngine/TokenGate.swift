@@ -1,0 +1,15 @@
+/// Grants sampled tokens before they are drawn. A budget ledger implements it.
+///
+/// Called with the engine's lock held, from any thread: an implementation takes only its own lock
+/// and never calls the engine.
+public protocol TokenGate: AnyObject, Sendable {
+  /// Tokens that may still be reserved; nil when tokens are not limited. While it is not nil the
+  /// run's branches advance in strict rounds, each round in order of branch path, so that which
+  /// branches get the last tokens does not depend on time.
+  var remainingTokens: Int? { get }
+  /// Reserves `count` tokens, all or none. False stops the branch that asked with
+  /// ``StopReason/budget``.
+  func reserve(_ count: Int) -> Bool
+  /// Gives back tokens that were rolled back: drawn ahead of a decision that discarded them.
+  func refund(_ count: Int)
+}

@@ -1,0 +1,82 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// Owner of one zeroed block of memory on a 64-byte boundary, freed with its last reference.
+///
+/// Blocks of a mebibyte or more are anonymous pages of their own: they take physical memory only
+/// when first written (on the NUMA node that writes, or wherever a placement put them before) and
+/// ask for huge pages.
+///
+/// `@unchecked Sendable`: address and size never change. What is stored there is the business of
+/// the typed owner above (FloatMatrix, PackedWeights, KVSlab), each with its own rule.
+public final class AlignedMemory: @unchecked Sendable {
+  /// Size in bytes, as asked for.
+  public let byteCount: Int
+  /// Whether the block consists of whole pages of its own, so that placement can move it.
+  public let isPageMapped: Bool
+  /// First byte. Lives as long as this object.
+  public let base: UnsafeMutableRawPointer
+
+  private static let pageMappedFrom = 1 << 20
+
+  /// `byteCount` zero bytes.
+  /// - Throws: `KernelError` `.argument` for a negative size, `.memory` when the system refuses.
+  public init(byteCount: Int) throws(KernelError) {
+    guard byteCount >= 0 else {
+      throw KernelError(.argument, "memory size \(byteCount) is negative or overflowed")
+    }
+    self.byteCount = byteCount
+    isPageMapped = byteCount >= Self.pageMappedFrom
+    if isPageMapped {
+      let flags = MAP_PRIVATE | Int32(MAP_ANONYMOUS)
+      guard let pages = mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, -1, 0),
+        pages != MAP_FAILED
+      else { throw Self.refused(byteCount) }
+      base = pages
+      #if os(Linux)
+        // Advice alone: a kernel without huge pages says no and nothing changes.
+        _ = madvise(pages, byteCount, Int32(MADV_HUGEPAGE))
+      #endif
+    } else {
+      var block: UnsafeMutableRawPointer?
+      guard posix_memalign(&block, 64, max(byteCount, 64)) == 0, let block else {
+        throw Self.refused(byteCount)
+      }
+      memset(block, 0, max(byteCount, 64))
+      base = block
+    }
+  }
+
+  deinit {
+    if isPageMapped { munmap(base, byteCount) } else { free(base) }
+  }
+
+  /// Calls `body` with all bytes. The pointer must not outlive the call.
+  public func withBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
+    try body(UnsafeMutableRawBufferPointer(start: base, count: byteCount))
+  }
+
+  private static func refused(_ byteCount: Int) -> KernelError {
+    KernelError(.memory, "the system refused \(byteCount) bytes of memory")
+  }
+}
+
+/// Called with each new block before its first byte is written: where NUMA placement hooks in.
+public typealias MemoryPlacement = @Sendable (AlignedMemory) -> Void
+
+/// Product of sizes, or nil when one is negative or it overflows.
+func checkedProduct(_ factors: Int...) -> Int? {
+  var product = 1
+  for factor in factors {
+    guard factor >= 0 else { return nil }
+    let (next, overflow) = product.multipliedReportingOverflow(by: factor)
+    if overflow { return nil }
+    product = next
+  }
+  return product
+}

@@ -1,0 +1,122 @@
+import CMartlet
+
+/// Element type of stored keys and values.
+public enum KVType: String, Sendable, CaseIterable {
+  case f32, f16, bf16
+
+  var cValue: martlet_kv_type {
+    switch self {
+    case .f32: MARTLET_KV_F32
+    case .f16: MARTLET_KV_F16
+    case .bf16: MARTLET_KV_BF16
+    }
+  }
+}
+
+/// Storage of key-value pages: page p holds 32 positions of every layer.
+///
+/// Grows in chunks and never moves a page. `reserve` and `copy` belong to one thread at a time;
+/// attention reads and writes pages on many threads between them. `@unchecked Sendable` by that
+/// rule.
+public final class KVSlab: @unchecked Sendable {
+  /// Positions per page.
+  public static var pageTokens: Int { Int(MARTLET_KV_PAGE_TOKENS) }
+
+  public let type: KVType
+  public let layers: Int
+  public let kvHeads: Int
+  public let headDimensions: Int
+  /// Bytes of one page over all layers.
+  public let bytesPerPage: Int
+  /// Pages that exist.
+  public private(set) var pages = 0
+
+  /// Bytes of one layer's part of a page.
+  let bytesPerLayer: Int
+  private let pagesPerChunk: Int
+  private let placement: MemoryPlacement?
+  private let byteLimit: Int
+  private var chunks: [AlignedMemory] = []
+
+  /// An empty slab.
+  ///
+  /// - Parameters:
+  ///   - byteLimit: the most that `reserve` will take. A system that promises more memory than it
+  ///     has would end the process later instead of refusing now.
+  ///   - placement: called with each chunk of memory before it is written.
+  /// - Throws: `KernelError` `.argument` for an impossible shape.
+  public init(
+    type: KVType, layers: Int, kvHeads: Int, headDimensions: Int, byteLimit: Int = .max,
+    placement: MemoryPlacement? = nil
+  ) throws(KernelError) {
+    guard layers > 0, (1...65_536).contains(kvHeads), (1...256).contains(headDimensions) else {
+      throw KernelError(
+        .argument,
+        "a KV cache of \(layers) layers, \(kvHeads) heads of \(headDimensions) dimensions "
+          + "is not possible (heads have at most 256 dimensions)")
+    }
+    self.type = type
+    self.layers = layers
+    self.kvHeads = kvHeads
+    self.headDimensions = headDimensions
+    self.placement = placement
+    self.byteLimit = byteLimit
+    var layout = Self.layout(type, kvHeads, headDimensions)
+    bytesPerLayer = Int(martlet_kv_page_bytes(&layout))
+    guard bytesPerLayer > 0, let total = checkedProduct(bytesPerLayer, layers) else {
+      throw KernelError(.argument, "the layout of a KV page of \(type.rawValue) is refused")
+    }
+    bytesPerPage = total
+    // About 16 MiB at a time: small models stay small, large ones get huge pages.
+    pagesPerChunk = max(1, (16 << 20) / total)
+  }
+
+  /// Makes pages `0 ..< count` exist. Existing pages keep their place and content.
+  /// - Throws: `KernelError` `.memory` when that passes the limit or the system refuses; pages that
+  ///   were added before the refusal stay.
+  public func reserve(_ count: Int) throws(KernelError) {
+    guard count > pages else { return }
+    guard let bytes = checkedProduct(count, bytesPerPage), bytes <= byteLimit else {
+      throw KernelError(
+        .memory,
+        "\(count) KV pages of \(bytesPerPage) bytes are more than the limit of \(byteLimit) bytes")
+    }
+    while pages < count {
+      let chunk = try AlignedMemory(byteCount: pagesPerChunk * bytesPerPage)
+      placement?(chunk)
+      chunks.append(chunk)
+      pages += pagesPerChunk
+    }
+  }
+
+  /// Copies the first `positions` positions of every layer from page `source` to page `target`.
+  public func copy(from source: Int, to target: Int, positions: Int) {
+    precondition((0...Self.pageTokens).contains(positions), "\(positions) positions of a page")
+    guard positions > 0, source != target else { return }
+    var layout = cLayout
+    for layer in 0..<layers {
+      martlet_kv_copy(
+        &layout, pointer(page: source, layer: layer), pointer(page: target, layer: layer),
+        UInt32(positions)
+      ).expectSuccess("martlet_kv_copy")
+    }
+  }
+
+  /// Where one layer's part of a page lies; valid as long as the slab.
+  func pointer(page: Int, layer: Int) -> UnsafeMutableRawPointer {
+    precondition(page >= 0 && page < pages, "page \(page) of \(pages)")
+    return chunks[page / pagesPerChunk].base
+      + (page % pagesPerChunk * bytesPerPage + layer * bytesPerLayer)
+  }
+
+  var cLayout: martlet_kv_layout { Self.layout(type, kvHeads, headDimensions) }
+
+  private static func layout(_ type: KVType, _ heads: Int, _ dimensions: Int) -> martlet_kv_layout {
+    var layout = martlet_kv_layout()
+    layout.size = UInt32(MemoryLayout<martlet_kv_layout>.size)
+    layout.type = type.cValue
+    layout.kv_heads = UInt32(heads)
+    layout.head_dimensions = UInt32(dimensions)
+    return layout
+  }
+}

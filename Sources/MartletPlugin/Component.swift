@@ -1,0 +1,127 @@
+import CMartlet
+
+/// Decides which branches of a run to extend, fork, score, drop and answer from.
+///
+/// One value is made per run and used on one thread.
+public protocol Strategy: SendableMetatype {
+  /// The component's id, as in the manifest.
+  static var id: String { get }
+  /// Reads the options of the run.
+  init(_ run: RunContext) throws
+  /// Does the work. The answer named so far counts however it ends.
+  mutating func run(_ run: RunContext) throws
+}
+
+/// What a scorer or an extractor is shown.
+public struct GeneratedText: Sendable, Equatable {
+  /// The user's prompt.
+  public let prompt: String
+  /// The generated text.
+  public let text: String
+  /// Untempered log-probabilities, one per generated token, nats; empty for an extractor.
+  public let logprobs: [Float]
+  /// How many tokens were generated.
+  public let tokenCount: Int
+  /// True when the sequence ended by itself.
+  public let isFinished: Bool
+
+  /// Describes a text; tests of scorers and extractors use this.
+  public init(
+    prompt: String, text: String, logprobs: [Float] = [], tokenCount: Int? = nil,
+    isFinished: Bool = true
+  ) {
+    self.prompt = prompt
+    self.text = text
+    self.logprobs = logprobs
+    self.tokenCount = tokenCount ?? logprobs.count
+    self.isFinished = isFinished
+  }
+}
+
+/// Judges how good a text is as an answer to its prompt; higher is better.
+///
+/// Called from any thread, also concurrently.
+public protocol Scorer: Sendable {
+  /// The component's id, as in the manifest.
+  static var id: String { get }
+  /// Reads the options of the run.
+  init(_ component: ComponentContext) throws
+  /// A finite score.
+  /// - Throws: `unsupported` when it cannot judge this prompt.
+  func score(_ generated: GeneratedText) throws -> Double
+}
+
+/// Finds the final answer inside a text, in a canonical form fit for voting.
+///
+/// Called from any thread, also concurrently.
+public protocol Extractor: Sendable {
+  /// The component's id, as in the manifest.
+  static var id: String { get }
+  /// Reads the options of the run.
+  init(_ component: ComponentContext) throws
+  /// The answer, or nil when the text holds none.
+  func extract(_ generated: GeneratedText) throws -> String?
+}
+
+/// One component of a plugin, by the type that implements it.
+public struct Component: Sendable {
+  let kind: martlet_component_kind
+  let id: String
+  /// Makes an instance: a `StrategyInstance`, `ScorerInstance` or `ExtractorInstance`, by kind.
+  let make: @Sendable (HostTable) throws -> AnyObject
+
+  /// A strategy.
+  public static func strategy<S: Strategy>(_ type: S.Type) -> Component {
+    Component(kind: MARTLET_KIND_STRATEGY, id: S.id) { table in
+      let context = RunContext(table: table)
+      var strategy = try S(context)
+      return StrategyInstance(table: table) { try strategy.run(context) }
+    }
+  }
+
+  /// A scorer.
+  public static func scorer<S: Scorer>(_ type: S.Type) -> Component {
+    Component(kind: MARTLET_KIND_SCORER, id: S.id) { table in
+      let scorer = try S(ComponentContext(table: table))
+      return ScorerInstance(table: table) { try scorer.score($0) }
+    }
+  }
+
+  /// An extractor.
+  public static func extractor<E: Extractor>(_ type: E.Type) -> Component {
+    Component(kind: MARTLET_KIND_EXTRACTOR, id: E.id) { table in
+      let extractor = try E(ComponentContext(table: table))
+      return ExtractorInstance(table: table) { try extractor.extract($0) }
+    }
+  }
+}
+
+final class StrategyInstance {
+  let table: HostTable
+  let body: () throws -> Void
+
+  init(table: HostTable, body: @escaping () throws -> Void) {
+    self.table = table
+    self.body = body
+  }
+}
+
+final class ScorerInstance: Sendable {
+  let table: HostTable
+  let body: @Sendable (GeneratedText) throws -> Double
+
+  init(table: HostTable, body: @escaping @Sendable (GeneratedText) throws -> Double) {
+    self.table = table
+    self.body = body
+  }
+}
+
+final class ExtractorInstance: Sendable {
+  let table: HostTable
+  let body: @Sendable (GeneratedText) throws -> String?
+
+  init(table: HostTable, body: @escaping @Sendable (GeneratedText) throws -> String?) {
+    self.table = table
+    self.body = body
+  }
+}

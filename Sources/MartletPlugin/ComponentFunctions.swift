@@ -1,0 +1,132 @@
+import CMartlet
+
+// The C functions behind every component of a plugin. One set serves all components of a kind,
+// because `create` is told which descriptor it was called for. Instances are retained objects behind
+// `void *`; a Swift error becomes a status, with its text told to the host first.
+
+/// The function table of a component kind, made once and never freed.
+func componentFunctions(_ kind: martlet_component_kind) -> UnsafeRawPointer? {
+  switch kind {
+  case MARTLET_KIND_STRATEGY: strategyFunctions.pointer
+  case MARTLET_KIND_SCORER: scorerFunctions.pointer
+  case MARTLET_KIND_EXTRACTOR: extractorFunctions.pointer
+  default: nil
+  }
+}
+
+/// A C struct at an address that never moves and is never freed.
+private final class Immortal<Table>: @unchecked Sendable {
+  // Sendable: written once before it is shared.
+  let pointer: UnsafeRawPointer
+
+  init(_ table: Table) {
+    let memory = UnsafeMutablePointer<Table>.allocate(capacity: 1)
+    memory.initialize(to: table)
+    pointer = UnsafeRawPointer(memory)
+  }
+}
+
+private let strategyFunctions = Immortal(
+  martlet_strategy(
+    size: UInt32(MemoryLayout<martlet_strategy>.size), reserved: 0, create: create,
+    run: { instance in
+      guard let strategy: StrategyInstance = borrow(instance) else { return MARTLET_E_ARGUMENT }
+      return reporting(strategy.table) { try strategy.body() }
+    },
+    destroy: { release($0, as: StrategyInstance.self) }))
+
+private let scorerFunctions = Immortal(
+  martlet_scorer(
+    size: UInt32(MemoryLayout<martlet_scorer>.size), reserved: 0, create: create,
+    score: { instance, view, score in
+      guard let scorer: ScorerInstance = borrow(instance), let view, let score else {
+        return MARTLET_E_ARGUMENT
+      }
+      return reporting(scorer.table) { score.pointee = try scorer.body(GeneratedText(view)) }
+    },
+    destroy: { release($0, as: ScorerInstance.self) }))
+
+private let extractorFunctions = Immortal(
+  martlet_extractor(
+    size: UInt32(MemoryLayout<martlet_extractor>.size), reserved: 0, create: create,
+    extract: { instance, view, buffer, capacity, needed in
+      guard let extractor: ExtractorInstance = borrow(instance), let view, let needed else {
+        return MARTLET_E_ARGUMENT
+      }
+      var status = MARTLET_OK
+      let reported = reporting(extractor.table) {
+        guard let answer = try extractor.body(GeneratedText(view)) else {
+          needed.pointee = 0
+          status = MARTLET_E_NOT_FOUND
+          return
+        }
+        status = answer.withCharacters { characters, count in
+          needed.pointee = count
+          if count > capacity { return MARTLET_E_TOO_SMALL }
+          if let buffer, let characters { buffer.update(from: characters, count: count) }
+          return MARTLET_OK
+        }
+      }
+      return reported == MARTLET_OK ? status : reported
+    },
+    destroy: { release($0, as: ExtractorInstance.self) }))
+
+private let create:
+  @convention(c) (
+    UnsafePointer<martlet_component>?, UnsafePointer<martlet_host>?, martlet_run?,
+    UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+  ) -> martlet_status = { descriptor, host, run, instance in
+    guard let descriptor, let host, let run, let instance else { return MARTLET_E_ARGUMENT }
+    // A shorter table belongs to a host older than this kit.
+    guard host.pointee.size >= UInt32(MemoryLayout<martlet_host>.size) else {
+      return MARTLET_E_UNSUPPORTED
+    }
+    let table = HostTable(host: host, run: run)
+    return reporting(table) {
+      let object = try DescribedComponent.component(of: descriptor).make(table)
+      instance.pointee = Unmanaged.passRetained(object).toOpaque()
+    }
+  }
+
+/// Runs a component's code and turns what it throws into a status and a message.
+private func reporting(_ table: HostTable, _ body: () throws -> Void) -> martlet_status {
+  do {
+    try body()
+    return MARTLET_OK
+  } catch let error as PluginError {
+    table.explain(error.message)
+    return error.status
+  } catch {
+    table.explain("\(error)")
+    return MARTLET_E_PLUGIN
+  }
+}
+
+/// The object behind an instance pointer that `create` made.
+private func borrow<Instance: AnyObject>(_ instance: UnsafeMutableRawPointer?) -> Instance? {
+  instance.map { Unmanaged<Instance>.fromOpaque($0).takeUnretainedValue() }
+}
+
+/// Gives up the reference that `create` took.
+private func release<Instance: AnyObject>(
+  _ instance: UnsafeMutableRawPointer?, as type: Instance.Type
+) {
+  instance.map { Unmanaged<Instance>.fromOpaque($0).release() }
+}
+
+extension GeneratedText {
+  /// Copies what the host shows for the length of one call.
+  fileprivate init(_ view: UnsafePointer<martlet_text_view>) {
+    let view = view.pointee
+    func text(_ start: UnsafePointer<CChar>?, _ count: Int) -> String {
+      String(
+        decoding: UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : count),
+        as: UTF8.self)
+    }
+    self.init(
+      prompt: text(view.prompt, view.prompt_length), text: text(view.text, view.text_length),
+      logprobs: view.logprobs.map { Array(UnsafeBufferPointer(start: $0, count: view.token_count)) }
+        ?? [],
+      tokenCount: view.token_count, isFinished: view.finished != 0)
+  }
+}

@@ -1,0 +1,157 @@
+import CMartlet
+
+/// A submitted branch that stopped.
+public struct BranchEvent {
+  /// Which branch.
+  public let branch: Branch
+  /// Why it stopped.
+  public let stop: Stop
+}
+
+/// A recorded candidate of the result.
+public struct Candidate: Sendable, Equatable {
+  /// Its number in the result, from 0.
+  public let index: Int
+}
+
+/// A strategy's door to its run. Use it on the strategy's own thread; ``component`` serves the
+/// calls that any thread may make.
+///
+/// After the budget, the deadline or a cancellation ends the run, calls that work throw an error
+/// whose ``PluginError/endsRun`` is true; reading, scoring, candidates and the answer go on working
+/// so that the best answer so far can be returned.
+public struct RunContext {
+  let table: HostTable
+
+  /// Options, budget, randomness, log and trace.
+  public var component: ComponentContext { ComponentContext(table: table) }
+
+  // MARK: Branches
+
+  /// The branch that holds the prompt.
+  public func root() throws(PluginError) -> Branch {
+    var handle: martlet_branch?
+    try table.check(table.host.pointee.root?(table.run, &handle), "root")
+    return try table.branches([handle], "root")[0]
+  }
+
+  /// Replaces a population: result `i` continues `population[ancestors[i]]`. The population is
+  /// released; results draw from new random paths. Only references move.
+  public func resample(
+    _ population: [Branch], ancestors: [Int]
+  ) throws(PluginError) -> [Branch] {
+    guard ancestors.count == population.count else {
+      throw PluginError(
+        .argument, "resample: \(ancestors.count) ancestors for \(population.count) branches")
+    }
+    var indices: [UInt32] = []
+    for ancestor in ancestors {
+      guard population.indices.contains(ancestor), let index = UInt32(exactly: ancestor) else {
+        throw PluginError(.argument, "resample: ancestor \(ancestor) is not in the population")
+      }
+      indices.append(index)
+    }
+    let handles = population.map { Optional($0.handle) }
+    var result = [martlet_branch?](repeating: nil, count: handles.count)
+    try table.check(
+      table.host.pointee.resample?(
+        table.run, handles, UInt32(handles.count), indices, &result), "resample")
+    return try table.branches(result, "resample")
+  }
+
+  // MARK: Advancing
+
+  /// Advances all branches together and waits until each has stopped; finished ones stay as they
+  /// are.
+  public func advance(
+    _ branches: [Branch], _ advance: Advance = Advance()
+  ) throws(PluginError) {
+    let status = withAdvance(advance) { how in
+      let handles = branches.map { Optional($0.handle) }
+      return table.host.pointee.advance?(table.run, handles, UInt32(handles.count), how)
+    }
+    try table.check(status, "advance")
+  }
+
+  /// Starts branches without waiting; ``waitAny()`` tells of each that stopped.
+  public func submit(
+    _ branches: [Branch], _ advance: Advance = Advance()
+  ) throws(PluginError) {
+    let status = withAdvance(advance) { how in
+      let handles = branches.map { Optional($0.handle) }
+      return table.host.pointee.submit?(table.run, handles, UInt32(handles.count), how)
+    }
+    try table.check(status, "submit")
+  }
+
+  /// Waits for the next submitted branch that stopped. The order does not depend on time: by tokens
+  /// committed, then by branch path.
+  /// - Throws: `state` when nothing is submitted.
+  public func waitAny() throws(PluginError) -> BranchEvent {
+    var event = martlet_event()
+    event.size = UInt32(MemoryLayout<martlet_event>.size)
+    try table.check(table.host.pointee.wait_any?(table.run, &event), "wait_any")
+    return BranchEvent(
+      branch: try table.branches([event.branch], "wait_any")[0], stop: Stop(event.stop))
+  }
+
+  /// Does work until it is done or the run ends, whichever is first, and returns which: nil, or the
+  /// error that ended the run. Use it around the work after which an answer is chosen.
+  @discardableResult
+  public func untilRunEnds(
+    _ work: () throws(PluginError) -> Void
+  ) throws(PluginError) -> PluginError? {
+    do throws(PluginError) {
+      try work()
+      return nil
+    } catch where error.endsRun {
+      return error
+    }
+  }
+
+  // MARK: Judging and answering
+
+  /// Scores branches with the run's scorer, higher is better.
+  /// - Throws: `notFound` when the run has no scorer.
+  public func score(_ branches: [Branch]) throws(PluginError) -> [Double] {
+    let handles = branches.map { Optional($0.handle) }
+    var scores = [Double](repeating: 0, count: branches.count)
+    try table.check(
+      table.host.pointee.score?(table.run, handles, UInt32(handles.count), &scores), "score")
+    return scores
+  }
+
+  /// Records a branch as a candidate of the result; the branch may be released afterwards.
+  public func candidate(
+    _ branch: Branch, score: Double? = nil
+  ) throws(PluginError) -> Candidate {
+    var index: UInt32 = 0
+    try table.check(
+      table.host.pointee.candidate?(table.run, branch.handle, &index), "candidate")
+    if let score {
+      try table.check(
+        table.host.pointee.candidate_score?(table.run, index, score), "candidate_score")
+    }
+    return Candidate(index: Int(index))
+  }
+
+  /// Names the answer so far; the last call counts, also when the run ends or fails afterwards.
+  public func answer(_ candidate: Candidate) throws(PluginError) {
+    try table.check(
+      table.host.pointee.answer?(table.run, UInt32(candidate.index)), "answer")
+  }
+
+  /// Lends an advance in its C form.
+  private func withAdvance(
+    _ advance: Advance, _ body: (UnsafePointer<martlet_advance>) -> martlet_status?
+  ) -> martlet_status? {
+    var how = martlet_advance()
+    how.size = UInt32(MemoryLayout<martlet_advance>.size)
+    how.max_tokens = UInt32(clamping: advance.maxTokens ?? 0)
+    return (advance.delimiter ?? "").withCharacters { characters, count in
+      how.delimiter = count == 0 ? nil : characters
+      how.delimiter_length = UInt32(clamping: count)
+      return body(&how)
+    }
+  }
+}
