@@ -61,7 +61,8 @@ let package = Package(
       publicHeadersPath: "public", cSettings: [.headerSearchPath(".")],
       linkerSettings: [.linkedLibrary("openblas")]),
     .target(
-      name: "CKernelsCheck", dependencies: ["CMartlet", "CKernels"], path: "Tests/CKernelsCheck"),
+      name: "CKernelsCheck", dependencies: ["CMartlet", "CKernels"], path: "Tests/CKernelsCheck",
+      cSettings: [.headerSearchPath("../../CKernels"), .headerSearchPath(".")]),
 
     .target(
       name: "MartletKernels", dependencies: ["CMartlet", "CKernels"], swiftSettings: strict),

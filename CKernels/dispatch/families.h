@@ -2,16 +2,31 @@
 #ifndef MARTLET_DISPATCH_FAMILIES_H
 #define MARTLET_DISPATCH_FAMILIES_H
 
+#include "dispatch/activation_variants.h"
+#include "dispatch/attention_variants.h"
 #include "dispatch/gemm_variants.h"
 #include "dispatch/norm_variants.h"
+#include "dispatch/rope_variants.h"
+#include "dispatch/rows_variants.h"
+#include "dispatch/softmax_variants.h"
 #include "dispatch/variant.h"
 
-#define MARTLET_ALL_OPERATIONS(O) \
-  MARTLET_NORM_OPERATIONS(O)      \
+#define MARTLET_ALL_OPERATIONS(O)  \
+  MARTLET_NORM_OPERATIONS(O)       \
+  MARTLET_ROPE_OPERATIONS(O)       \
+  MARTLET_ACTIVATION_OPERATIONS(O) \
+  MARTLET_SOFTMAX_OPERATIONS(O)    \
+  MARTLET_ATTENTION_OPERATIONS(O)  \
+  MARTLET_ROWS_OPERATIONS(O)       \
   MARTLET_GEMM_OPERATIONS(O)
 
-#define MARTLET_ALL_VARIANTS(X) \
-  MARTLET_NORM_VARIANTS(X)      \
+#define MARTLET_ALL_VARIANTS(X)  \
+  MARTLET_NORM_VARIANTS(X)       \
+  MARTLET_ROPE_VARIANTS(X)       \
+  MARTLET_ACTIVATION_VARIANTS(X) \
+  MARTLET_SOFTMAX_VARIANTS(X)    \
+  MARTLET_ATTENTION_VARIANTS(X)  \
+  MARTLET_ROWS_VARIANTS(X)       \
   MARTLET_GEMM_VARIANTS(X)
 
 /// A number for each operation: MARTLET_OPERATION_rms_norm_f32, …

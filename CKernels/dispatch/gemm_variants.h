@@ -61,8 +61,15 @@ typedef martlet_prepare_function martlet_prepare_bf16_function;
   X(gemm, gemm_f32_f32, openblas, MARTLET_NUMERIC_OPENBLAS, 0)
 
 #if defined(__x86_64__)
-#define MARTLET_GEMM_X86(X) \
-  MARTLET_GEMM_Q8_VARIANTS(X, avx512_vnni, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_VNNI)
+#define MARTLET_GEMM_X86(X)                                                               \
+  MARTLET_GEMM_FLOAT_VARIANTS(X, avx2, MARTLET_ISA_AVX2)                                  \
+  MARTLET_GEMM_BF16_VARIANTS(X, avx2, MARTLET_ISA_AVX2)                                   \
+  MARTLET_GEMM_Q8_VARIANTS(X, avx2, MARTLET_ISA_AVX2)                                     \
+  X(gemm, prepare_q8, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)                   \
+  MARTLET_GEMM_FLOAT_VARIANTS(X, avx512, MARTLET_ISA_AVX512)                              \
+  MARTLET_GEMM_BF16_VARIANTS(X, avx512_bf16, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_BF16) \
+  MARTLET_GEMM_Q8_VARIANTS(X, avx512_vnni, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_VNNI)  \
+  X(gemm, prepare_q8, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
 #else
 #define MARTLET_GEMM_X86(X)
 #endif

@@ -13,20 +13,29 @@ typedef void martlet_layer_norm_f32_function(size_t rows, size_t width, const fl
                                              size_t output_stride);
 typedef void martlet_add_f32_function(size_t count, const float *addend, float *target);
 
-#define MARTLET_NORM_OPERATIONS(O) O(norm, rms_norm_f32) O(norm, layer_norm_f32) O(norm, add_f32)
+#define MARTLET_NORM_OPERATIONS(O) \
+  O(norm, rms_norm_f32)            \
+  O(norm, layer_norm_f32)          \
+  O(norm, add_f32)
 
-#define MARTLET_NORM_REFERENCE(X)                                  \
-  X(norm, rms_norm_f32, reference, MARTLET_NUMERIC_PORTABLE, 0)    \
-  X(norm, layer_norm_f32, reference, MARTLET_NUMERIC_PORTABLE, 0)  \
+#define MARTLET_NORM_REFERENCE(X)                                 \
+  X(norm, rms_norm_f32, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
+  X(norm, layer_norm_f32, reference, MARTLET_NUMERIC_PORTABLE, 0) \
   X(norm, add_f32, reference, MARTLET_NUMERIC_PORTABLE, 0)
 
 #if defined(__x86_64__)
-#define MARTLET_NORM_X86(X)
+#define MARTLET_NORM_NATIVE(X)                                                  \
+  X(norm, rms_norm_f32, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
+  X(norm, layer_norm_f32, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)     \
+  X(norm, add_f32, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)            \
+  X(norm, rms_norm_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
+  X(norm, layer_norm_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512) \
+  X(norm, add_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
 #else
-#define MARTLET_NORM_X86(X)
+#define MARTLET_NORM_NATIVE(X)
 #endif
 
-#define MARTLET_NORM_VARIANTS(X) MARTLET_NORM_REFERENCE(X) MARTLET_NORM_X86(X)
+#define MARTLET_NORM_VARIANTS(X) MARTLET_NORM_REFERENCE(X) MARTLET_NORM_NATIVE(X)
 
 MARTLET_NORM_VARIANTS(MARTLET_DECLARE_VARIANT)
 

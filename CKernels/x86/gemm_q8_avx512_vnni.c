@@ -3,18 +3,17 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "dispatch/gemm_layout.h"
 #include "dispatch/gemm_variants.h"
 
 #pragma clang attribute push(                                                                    \
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))),      \
     apply_to = function)
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#include "x86/gemm_avx512.h"
 
 enum {
-  ROWS_PER_PANEL = 16,        ///< Rows that share one unpacking of a weight block.
-  ACTIVATION_BYTES = 1 << 19, ///< Prepared rows that should stay in L2 while all tiles pass.
+  MAXIMUM_TILES = 2,
+  ROWS_PER_PANEL = 16, ///< Rows that share one unpacking of a weight block.
 };
 
 /// One block of 32 depth of one tile, ready for the dot product.
@@ -31,6 +30,16 @@ ALWAYS_INLINE bool has_minimums(martlet_weight_type type) {
 ALWAYS_INLINE bool is_super_block(martlet_weight_type type) {
   return type == MARTLET_WEIGHT_Q4_K || type == MARTLET_WEIGHT_Q5_K ||
          type == MARTLET_WEIGHT_Q6_K;
+}
+
+ALWAYS_INLINE bool has_bits(martlet_weight_type type) {
+  return type == MARTLET_WEIGHT_Q5_0 || type == MARTLET_WEIGHT_Q5_1 ||
+         type == MARTLET_WEIGHT_Q5_K;
+}
+
+/// Where a step's first block begins.
+ALWAYS_INLINE size_t header_bytes(martlet_weight_type type) {
+  return has_minimums(type) ? 2 * MARTLET_GEMM_HALF_BYTES : MARTLET_GEMM_HALF_BYTES;
 }
 
 /// log2(offset / 8) of the unsigned quants, or −1 when there is no offset.
@@ -95,151 +104,149 @@ ALWAYS_INLINE void look_up_nibbles(__m512i quants[8]) {
 }
 
 /// Unpacks the block whose own bytes begin at `block`, of the step that begins at `step`.
-/// Returns the bytes it took.
-ALWAYS_INLINE size_t unpack(martlet_weight_type type, const uint8_t *step, const uint8_t *block,
-                            unpacked_block *unpacked) {
-  const uint8_t *quants = block;
-  if (is_super_block(type)) {
-    __m512 scale = load_halves(step);
-    if (type == MARTLET_WEIGHT_Q6_K) {
-      unpacked->scale = _mm512_mul_ps(scale, load_signed_bytes(block));
-      unpacked->second_scale = _mm512_mul_ps(scale, load_signed_bytes(block + 16));
-    } else {
-      __m512 minimum = load_halves(step + MARTLET_GEMM_HALF_BYTES);
-      unpacked->scale = _mm512_mul_ps(scale, load_bytes(block));
-      unpacked->minimum = _mm512_mul_ps(minimum, load_bytes(block + 16));
-    }
-    quants += 32;
-  } else {
-    unpacked->scale = load_halves(step);
-    if (has_minimums(type)) unpacked->minimum = load_halves(step + MARTLET_GEMM_HALF_BYTES);
+ALWAYS_INLINE void unpack(martlet_weight_type type, const uint8_t *step, const uint8_t *block,
+                          unpacked_block *unpacked) {
+  unpacked->scale = load_halves(step);
+  if (has_minimums(type)) unpacked->minimum = load_halves(step + MARTLET_GEMM_HALF_BYTES);
+  if (type == MARTLET_WEIGHT_Q6_K) {
+    unpacked->second_scale = _mm512_mul_ps(unpacked->scale, load_signed_bytes(block + 16));
+    unpacked->scale = _mm512_mul_ps(unpacked->scale, load_signed_bytes(block));
+  } else if (is_super_block(type)) {
+    unpacked->scale = _mm512_mul_ps(unpacked->scale, load_bytes(block));
+    unpacked->minimum = _mm512_mul_ps(unpacked->minimum, load_bytes(block + 16));
   }
-  switch (type) {
-    case MARTLET_WEIGHT_Q8_0:
-      for (int g = 0; g < 8; ++g) unpacked->quants[g] = _mm512_loadu_si512(quants + 64 * g);
-      return (size_t)(quants - block) + MARTLET_GEMM_BYTE_BYTES;
-    case MARTLET_WEIGHT_Q5_0:
-    case MARTLET_WEIGHT_Q5_1:
-    case MARTLET_WEIGHT_Q5_K:
-      unpack_nibbles(quants, unpacked->quants);
-      add_bits(quants + MARTLET_GEMM_NIBBLE_BYTES, unpacked->quants);
-      return (size_t)(quants - block) + MARTLET_GEMM_NIBBLE_BYTES + MARTLET_GEMM_BITS_BYTES;
-    case MARTLET_WEIGHT_Q6_K:
-      unpack_nibbles(quants, unpacked->quants);
-      add_bit_pairs(quants + MARTLET_GEMM_NIBBLE_BYTES, unpacked->quants);
-      return (size_t)(quants - block) + MARTLET_GEMM_NIBBLE_BYTES + MARTLET_GEMM_BIT_PAIRS_BYTES;
-    case MARTLET_WEIGHT_IQ4_NL:
-      unpack_nibbles(quants, unpacked->quants);
-      look_up_nibbles(unpacked->quants);
-      return (size_t)(quants - block) + MARTLET_GEMM_NIBBLE_BYTES;
-    default:
-      unpack_nibbles(quants, unpacked->quants);
-      return (size_t)(quants - block) + MARTLET_GEMM_NIBBLE_BYTES;
+  if (is_super_block(type)) block += 32;
+  if (type == MARTLET_WEIGHT_Q8_0) {
+    for (int g = 0; g < 8; ++g) unpacked->quants[g] = _mm512_loadu_si512(block + 64 * g);
+    return;
   }
+  unpack_nibbles(block, unpacked->quants);
+  block += MARTLET_GEMM_NIBBLE_BYTES;
+  if (type == MARTLET_WEIGHT_IQ4_NL) look_up_nibbles(unpacked->quants);
+  if (has_bits(type)) add_bits(block, unpacked->quants);
+  if (type == MARTLET_WEIGHT_Q6_K) add_bit_pairs(block, unpacked->quants);
 }
 
-/// start + Σ quants[g] · values[4·g…] over groups [begin, end).
-ALWAYS_INLINE __m512i dot(const unpacked_block *weights, const martlet_q8_block *block,
-                          __m512i start, int begin, int end) {
+/// Bytes from one block of a super-block to the next.
+ALWAYS_INLINE size_t block_bytes(martlet_weight_type type) {
+  martlet_gemm_format format = martlet_gemm_format_of(type);
+  return (format.step_bytes - header_bytes(type)) * MARTLET_GEMM_BLOCK / format.step_depth;
+}
+
+/// dots[t] += Σ over groups [begin, end) of the tile's quants · values[4·g…]. One broadcast of the
+/// activations serves all tiles.
+ALWAYS_INLINE void dot(size_t tiles, const unpacked_block *weights, const martlet_q8_block *block,
+                       int begin, int end, __m512i *dots) {
   for (int g = begin; g < end; ++g) {
     int32_t group;
     memcpy(&group, block->values + 4 * g, sizeof group);
-    start = _mm512_dpbusd_epi32(start, weights->quants[g], _mm512_set1_epi32(group));
+    const __m512i activations = _mm512_set1_epi32(group);
+    UNROLLED for (size_t t = 0; t < tiles; ++t)
+      dots[t] = _mm512_dpbusd_epi32(dots[t], weights[t].quants[g], activations);
   }
-  return start;
 }
 
 /// Adds one block's products to one row's sums, in the order gemm_layout.h fixes.
-ALWAYS_INLINE __m512 add_block(martlet_weight_type type, const unpacked_block *weights,
-                               const martlet_q8_block *block, __m512 sum) {
+ALWAYS_INLINE void add_block(martlet_weight_type type, size_t tiles, const unpacked_block *weights,
+                             const martlet_q8_block *block, __m512 *sums) {
   const __m512 scale = _mm512_set1_ps(block->scale);
-  __m512i start = _mm512_setzero_si512();
+  __m512i dots[MAXIMUM_TILES];
   if (type == MARTLET_WEIGHT_Q6_K) {
-    __m512i first = _mm512_set1_epi32(block->start_first * 4);
-    __m512i second = _mm512_set1_epi32((block->start - block->start_first) * 4);
-    first = dot(weights, block, first, 0, 4);
-    second = dot(weights, block, second, 4, 8);
-    sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(first), _mm512_mul_ps(weights->scale, scale), sum);
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(second),
-                           _mm512_mul_ps(weights->second_scale, scale), sum);
+    UNROLLED for (size_t t = 0; t < tiles; ++t) dots[t] = _mm512_set1_epi32(block->start_first * 4);
+    dot(tiles, weights, block, 0, 4, dots);
+    UNROLLED for (size_t t = 0; t < tiles; ++t) {
+      sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]),
+                                _mm512_mul_ps(weights[t].scale, scale), sums[t]);
+      dots[t] = _mm512_set1_epi32((block->start - block->start_first) * 4);
+    }
+    dot(tiles, weights, block, 4, 8, dots);
+    UNROLLED for (size_t t = 0; t < tiles; ++t)
+      sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]),
+                                _mm512_mul_ps(weights[t].second_scale, scale), sums[t]);
+    return;
   }
+  __m512i start = _mm512_setzero_si512();
   if (offset_shift(type) == 0)
     start = _mm512_set1_epi32(block->start);
   else if (offset_shift(type) > 0)
     start = _mm512_slli_epi32(_mm512_set1_epi32(block->start), (unsigned)offset_shift(type));
-  start = dot(weights, block, start, 0, 8);
-  sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(start), _mm512_mul_ps(weights->scale, scale), sum);
-  if (!has_minimums(type)) return sum;
+  UNROLLED for (size_t t = 0; t < tiles; ++t) dots[t] = start;
+  dot(tiles, weights, block, 0, 8, dots);
+  UNROLLED for (size_t t = 0; t < tiles; ++t)
+    sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]), _mm512_mul_ps(weights[t].scale, scale),
+                              sums[t]);
+  if (!has_minimums(type)) return;
   const __m512 scaled_sum = _mm512_set1_ps(block->scaled_sum);
-  return is_super_block(type) ? _mm512_fnmadd_ps(weights->minimum, scaled_sum, sum)
-                              : _mm512_fmadd_ps(weights->minimum, scaled_sum, sum);
+  UNROLLED for (size_t t = 0; t < tiles; ++t)
+    sums[t] = is_super_block(type) ? _mm512_fnmadd_ps(weights[t].minimum, scaled_sum, sums[t])
+                                   : _mm512_fmadd_ps(weights[t].minimum, scaled_sum, sums[t]);
 }
 
-/// The whole depth of one tile for `rows` rows. Sums stay in registers where `rows` is a constant.
-ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t rows, const uint8_t *activations,
-                                  size_t row_bytes, const uint8_t *tile, size_t depth,
-                                  __m512 *sums) {
+/// The micro-kernel: the whole depth of `tiles` neighbouring tiles for `rows` rows. Where `rows` is
+/// a constant the sums stay in registers, otherwise in the first-level cache.
+ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t tiles, size_t rows,
+                                  const uint8_t *activations, size_t row_bytes,
+                                  const uint8_t *tile, size_t tile_bytes, size_t depth,
+                                  __m512 *result) {
   const martlet_gemm_format format = martlet_gemm_format_of(type);
-  const size_t blocks_per_step = format.step_depth / MARTLET_GEMM_BLOCK;
-  const size_t header = !is_super_block(type)           ? has_minimums(type) ? 64 : 32
-                        : type == MARTLET_WEIGHT_Q6_K ? 32 : 64;
+  __m512 sums[ROWS_PER_PANEL][MAXIMUM_TILES];
+  for (size_t row = 0; row < rows; ++row)
+    UNROLLED for (size_t t = 0; t < tiles; ++t) sums[row][t] = _mm512_setzero_ps();
   for (size_t s = 0; s < depth / format.step_depth; ++s, tile += format.step_bytes) {
-    const uint8_t *block = tile + header;
-    for (size_t b = 0; b < blocks_per_step; ++b, activations += sizeof(martlet_q8_block)) {
-      unpacked_block weights;
-      block += unpack(type, tile, block, &weights);
+    const uint8_t *block = tile + header_bytes(type);
+    for (size_t b = 0; b < format.step_depth / MARTLET_GEMM_BLOCK; ++b) {
+      unpacked_block weights[MAXIMUM_TILES];
+      UNROLLED for (size_t t = 0; t < tiles; ++t)
+        unpack(type, tile + t * tile_bytes, block + t * tile_bytes, &weights[t]);
       for (size_t row = 0; row < rows; ++row)
-        sums[row] = add_block(type, &weights, (const void *)(activations + row * row_bytes),
-                              sums[row]);
+        add_block(type, tiles, weights, (const void *)(activations + row * row_bytes), sums[row]);
+      block += block_bytes(type);
+      activations += sizeof(martlet_q8_block);
     }
   }
+  for (size_t row = 0; row < rows; ++row)
+    UNROLLED for (size_t t = 0; t < tiles; ++t) result[row * MAXIMUM_TILES + t] = sums[row][t];
 }
 
-ALWAYS_INLINE void multiply_rows(martlet_weight_type type, size_t rows,
-                                 const uint8_t *activations, size_t row_bytes, const uint8_t *tile,
-                                 size_t depth, __m512 *result) {
-  __m512 sums[ROWS_PER_PANEL];
-  for (size_t row = 0; row < rows; ++row) sums[row] = _mm512_setzero_ps();
-  multiply_panel(type, rows, activations, row_bytes, tile, depth, sums);
-  for (size_t row = 0; row < rows; ++row) result[row] = sums[row];
+/// Rows [row, row + rows) of one or two tiles.
+ALWAYS_INLINE void multiply_tiles(martlet_weight_type type, size_t tiles,
+                                  const martlet_gemm_arguments *a, size_t row, size_t rows,
+                                  size_t column) {
+  const size_t row_bytes = martlet_gemm_row_bytes(MARTLET_ACTIVATION_Q8, a->depth);
+  const size_t tile_bytes = martlet_gemm_tile_bytes(type, a->depth);
+  const uint8_t *activations = (const uint8_t *)a->activations + row * row_bytes;
+  const uint8_t *tile = (const uint8_t *)a->weights + column / MARTLET_GEMM_TILE * tile_bytes;
+  __m512 sums[ROWS_PER_PANEL * MAXIMUM_TILES];
+#define MARTLET_PANEL(count) \
+  multiply_panel(type, tiles, count, activations, row_bytes, tile, tile_bytes, a->depth, sums)
+  switch (rows) {
+    case 1: MARTLET_PANEL(1); break;
+    case 2: MARTLET_PANEL(2); break;
+    case 3: MARTLET_PANEL(3); break;
+    case 4: MARTLET_PANEL(4); break;
+    default: MARTLET_PANEL(rows); break;
+  }
+#undef MARTLET_PANEL
+  finish_tiles(a, row, rows, column, tiles, sums, MAXIMUM_TILES);
 }
 
-/// Bias, accumulation and store of one tile of one row; `mask` has the outputs that exist.
-ALWAYS_INLINE void finish(const martlet_gemm_arguments *arguments, size_t row, size_t column,
-                          __mmask16 mask, __m512 sum) {
-  float *output = arguments->output + row * arguments->output_stride + column;
-  if (arguments->bias)
-    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, arguments->bias + column));
-  if (arguments->accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, output), sum);
-  _mm512_mask_storeu_ps(output, mask, sum);
-}
-
+/// The blocking: groups of rows that stay in L2, tiles in pairs, rows in panels.
 ALWAYS_INLINE void multiply(martlet_weight_type type, const martlet_gemm_arguments *arguments) {
   const martlet_gemm_arguments *a = arguments;
   const size_t row_bytes = martlet_gemm_row_bytes(MARTLET_ACTIVATION_Q8, a->depth);
-  const size_t tile_bytes = martlet_gemm_tile_bytes(type, a->depth);
-  size_t group = ACTIVATION_BYTES / row_bytes / ROWS_PER_PANEL * ROWS_PER_PANEL;
-  if (group == 0) group = ROWS_PER_PANEL;
-  for (size_t group_row = 0; group_row < a->rows; group_row += group) {
-    size_t group_end = a->rows - group_row < group ? a->rows : group_row + group;
-    for (size_t column = a->column_begin; column < a->column_end; column += MARTLET_GEMM_TILE) {
-      const uint8_t *tile =
-          (const uint8_t *)a->weights + column / MARTLET_GEMM_TILE * tile_bytes;
-      size_t outputs = a->column_end - column;
-      __mmask16 mask = outputs >= 16 ? 0xFFFF : (__mmask16)((1u << outputs) - 1);
-      for (size_t row = group_row; row < group_end;) {
-        size_t rows = group_end - row < ROWS_PER_PANEL ? group_end - row : ROWS_PER_PANEL;
-        const uint8_t *activations = (const uint8_t *)a->activations + row * row_bytes;
-        __m512 sums[ROWS_PER_PANEL];
-        switch (rows) {
-          case 1: multiply_rows(type, 1, activations, row_bytes, tile, a->depth, sums); break;
-          case 2: multiply_rows(type, 2, activations, row_bytes, tile, a->depth, sums); break;
-          case 3: multiply_rows(type, 3, activations, row_bytes, tile, a->depth, sums); break;
-          case 4: multiply_rows(type, 4, activations, row_bytes, tile, a->depth, sums); break;
-          default: multiply_rows(type, rows, activations, row_bytes, tile, a->depth, sums); break;
-        }
-        for (size_t i = 0; i < rows; ++i) finish(a, row + i, column, mask, sums[i]);
-        row += rows;
+  const size_t group = rows_per_group(row_bytes, ROWS_PER_PANEL);
+  for (size_t begin = 0; begin < a->rows; begin += group) {
+    size_t end = a->rows - begin < group ? a->rows : begin + group;
+    size_t column = a->column_begin, step;
+    for (; column < a->column_end; column += step) {
+      bool pair = a->column_end - column > MARTLET_GEMM_TILE;
+      step = pair ? 2 * MARTLET_GEMM_TILE : MARTLET_GEMM_TILE;
+      for (size_t row = begin; row < end; row += ROWS_PER_PANEL) {
+        size_t rows = end - row < ROWS_PER_PANEL ? end - row : ROWS_PER_PANEL;
+        if (pair)
+          multiply_tiles(type, 2, a, row, rows, column);
+        else
+          multiply_tiles(type, 1, a, row, rows, column);
       }
     }
   }

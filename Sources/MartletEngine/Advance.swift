@@ -92,14 +92,14 @@ public struct BranchEvent: Sendable {
 
 /// One token of a streamed branch.
 public struct TokenEvent: Sendable, Equatable {
-  /// The token id.
-  public let token: Token
+  /// The token id; nil in a last event that only tells why the branch stopped.
+  public let token: Token?
   /// New text: whole UTF-8 characters only, and nothing that may still turn out to be the
   /// beginning of a stop string. All deltas together are the branch's new text.
   public let text: String
-  /// Untempered log-probability of the token, nats.
+  /// Untempered log-probability of the token, nats; 0 without a token.
   public let logprob: Float
-  /// Entropy of the model's own distribution the token was drawn from, nats.
+  /// Entropy of the model's own distribution the token was drawn from, nats; 0 without a token.
   public let entropy: Float
   /// Why the branch stopped with this token; `none` for all but the last event.
   public let stop: StopReason

@@ -30,17 +30,20 @@ public struct RunStatistics: Sendable, Equatable {
 /// does. Several tasks may also advance branches of one run at the same time; each text is still
 /// reproducible, only the order among them is not.
 public final class Run: Sendable {
-  let core: EngineCore
+  /// The engine it runs on, kept alive by its runs.
+  public let engine: Engine
   let state: RunState
+  var core: EngineCore { engine.core }
 
   /// The branch that holds the prompt.
   public let root: Branch
 
   init(
-    core: EngineCore, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
+    engine: Engine, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
     recorder: (any EngineObserver)?
   ) throws(EngineError) {
-    self.core = core
+    self.engine = engine
+    let core = engine.core
     state = try RunState(
       core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops, recorder: recorder)
     root = core.makeRoot(state, prompt: prompt)

@@ -35,14 +35,18 @@ public final class KVSlab: @unchecked Sendable {
   let bytesPerLayer: Int
   private let pagesPerChunk: Int
   private let placement: MemoryPlacement?
+  private let byteLimit: Int
   private var chunks: [AlignedMemory] = []
 
   /// An empty slab.
   ///
-  /// - Parameter placement: called with each chunk of memory before it is written.
+  /// - Parameters:
+  ///   - byteLimit: the most that `reserve` will take. A system that promises more memory than it
+  ///     has would end the process later instead of refusing now.
+  ///   - placement: called with each chunk of memory before it is written.
   /// - Throws: `KernelError` `.argument` for an impossible shape.
   public init(
-    type: KVType, layers: Int, kvHeads: Int, headDimensions: Int,
+    type: KVType, layers: Int, kvHeads: Int, headDimensions: Int, byteLimit: Int = .max,
     placement: MemoryPlacement? = nil
   ) throws(KernelError) {
     guard layers > 0, (1...65_536).contains(kvHeads), (1...256).contains(headDimensions) else {
@@ -56,6 +60,7 @@ public final class KVSlab: @unchecked Sendable {
     self.kvHeads = kvHeads
     self.headDimensions = headDimensions
     self.placement = placement
+    self.byteLimit = byteLimit
     var layout = Self.layout(type, kvHeads, headDimensions)
     bytesPerLayer = Int(martlet_kv_page_bytes(&layout))
     guard bytesPerLayer > 0, let total = checkedProduct(bytesPerLayer, layers) else {
@@ -67,8 +72,15 @@ public final class KVSlab: @unchecked Sendable {
   }
 
   /// Makes pages `0 ..< count` exist. Existing pages keep their place and content.
-  /// - Throws: `KernelError` `.memory`; pages that were added before the refusal stay.
+  /// - Throws: `KernelError` `.memory` when that passes the limit or the system refuses; pages that
+  ///   were added before the refusal stay.
   public func reserve(_ count: Int) throws(KernelError) {
+    guard count > pages else { return }
+    guard let bytes = checkedProduct(count, bytesPerPage), bytes <= byteLimit else {
+      throw KernelError(
+        .memory,
+        "\(count) KV pages of \(bytesPerPage) bytes are more than the limit of \(byteLimit) bytes")
+    }
     while pages < count {
       let chunk = try AlignedMemory(byteCount: pagesPerChunk * bytesPerPage)
       placement?(chunk)

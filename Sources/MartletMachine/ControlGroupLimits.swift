@@ -111,3 +111,10 @@ public struct ControlGroupLimits: Sendable, Equatable {
     }
   }
 }
+
+/// The most memory this process can ever have, in bytes: the machine's, or the control group's limit
+/// if that is lower.
+public func physicalMemoryLimit() -> Int {
+  let machine = Int(clamping: ProcessInfo.processInfo.physicalMemory)
+  return min(machine, ControlGroupLimits.current().memoryBytes ?? machine)
+}

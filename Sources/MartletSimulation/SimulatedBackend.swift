@@ -1,1 +1,197 @@
+import Foundation
 import MartletEngine
+import Synchronization
+
+/// What a forward pass costs in a simulation: seconds = `perForward` + `perRow` × tokens.
+public struct SimulatedCost: Sendable, Equatable {
+  /// Seconds of any pass.
+  public var perForward: Double
+  /// Seconds of each token in it.
+  public var perRow: Double
+  /// Whether the time is really slept; otherwise it is only counted.
+  public var sleeps: Bool
+
+  /// A cost line; free by default.
+  public init(perForward: Double = 0, perRow: Double = 0, sleeps: Bool = false) {
+    self.perForward = perForward
+    self.perRow = perRow
+    self.sleeps = sleeps
+  }
+
+  /// Seconds of a pass over `rows` tokens.
+  public func seconds(rows: Int) -> Double { perForward + perRow * Double(rows) }
+}
+
+/// A backend whose logits come from a ``SimulatedWorld``.
+///
+/// Its pages hold the tokens themselves: `forward` writes each token at its position in its page
+/// and asks the world about the history it then reads back from the pages. So pages, copies and
+/// shared prefixes count as they would for a model, and an engine that got a page wrong would get
+/// the text wrong. Batches that break the backend contract throw.
+public final class SimulatedBackend: Backend {
+  public let name: String
+  public let contextLength: Int
+  public let pageTokens: Int
+  public let bytesPerPage: Int
+  public let maximumBatchTokens: Int
+  /// Where the distributions come from.
+  public let world: any SimulatedWorld
+  /// What passes cost.
+  public let cost: SimulatedCost
+
+  private struct Storage {
+    var pages: [[Int32]] = []
+    var statistics = Statistics()
+  }
+
+  /// What the backend was asked to do.
+  public struct Statistics: Sendable, Equatable {
+    /// Forward passes.
+    public var forwards = 0
+    /// Tokens in them.
+    public var rows = 0
+    /// Rows of logits wanted.
+    public var logitsRows = 0
+    /// The most tokens in one pass.
+    public var largestBatch = 0
+    /// Pages copied.
+    public var copies = 0
+    /// Pages reserved.
+    public var reservedPages = 0
+    /// Seconds by the cost line.
+    public var virtualSeconds = 0.0
+  }
+
+  private let storage = Mutex(Storage())
+
+  /// A simulated model.
+  public init(
+    world: any SimulatedWorld, contextLength: Int = 4096, pageTokens: Int = 32,
+    bytesPerPage: Int = 4096, maximumBatchTokens: Int = 512, cost: SimulatedCost = .init(),
+    name: String = "simulation"
+  ) {
+    self.world = world
+    self.contextLength = contextLength
+    self.pageTokens = pageTokens
+    self.bytesPerPage = bytesPerPage
+    self.maximumBatchTokens = maximumBatchTokens
+    self.cost = cost
+    self.name = name
+  }
+
+  public var tokenizer: any TokenCodec { world.codec }
+  public var vocabularySize: Int { world.codec.vocabularySize }
+
+  /// What it was asked to do so far.
+  public var statistics: Statistics { storage.withLock { $0.statistics } }
+
+  public func reservePages(_ count: Int) throws(EngineError) {
+    storage.withLock { storage in
+      let blank = [Int32](repeating: SimulatedBackend.blank, count: pageTokens)
+      while storage.pages.count < count { storage.pages.append(blank) }
+      storage.statistics.reservedPages = storage.pages.count
+    }
+  }
+
+  public func copyPage(from source: PageID, to target: PageID, positions: Int) {
+    storage.withLock { storage in
+      var copy = [Int32](repeating: SimulatedBackend.blank, count: pageTokens)
+      copy.replaceSubrange(0..<positions, with: storage.pages[Int(source)][0..<positions])
+      storage.pages[Int(target)] = copy
+      storage.statistics.copies += 1
+    }
+  }
+
+  public func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
+    let result = storage.withLock { storage -> Result<Void, EngineError> in
+      do throws(EngineError) {
+        try process(batch, logits, &storage)
+        return .success(())
+      } catch {
+        return .failure(error)
+      }
+    }
+    try result.get()
+    let seconds = cost.seconds(rows: batch.tokens.count)
+    if cost.sleeps && seconds > 0 { Thread.sleep(forTimeInterval: seconds) }
+  }
+
+  private static let blank: Int32 = -1
+
+  private func process(
+    _ batch: ForwardBatch, _ logits: LogitsBuffer, _ storage: inout Storage
+  ) throws(EngineError) {
+    try check(batch, storage)
+    // All writes come before any read, as in a model that writes a layer's keys for the whole batch.
+    for token in batch.tokens {
+      let page = batch.sequences[token.sequence][token.position / pageTokens]
+      storage.pages[Int(page)][token.position % pageTokens] = token.token
+    }
+    var row = 0
+    for token in batch.tokens where token.wantsLogits {
+      let history = try history(batch.sequences[token.sequence], token.position, storage)
+      let values = world.logits(after: history)
+      guard values.count == logits.vocabulary else {
+        throw fault("the world gave \(values.count) logits, not \(logits.vocabulary)")
+      }
+      logits.setRow(row, values)
+      row += 1
+    }
+    storage.statistics.forwards += 1
+    storage.statistics.rows += batch.tokens.count
+    storage.statistics.logitsRows += row
+    storage.statistics.largestBatch = max(storage.statistics.largestBatch, batch.tokens.count)
+    storage.statistics.virtualSeconds += cost.seconds(rows: batch.tokens.count)
+  }
+
+  private func history(
+    _ table: [PageID], _ position: Int, _ storage: Storage
+  ) throws(EngineError) -> [Int32] {
+    var tokens: [Int32] = []
+    tokens.reserveCapacity(position + 1)
+    for i in 0...position {
+      let token = storage.pages[Int(table[i / pageTokens])][i % pageTokens]
+      guard token != SimulatedBackend.blank else {
+        throw fault("position \(i) is read but was never written")
+      }
+      tokens.append(token)
+    }
+    return tokens
+  }
+
+  private func check(_ batch: ForwardBatch, _ storage: Storage) throws(EngineError) {
+    guard batch.tokens.count <= maximumBatchTokens else {
+      throw fault("\(batch.tokens.count) tokens, more than \(maximumBatchTokens)")
+    }
+    var writers: [PageID: Int] = [:]
+    var last: [Int: Int] = [:]
+    for token in batch.tokens {
+      guard batch.sequences.indices.contains(token.sequence) else {
+        throw fault("sequence \(token.sequence) of \(batch.sequences.count)")
+      }
+      let table = batch.sequences[token.sequence]
+      guard token.position >= 0, token.position < contextLength else {
+        throw fault("position \(token.position) in a context of \(contextLength)")
+      }
+      guard token.position / pageTokens < table.count else {
+        throw fault("position \(token.position) has no page")
+      }
+      guard table.allSatisfy({ $0 >= 0 && Int($0) < storage.pages.count }) else {
+        throw fault("a page that was never reserved")
+      }
+      if let previous = last[token.sequence], token.position != previous + 1 {
+        throw fault("position \(token.position) after \(previous) in one sequence")
+      }
+      last[token.sequence] = token.position
+      let page = table[token.position / pageTokens]
+      if let other = writers[page], other != token.sequence {
+        throw fault("two sequences write page \(page)")
+      }
+      writers[page] = token.sequence
+    }
+  }
+
+  private func fault(_ text: String) -> EngineError {
+    EngineError(.backend, "\(name) was given a batch that breaks the contract: \(text)")
+  }
+}

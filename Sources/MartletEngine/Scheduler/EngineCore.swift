@@ -1,70 +1,218 @@
 import Foundation
 import MartletModel
+import Synchronization
 
+/// The engine behind its public face: one lock, one driver thread, all state.
+///
+/// Callers change state under the lock and wake the driver; the driver gathers a pass under the
+/// lock, runs it without, and settles the results under the lock again. Whoever waits is answered
+/// after the lock is given up. While a pass runs, pages may be returned but none is handed out, so
+/// a pass may still write into a page that was returned under it and harm nobody.
 final class EngineCore: @unchecked Sendable {
+  // @unchecked: all mutable state is guarded by `lock`, except `releases`, a Mutex.
   let backend: any Backend
   let codec: any TokenCodec
+  let endTokens: Set<Token>
+  let configuration: EngineConfiguration
+  let maximumBatch: Int
+
+  private let lock = NSLock()
+  private let driverWake = DispatchSemaphore(value: 0)
+  private let driverEnd = DispatchSemaphore(value: 0)
+  private let releases = Mutex<[BranchState]>([])
+
+  var pool: PagePool
+  var totals = EngineStatistics()
+  /// Runs with submitted branches, in order of their first submission.
+  var runs: [RunState] = []
+  var isStopping = false
+  var isWoken = false
+  private var isAsleep = false
+  private var driver: Thread?
+  /// Answers to give once the lock is given up.
+  var answers: [@Sendable () -> Void] = []
+
+  /// The pass being gathered, run or settled.
+  var tick = 0
+  var logits: LogitsBuffer
+  /// Lanes that hold a row of `logits` while a pass is settled.
+  var freshLanes: [Lane] = []
+  /// Bases with kept logits.
+  var cachedBases: [Lane] = []
+
   init(backend: any Backend, configuration: EngineConfiguration) throws(EngineError) {
+    func require(_ name: String, _ value: Int, atLeast least: Int) throws(EngineError) {
+      guard value >= least else {
+        throw EngineError(.argument, "\(name) is \(value); it must be \(least) or more")
+      }
+    }
+    try require("prefillChunk", configuration.prefillChunk, atLeast: 1)
+    try require("maximumBatchTokens", configuration.maximumBatchTokens, atLeast: 1)
+    try require("overrun", configuration.overrun, atLeast: 0)
+    try require("logitsCacheBytes", configuration.logitsCacheBytes, atLeast: 0)
+    try require("\(backend.name)'s vocabularySize", backend.vocabularySize, atLeast: 1)
+    try require("\(backend.name)'s contextLength", backend.contextLength, atLeast: 1)
+    try require("\(backend.name)'s pageTokens", backend.pageTokens, atLeast: 1)
+    try require("\(backend.name)'s maximumBatchTokens", backend.maximumBatchTokens, atLeast: 1)
     self.backend = backend
+    self.configuration = configuration
     codec = backend.tokenizer
+    endTokens = codec.endOfGenerationTokens
+    maximumBatch = min(backend.maximumBatchTokens, configuration.maximumBatchTokens)
+    pool = PagePool(backend: backend, byteLimit: configuration.kvBytesLimit)
+    logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
+    guard pool.limit >= 1 else {
+      throw EngineError(
+        .argument,
+        "kvBytesLimit is \(configuration.kvBytesLimit), less than one page of "
+          + "\(backend.bytesPerPage) bytes; raise it")
+    }
   }
-  func start() {}
-  func shutdown() {}
-  func statistics() -> EngineStatistics { fatalError() }
-  func makeRoot(_ run: RunState, prompt: [Token]) -> Branch { fatalError() }
-  func gate(of run: RunState) -> (any TokenGate)? { nil }
-  func setGate(_ gate: (any TokenGate)?, of run: RunState) {}
-  func statistics(of run: RunState) -> RunStatistics { .init() }
-  func cancel(_ run: RunState) {}
-  func isCancelled(_ run: RunState) -> Bool { false }
-  func resample(
-    _ run: RunState, population: [BranchState], ancestors: [Int]
-  ) throws(EngineError) -> [Branch] { [] }
-  func submit(
-    _ run: RunState, _ states: [BranchState], _ advance: Advance, events: Bool,
-    onToken: (@Sendable (TokenEvent) -> Void)? = nil
-  ) throws(EngineError) {}
-  func waitAny(
-    _ run: RunState, _ done: @escaping @Sendable (Result<BranchEvent?, EngineError>) -> Void
-  ) {}
-  func waitAll(
-    _ run: RunState, _ states: [BranchState],
-    _ done: @escaping @Sendable (Result<Void, EngineError>) -> Void
-  ) {}
-  func interrupt(_ run: RunState, _ states: [BranchState]) {}
-  func view<R>(_ state: BranchState, _ body: (BranchView) -> R) -> R { body(BranchView()) }
-  func kvPages(_ state: BranchState) -> Int { 0 }
-  func fork(_ state: BranchState, count: Int) throws(EngineError) -> [Branch] { [] }
-  func forkCost(_ state: BranchState, count: Int) -> Int { 0 }
-  func truncate(_ state: BranchState, toGenerated: Int) throws(EngineError) {}
-  func append(_ state: BranchState, tokens: [Token]) throws(EngineError) {}
-  func cancel(_ state: BranchState) {}
-  func release(_ state: BranchState) {}
-  func isReleased(_ state: BranchState) -> Bool { false }
-  func releaseFromDeinit(_ state: BranchState) {}
-}
-final class RunState: @unchecked Sendable {
-  let seed: UInt64
-  let sampling: SamplingOptions
-  let stops: StopRules
-  init(
-    core: EngineCore, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    recorder: (any EngineObserver)?
-  ) throws(EngineError) {
-    self.seed = seed
-    self.sampling = sampling
-    self.stops = stops
+
+  // MARK: The lock
+
+  /// Runs `body` with the lock held, then gives the answers it caused.
+  func locked<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    lock.lock()
+    let result: Result<R, E>
+    do throws(E) {
+      releaseDropped()
+      result = .success(try body())
+    } catch {
+      result = .failure(error)
+    }
+    unlockAndAnswer()
+    return try result.get()
+  }
+
+  /// Gives up the lock, then the answers that are due. Branches dropped while it was held are
+  /// worked off, so that their pages do not wait for the next call.
+  private func unlockAndAnswer() {
+    while true {
+      let pending = answers
+      answers = []
+      lock.unlock()
+      for answer in pending { answer() }
+      guard hasDropped, lock.try() else { return }
+      releaseDropped()
+      wake()
+    }
+  }
+
+  private var hasDropped: Bool { releases.withLock { !$0.isEmpty } }
+
+  /// Tells the driver that something changed. With the lock held.
+  func wake() {
+    isWoken = true
+    guard isAsleep else { return }
+    isAsleep = false
+    driverWake.signal()
+  }
+
+  /// A branch handle went away. It may go anywhere, also while this thread holds the lock, so the
+  /// branch is put in a list that the next holder of the lock works off.
+  func releaseFromDeinit(_ state: BranchState) {
+    releases.withLock { $0.append(state) }
+    guard lock.try() else { return }
+    releaseDropped()
+    wake()
+    unlockAndAnswer()
+  }
+
+  private func releaseDropped() {
+    let dropped = releases.withLock { list in
+      defer { list = [] }
+      return list
+    }
+    for state in dropped { give(up: state) }
+  }
+
+  // MARK: The driver
+
+  func start() {
+    // Holds the core until shutdown, which the engine's deinit calls.
+    let thread = Thread { self.drive() }
+    driver = thread
+    thread.name = "martlet-engine"
+    thread.stackSize = 4 << 20
+    thread.start()
+  }
+
+  private func drive() {
+    lock.lock()
+    while !isStopping {
+      isWoken = false
+      releaseDropped()
+      let pass = gather()
+      if !pass.work.isEmpty {
+        execute(pass)
+      } else if !settle() && !isWoken && answers.isEmpty {
+        isAsleep = true
+        unlockAndAnswer()
+        driverWake.wait()
+        lock.lock()
+      }
+      if !answers.isEmpty {
+        unlockAndAnswer()
+        lock.lock()
+      }
+    }
+    lock.unlock()
+    driverEnd.signal()
+  }
+
+  /// Runs a pass without the lock and settles it with the lock.
+  private func execute(_ pass: Pass) {
+    let started = monotonicNanoseconds()
+    announce(pass, began: true)
+    lock.unlock()
+    var failure: EngineError?
+    do throws(EngineError) {
+      if logits.rows < pass.logitsRows {
+        logits = try LogitsBuffer(
+          rows: max(pass.logitsRows, logits.rows * 2), vocabulary: backend.vocabularySize)
+      }
+      try backend.forward(pass.batch, logits: logits)
+    } catch {
+      failure = error
+    }
+    lock.lock()
+    announce(pass, began: false)
+    totals.forwardSeconds += Double(monotonicNanoseconds() - started) * 1e-9
+    finish(pass, failure)
+    _ = settle()
+    keepUnusedLogits()
+  }
+
+  func shutdown() {
+    locked { () throws(Never) in
+      guard !isStopping else { return }
+      isStopping = true
+      for run in runs { halt(run, EngineError(.cancelled, "the engine was shut down")) }
+      wake()
+    }
+    // The last reference to an engine may go in an answer given by the driver itself.
+    guard Thread.current !== driver else { return }
+    driverEnd.wait()
+    driverEnd.signal()
+  }
+
+  func statistics() -> EngineStatistics {
+    locked { () throws(Never) in
+      var result = totals
+      result.pagesInUse = pool.inUse
+      result.peakPages = pool.peak
+      return result
+    }
+  }
+
+  func checkVocabulary(_ tokens: [Token], what: String) throws(EngineError) {
+    let size = backend.vocabularySize
+    guard let bad = tokens.first(where: { $0 < 0 || Int($0) >= size }) else { return }
+    throw EngineError(
+      .argument, "\(what) has token \(bad), outside the vocabulary of \(size) of \(backend.name)")
   }
 }
-final class BranchState: @unchecked Sendable {
-  let path = BranchPath.root
-  let promptCount = 0
-}
-struct BranchView {
-  var tokens: [Token] = []
-  var logprobs: [Float] = []
-  var count = 0
-  var lastEntropy: Float = 0
-  var text = ""
-  var stop = StopReason.none
-}
+
+/// Nanoseconds on a clock that only goes forward.
+func monotonicNanoseconds() -> UInt64 { DispatchTime.now().uptimeNanoseconds }

@@ -9,7 +9,8 @@ extension ArchitectureKeys {
     let rotary = try size("rope.dimension_count", in: 2...headDimensions, default: headDimensions)
     guard rotary.isMultiple(of: 2) else {
       throw ModelError(
-        .value, "\(metadata.source): '\(key("rope.dimension_count"))' is \(rotary); it must be even.")
+        .value,
+        "\(metadata.source): '\(key("rope.dimension_count"))' is \(rotary); it must be even.")
     }
     var rope = RopeConfiguration(
       layout: layout, rotaryDimensions: rotary,

@@ -43,6 +43,34 @@ public struct TransformerConfiguration: Sendable, Equatable {
   /// Whether logits are computed with the embedding table.
   public var tiedOutput: Bool
 
+  /// A configuration from its parts.
+  public init(
+    architecture: String, name: String, vocabularySize: Int, contextLength: Int, width: Int,
+    layers: Int, queryHeads: Int, kvHeads: Int, headDimensions: Int, feedForwardWidth: Int,
+    normEpsilon: Float, rope: RopeConfiguration, attentionScale: Float,
+    slidingWindow: Int? = nil, hasAttentionBiases: Bool = false, hasQKNorms: Bool = false,
+    activation: Activation = .silu, tiedOutput: Bool = false
+  ) {
+    self.architecture = architecture
+    self.name = name
+    self.vocabularySize = vocabularySize
+    self.contextLength = contextLength
+    self.width = width
+    self.layers = layers
+    self.queryHeads = queryHeads
+    self.kvHeads = kvHeads
+    self.headDimensions = headDimensions
+    self.feedForwardWidth = feedForwardWidth
+    self.normEpsilon = normEpsilon
+    self.rope = rope
+    self.attentionScale = attentionScale
+    self.slidingWindow = slidingWindow
+    self.hasAttentionBiases = hasAttentionBiases
+    self.hasQKNorms = hasQKNorms
+    self.activation = activation
+    self.tiedOutput = tiedOutput
+  }
+
   /// Elements of all query heads of a token.
   public var queryWidth: Int { queryHeads * headDimensions }
   /// Elements of all key heads (or all value heads) of a token.

@@ -121,7 +121,8 @@ public struct GGUFArray: Sendable {
     let end = Swift.min(limit, count)
     if case .integers(let values) = storage { return values.prefix(end).map(Int.init) }
     guard case .mapped(let file, let offset) = storage else { throw wrongType("integers") }
-    return try file.parsing(at: offset, label: label) { (cursor: inout ByteCursor) throws(ModelError) in
+    return try file.parsing(at: offset, label: label) {
+      (cursor: inout ByteCursor) throws(ModelError) in
       switch elementType {
       case .uint8: try read(&cursor, end, UInt8.self)
       case .int8: try read(&cursor, end, Int8.self)
@@ -143,7 +144,8 @@ public struct GGUFArray: Sendable {
     guard case .mapped(let file, let offset) = storage,
       elementType == .float32 || elementType == .float64
     else { return try integers(limit: limit).map(Double.init) }
-    return try file.parsing(at: offset, label: label) { (cursor: inout ByteCursor) throws(ModelError) in
+    return try file.parsing(at: offset, label: label) {
+      (cursor: inout ByteCursor) throws(ModelError) in
       var result: [Double] = []
       result.reserveCapacity(end)
       for index in 0..<end {
@@ -166,7 +168,8 @@ public struct GGUFArray: Sendable {
     guard case .mapped(let file, let offset) = storage, elementType == .bool else {
       throw wrongType("booleans")
     }
-    return try file.parsing(at: offset, label: label) { (cursor: inout ByteCursor) throws(ModelError) in
+    return try file.parsing(at: offset, label: label) {
+      (cursor: inout ByteCursor) throws(ModelError) in
       var result: [Bool] = []
       result.reserveCapacity(end)
       for index in 0..<end {

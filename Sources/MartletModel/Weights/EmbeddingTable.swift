@@ -34,4 +34,17 @@ public struct EmbeddingTable: Sendable {
       throw ModelError(.argument, "token embedding: \(error)")
     }
   }
+
+  /// The embeddings of `tokens` as arrays: for looking at a model, not for running it.
+  public func embeddings(of tokens: [Token]) throws(ModelError) -> [[Float]] {
+    do {
+      let matrix = try FloatMatrix(rows: tokens.count, columns: width)
+      try gather(tokens, into: matrix)
+      return tokens.indices.map { matrix.row($0) }
+    } catch let error as ModelError {
+      throw error
+    } catch {
+      throw ModelError(.memory, "embeddings of \(tokens.count) tokens: \(error)")
+    }
+  }
 }

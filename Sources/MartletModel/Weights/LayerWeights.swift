@@ -30,4 +30,27 @@ public struct LayerWeights: Sendable {
   public let up: PackedWeights
   /// feed-forward width → width.
   public let down: PackedWeights
+
+  /// The weights of a block; shapes are checked by whoever runs them.
+  public init(
+    attentionNorm: [Float], query: PackedWeights, key: PackedWeights, value: PackedWeights,
+    attentionOutput: PackedWeights, queryBias: [Float]? = nil, keyBias: [Float]? = nil,
+    valueBias: [Float]? = nil, queryNorm: [Float]? = nil, keyNorm: [Float]? = nil,
+    feedForwardNorm: [Float], gate: PackedWeights, up: PackedWeights, down: PackedWeights
+  ) {
+    self.attentionNorm = attentionNorm
+    self.query = query
+    self.key = key
+    self.value = value
+    self.attentionOutput = attentionOutput
+    self.queryBias = queryBias
+    self.keyBias = keyBias
+    self.valueBias = valueBias
+    self.queryNorm = queryNorm
+    self.keyNorm = keyNorm
+    self.feedForwardNorm = feedForwardNorm
+    self.gate = gate
+    self.up = up
+    self.down = down
+  }
 }

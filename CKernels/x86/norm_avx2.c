@@ -1,0 +1,17 @@
+/// Normalisation on AVX2: the bodies of lanes/norm.h over lanes_avx2.h.
+#include "dispatch/norm_variants.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#pragma clang attribute push( \
+    __attribute__((target("avx2,fma,f16c"))), \
+    apply_to = function)
+#define LANES_ISA avx2
+#include "x86/lanes_avx2.h"
+
+#include "lanes/norm.h"
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,70 @@
+import ArgumentParser
+import Foundation
+import Martlet
+
+/// `martlet plugin …`.
+struct PluginCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plugin", abstract: "Lists and checks plugins.",
+    subcommands: [PluginListCommand.self, PluginCheckCommand.self, PluginCaseCommand.self])
+}
+
+/// Where plugins are looked for, as options of a command.
+struct PluginOptions: ParsableArguments {
+  @Option(name: .customLong("plugin-dir"), help: "A further folder with plugins. Repeatable.")
+  var directories: [String] = []
+
+  /// The installed plugins.
+  func host() -> PluginHost {
+    PluginHost(searchPath: .standard(directories: directories))
+  }
+}
+
+/// `martlet plugin list`.
+struct PluginListCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "list", abstract: "Lists strategies, scorers and extractors.",
+    discussion: "With --verbose, also where plugins were looked for and what was refused, and why.")
+
+  @OptionGroup var plugins: PluginOptions
+
+  @Flag(help: "Print JSON: [{id, kind, version, path, paper}].")
+  var json = false
+
+  @Flag(help: "Also print options, searched folders and refusals.")
+  var verbose = false
+
+  private struct Row: Encodable {
+    let id, kind, version, path, paper: String
+  }
+
+  func run() throws {
+    let searchPath = PluginSearchPath.standard(directories: plugins.directories)
+    let host = PluginHost(searchPath: searchPath)
+    let rows = host.components.map { component in
+      Row(
+        id: component.manifest.id, kind: component.manifest.kind.rawValue,
+        version: component.version, path: component.path, paper: component.manifest.paper)
+    }
+    if json { return try printJSON(rows) }
+
+    var table = Table(["id", "kind", "version", "summary"])
+    for component in host.components {
+      table.append([
+        component.manifest.id, component.manifest.kind.rawValue, component.version,
+        component.manifest.summary,
+      ])
+    }
+    print(table.render())
+    guard verbose else { return }
+    for component in host.components where !component.manifest.options.isEmpty {
+      print("\nOptions of \(component.manifest.id) (\(component.path))")
+      for option in component.manifest.options {
+        print("  \(option.name)=\(option.defaultValue) \(option.unit)  \(option.summary)")
+      }
+    }
+    print("\nSearched, first to last:")
+    for folder in searchPath.folders { print("  \(folder.path)") }
+    for refusal in host.refusals { print("Refused: \(refusal)") }
+  }
+}

@@ -1,0 +1,185 @@
+import MartletModel
+
+/// A sequence of tokens whose keys and values are stored, or are still to be: the unit of work of
+/// the scheduler.
+///
+/// A branch owns one lane. When a branch is forked, its lane becomes the common `base` of the
+/// branch and its children, each with a fresh lane that has no pages yet. The base processes what
+/// is left of the common tokens once, and keeps the row of logits after the last of them; each
+/// member then adopts the base's page table (references only) and draws its own next token from
+/// that one row. So forking a prompt n ways before it was prefilled prefills it once, and forking a
+/// branch whose last token is still to be processed costs one row of logits, not n. Bases chain,
+/// and a base goes when its last member has left it. Used with the engine's lock held.
+final class Lane {
+  let run: RunState
+  /// All tokens, prompt included.
+  var tokens: [Token]
+  /// A lane whose tokens begin this one's and whose pages are still to be adopted. While it is set
+  /// this lane has no pages.
+  var base: Lane?
+  /// Lanes whose `base` this is.
+  var members = 0
+  /// Whether a branch owns it; otherwise it lives as long as it has members.
+  var isOwned: Bool
+  /// The page table: as many pages as `processed` positions need.
+  var pages: [PageID] = []
+  /// Positions whose keys and values are stored.
+  var processed = 0
+  /// Logits after the last token, kept because they were not used at once.
+  var logits: [Float]?
+  /// The row of the present logits buffer that holds them, while a pass is being settled.
+  var freshRow: Int?
+  /// Changes when tokens are removed, so that a pass in progress does not count for them.
+  var revision = 0
+  /// The pass that last served it, for fairness, or last used its logits.
+  var lastServed = 0
+  /// Index of its work in the pass being gathered.
+  var workIndex = -1
+  var workTick = -1
+
+  init(run: RunState, tokens: [Token], base: Lane? = nil, isOwned: Bool) {
+    self.run = run
+    self.tokens = tokens
+    self.base = base
+    self.isOwned = isOwned
+    base?.members += 1
+  }
+
+  var isAlive: Bool { isOwned || members > 0 }
+  var hasLogits: Bool { logits != nil || freshRow != nil }
+
+  /// Pages it holds or will adopt.
+  var pageCount: Int { base?.pageCount ?? pages.count }
+
+  func dropLogits() {
+    logits = nil
+    freshRow = nil
+  }
+}
+
+/// What lanes do with the pool's pages.
+extension PagePool {
+  /// The number of pages that hold `positions` positions.
+  static func pages(for positions: Int, pageTokens: Int) -> Int {
+    (positions + pageTokens - 1) / pageTokens
+  }
+
+  /// The lane that must work before `lane` is ready: itself, a base, or nil when it is ready.
+  /// `needsLogits` says whether the logits after its last token are wanted. Adopts finished bases
+  /// on the way.
+  mutating func nextWork(
+    _ lane: Lane, needsLogits: Bool, pageTokens: Int
+  ) -> (lane: Lane, needsLogits: Bool)? {
+    if let base = lane.base {
+      let samePoint = base.tokens.count == lane.tokens.count
+      let wants = needsLogits && samePoint
+      if let work = nextWork(base, needsLogits: wants, pageTokens: pageTokens) { return work }
+      adopt(lane, base)
+    }
+    if lane.processed == lane.tokens.count && needsLogits && !lane.hasLogits {
+      // The row was not kept: the last token is processed again.
+      setProcessed(lane, lane.tokens.count - 1, pageTokens: pageTokens)
+    }
+    return lane.processed < lane.tokens.count ? (lane, needsLogits) : nil
+  }
+
+  private mutating func adopt(_ lane: Lane, _ base: Lane) {
+    if base.members == 1 && !base.isOwned {
+      lane.pages = base.pages
+      base.pages = []
+    } else {
+      lane.pages = base.pages
+      for page in lane.pages { retain(page) }
+    }
+    lane.processed = base.processed
+    if base.tokens.count == lane.tokens.count {
+      lane.logits = base.logits
+      lane.freshRow = base.freshRow
+    }
+    leaveBase(lane)
+  }
+
+  /// Lowers the number of processed positions and returns the pages behind it.
+  mutating func setProcessed(_ lane: Lane, _ positions: Int, pageTokens: Int) {
+    lane.processed = positions
+    let keep = PagePool.pages(for: positions, pageTokens: pageTokens)
+    while lane.pages.count > keep { release(lane.pages.removeLast()) }
+  }
+
+  /// Cuts a lane to its first `count` tokens.
+  mutating func truncate(_ lane: Lane, to count: Int, pageTokens: Int) {
+    lane.revision += 1
+    lane.dropLogits()
+    lane.tokens.removeLast(lane.tokens.count - count)
+    guard lane.base != nil else {
+      setProcessed(lane, min(lane.processed, count), pageTokens: pageTokens)
+      return
+    }
+    var base = lane.base
+    while let longer = base, longer.tokens.count > count, longer.base != nil { base = longer.base }
+    guard let base else { return }
+    base.members += 1
+    leaveBase(lane)
+    if base.tokens.count <= count {
+      lane.base = base
+      return
+    }
+    lane.processed = min(base.processed, count)
+    let keep = PagePool.pages(for: lane.processed, pageTokens: pageTokens)
+    lane.pages = Array(base.pages.prefix(keep))
+    for page in lane.pages { retain(page) }
+    base.members -= 1
+    dropIfUnused(base)
+  }
+
+  /// Makes pages of the positions `lane.processed ..< end` its own to write: copies a shared page
+  /// before it is written, adds new ones. Called on the driver thread.
+  ///
+  /// Throws ``EngineError/Code/memory``; then the lane is as before. Returns the copies made.
+  mutating func prepare(
+    _ lane: Lane, upTo end: Int, backend: any Backend
+  ) throws(EngineError) -> Int {
+    let pageTokens = backend.pageTokens
+    var copies = 0
+    let first = lane.processed / pageTokens
+    if first < lane.pages.count, isShared(lane.pages[first]) {
+      let page = try allocate(for: lane.run)
+      backend.copyPage(
+        from: lane.pages[first], to: page, positions: lane.processed % pageTokens)
+      release(lane.pages[first])
+      lane.pages[first] = page
+      copies = 1
+    }
+    let needed = PagePool.pages(for: end, pageTokens: pageTokens)
+    while lane.pages.count < needed {
+      do {
+        lane.pages.append(try allocate(for: lane.run))
+      } catch {
+        setProcessed(lane, lane.processed, pageTokens: pageTokens)
+        throw error
+      }
+    }
+    return copies
+  }
+
+  /// Gives a branch's lane up.
+  mutating func drop(_ lane: Lane) {
+    lane.isOwned = false
+    dropIfUnused(lane)
+  }
+
+  private mutating func dropIfUnused(_ lane: Lane) {
+    guard !lane.isAlive else { return }
+    lane.revision += 1
+    lane.dropLogits()
+    while let page = lane.pages.popLast() { release(page) }
+    leaveBase(lane)
+  }
+
+  private mutating func leaveBase(_ lane: Lane) {
+    guard let base = lane.base else { return }
+    lane.base = nil
+    base.members -= 1
+    dropIfUnused(base)
+  }
+}

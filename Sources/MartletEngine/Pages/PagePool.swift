@@ -1,0 +1,63 @@
+/// Reference-counted pages of keys and values: ids only, the backend holds the storage.
+///
+/// Storage is reserved from the backend as it is first needed, up to a ceiling in bytes. Used with
+/// the engine's lock held.
+struct PagePool {
+  private let backend: any Backend
+  /// The most pages the ceiling allows.
+  let limit: Int
+  private var references: [Int32] = []
+  private var owners: [RunState?] = []
+  private var free: [PageID] = []
+  private(set) var inUse = 0
+  private(set) var peak = 0
+
+  init(backend: any Backend, byteLimit: Int) {
+    self.backend = backend
+    limit = min(byteLimit / max(1, backend.bytesPerPage), Int(PageID.max))
+  }
+
+  /// A page with one reference, counted for `run`.
+  ///
+  /// Throws ``EngineError/Code/memory`` at the ceiling or when the backend has no more storage.
+  /// Called on the driver thread.
+  mutating func allocate(for run: RunState) throws(EngineError) -> PageID {
+    if free.isEmpty { try grow() }
+    let page = free.removeLast()
+    references[Int(page)] = 1
+    owners[Int(page)] = run
+    inUse += 1
+    peak = max(peak, inUse)
+    run.pageTaken()
+    return page
+  }
+
+  mutating func retain(_ page: PageID) { references[Int(page)] += 1 }
+
+  mutating func release(_ page: PageID) {
+    references[Int(page)] -= 1
+    guard references[Int(page)] == 0 else { return }
+    free.append(page)
+    inUse -= 1
+    owners[Int(page)]?.pageReturned()
+    owners[Int(page)] = nil
+  }
+
+  func isShared(_ page: PageID) -> Bool { references[Int(page)] > 1 }
+
+  private mutating func grow() throws(EngineError) {
+    let have = references.count
+    guard have < limit else {
+      throw EngineError(
+        .memory,
+        "all \(limit) pages of keys and values (\(backend.bytesPerPage) bytes each) are in use; "
+          + "release branches or raise the limit")
+    }
+    let wanted = min(limit, have + max(16, have / 4))
+    try backend.reservePages(wanted)
+    references.append(contentsOf: repeatElement(0, count: wanted - have))
+    owners.append(contentsOf: repeatElement(nil, count: wanted - have))
+    // Lowest id on top.
+    free.append(contentsOf: (have..<wanted).reversed().map { PageID($0) })
+  }
+}

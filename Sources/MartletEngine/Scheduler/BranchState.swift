@@ -1,0 +1,87 @@
+import MartletModel
+
+/// What the engine knows of a branch. Everything mutable is used with the engine's lock held.
+final class BranchState: @unchecked Sendable {
+  // @unchecked: mutable state is guarded by the engine's lock, as stated above.
+  let run: RunState
+  let path: BranchPath
+  let promptCount: Int
+
+  var lane: Lane
+  var logprobs: [Float] = []
+  var entropies: [Float] = []
+  var text = GeneratedText()
+  var epoch: UInt32 = 0
+  var nextChild: UInt32 = 0
+  var stop = StopReason.none
+  var flight: Flight?
+  var isReleased = false
+  weak var handle: Branch?
+
+  init(run: RunState, path: BranchPath, promptCount: Int, lane: Lane) {
+    self.run = run
+    self.path = path
+    self.promptCount = promptCount
+    self.lane = lane
+  }
+
+  /// Generated and appended tokens.
+  var count: Int { lane.tokens.count - promptCount }
+
+  /// The round of the run's clock this branch has reached.
+  var round: Int { flight.map { $0.startRound + count - $0.startCount } ?? 0 }
+
+  /// Whether it is advancing and has not stopped.
+  var isRunning: Bool { flight.map { !$0.hasStopped } ?? false }
+
+  /// How many of its tokens belong to the clock's round or earlier ones.
+  var countAtClock: Int {
+    guard let flight else { return count }
+    return min(count, flight.startCount + max(0, run.clock - flight.startRound))
+  }
+
+  /// Cuts everything but the lane to `count` generated tokens.
+  func truncateRecords(to count: Int) {
+    logprobs.removeLast(logprobs.count - count)
+    entropies.removeLast(entropies.count - count)
+    text.truncate(toTokens: count)
+  }
+}
+
+/// One advance of a branch, from submission until its event was delivered.
+struct Flight {
+  let startRound: Int
+  let startCount: Int
+  /// Where the new text begins.
+  let startText: Int
+  let maxTokens: Int?
+  let delimiter: [UInt8]?
+  /// Whether its stop is an event for who waits for any.
+  let wantsEvent: Bool
+  let onToken: (@Sendable (TokenEvent) -> Void)?
+  /// Whether it has stopped and waits to be delivered.
+  var hasStopped = false
+  /// End of the text that was streamed.
+  var streamed: Int
+}
+
+/// A branch as its reader may see it: at the run's clock while it is ahead and nobody waits.
+struct BranchView {
+  private let state: BranchState
+  let count: Int
+
+  init(_ state: BranchState) {
+    self.state = state
+    count = state.run.isAwaited ? state.count : state.countAtClock
+  }
+
+  private var isWhole: Bool { count == state.count }
+
+  var tokens: [Token] {
+    Array(state.lane.tokens[state.promptCount..<state.promptCount + count])
+  }
+  var logprobs: [Float] { isWhole ? state.logprobs : Array(state.logprobs.prefix(count)) }
+  var lastEntropy: Float { count == 0 ? 0 : state.entropies[count - 1] }
+  var text: String { state.text.string(tokens: count) }
+  var stop: StopReason { isWhole ? state.stop : .none }
+}

@@ -1,0 +1,190 @@
+import MartletModel
+
+/// Calls that make, change and give up branches.
+extension EngineCore {
+  func makeRoot(_ run: RunState, prompt: [Token]) -> Branch {
+    let lane = Lane(run: run, tokens: prompt, isOwned: true)
+    return handle(
+      for: BranchState(run: run, path: .root, promptCount: prompt.count, lane: lane))
+  }
+
+  func view<R>(_ state: BranchState, _ body: (BranchView) -> R) -> R {
+    locked { () throws(Never) in body(BranchView(state)) }
+  }
+
+  func isReleased(_ state: BranchState) -> Bool {
+    locked { () throws(Never) in state.isReleased }
+  }
+
+  func kvPages(_ state: BranchState) -> Int {
+    locked { () throws(Never) in state.isReleased ? 0 : state.lane.pageCount }
+  }
+
+  func fork(_ state: BranchState, count: Int) throws(EngineError) -> [Branch] {
+    guard count >= 0 else {
+      throw EngineError(.argument, "fork count is \(count); it must be 0 or more")
+    }
+    return try locked { () throws(EngineError) in
+      try requireIdle(state, "forked")
+      guard count > 0 else { return [] }
+      state.run.record(
+        .forked(path: state.path, first: Int(state.nextChild), count: count))
+      return makeChildren(of: state, count: count).map(handle(for:))
+    }
+  }
+
+  func forkCost(_ state: BranchState, count: Int) -> Int {
+    locked { () throws(Never) in
+      guard !state.isReleased, count > 0 else { return 0 }
+      // What is left of the common tokens once, then one page per child: its own copy of the last
+      // page, or a new one when that is full.
+      let common = PagePool.pages(
+        for: state.lane.tokens.count, pageTokens: backend.pageTokens)
+      return (common - state.lane.pageCount + count) * backend.bytesPerPage
+    }
+  }
+
+  func truncate(_ state: BranchState, toGenerated generated: Int) throws(EngineError) {
+    try locked { () throws(EngineError) in
+      try requireIdle(state, "truncated")
+      guard generated >= 0 && generated <= state.count else {
+        throw EngineError(
+          .argument,
+          "cannot truncate branch \(state.path) to \(generated) tokens: it has \(state.count)")
+      }
+      state.run.record(.truncated(path: state.path, generated: generated))
+      state.epoch += 1
+      if generated < state.count {
+        cut(state, to: generated)
+        state.stop = .none
+      } else if !state.stop.isFinal {
+        state.stop = .none
+      }
+    }
+  }
+
+  func append(_ state: BranchState, tokens: [Token]) throws(EngineError) {
+    try checkVocabulary(tokens, what: "the appended text")
+    try locked { () throws(EngineError) in
+      try requireIdle(state, "appended to")
+      guard !state.stop.isFinal else {
+        throw EngineError(
+          .state,
+          "branch \(state.path) is finished (\(state.stop)); truncate it before appending")
+      }
+      let total = state.lane.tokens.count + tokens.count
+      guard total <= backend.contextLength else {
+        throw EngineError(
+          .context,
+          "branch \(state.path) would have \(total) tokens but the context of \(backend.name) "
+            + "holds \(backend.contextLength)")
+      }
+      guard !tokens.isEmpty else { return }
+      state.run.record(.appended(path: state.path, tokens: tokens.count))
+      state.run.statistics.promptTokens += tokens.count
+      state.lane.tokens += tokens
+      state.lane.dropLogits()
+      state.logprobs += tokens.map { _ in 0 }
+      state.entropies += tokens.map { _ in state.entropies.last ?? 0 }
+      for token in tokens { state.text.append(codec.bytes(of: token, renderSpecial: false)) }
+      state.stop = .none
+    }
+  }
+
+  func resample(
+    _ run: RunState, population: [BranchState], ancestors: [Int]
+  ) throws(EngineError) -> [Branch] {
+    try locked { () throws(EngineError) in
+      for state in population {
+        try requireIdle(state, "resampled")
+        try require(state, of: run)
+      }
+      guard Set(population.map(ObjectIdentifier.init)).count == population.count else {
+        throw EngineError(.argument, "the population names a branch twice")
+      }
+      if let bad = ancestors.first(where: { $0 < 0 || $0 >= population.count }) {
+        throw EngineError(
+          .argument, "ancestor \(bad) is outside the population of \(population.count)")
+      }
+      run.record(.resampled(population: population.count, results: ancestors.count))
+      let results = ancestors.map { handle(for: makeChildren(of: population[$0], count: 1)[0]) }
+      for state in population { give(up: state) }
+      return results
+    }
+  }
+
+  func release(_ state: BranchState) {
+    locked { () throws(Never) in
+      give(up: state)
+      wake()
+    }
+  }
+
+  // MARK: With the lock held
+
+  /// Returns a branch's pages. Its tokens and text stay readable.
+  func give(up state: BranchState) {
+    guard !state.isReleased else { return }
+    if state.flight != nil { withdraw(state, rollingBack: !state.run.isAwaited) }
+    state.isReleased = true
+    state.run.record(.released(path: state.path))
+    pool.drop(state.lane)
+    resolve(state.run)
+  }
+
+  /// Cuts a branch to `generated` tokens, in the same epoch.
+  func cut(_ state: BranchState, to generated: Int) {
+    state.truncateRecords(to: generated)
+    pool.truncate(
+      state.lane, to: state.promptCount + generated, pageTokens: backend.pageTokens)
+  }
+
+  func requireIdle(_ state: BranchState, _ verb: String) throws(EngineError) {
+    guard !isStopping else { throw EngineError(.cancelled, "the engine was shut down") }
+    guard !state.isReleased else {
+      throw EngineError(.released, "branch \(state.path) was released and cannot be \(verb)")
+    }
+    guard state.flight == nil else {
+      throw EngineError(
+        .state,
+        "branch \(state.path) is advancing and cannot be \(verb); cancel it or wait for it")
+    }
+  }
+
+  func require(_ state: BranchState, of run: RunState) throws(EngineError) {
+    guard state.run === run else {
+      throw EngineError(.argument, "branch \(state.path) belongs to another run")
+    }
+  }
+
+  /// Children that share the branch's lane as their base. See ``Lane``.
+  private func makeChildren(of state: BranchState, count: Int) -> [BranchState] {
+    let base: Lane
+    if let shared = state.lane.base, shared.tokens.count == state.lane.tokens.count {
+      base = shared
+    } else {
+      base = state.lane
+      state.lane = Lane(run: state.run, tokens: base.tokens, base: base, isOwned: true)
+      base.isOwned = false
+      if base.logits != nil { cachedBases.append(base) }
+    }
+    return (0..<count).map { _ in
+      let lane = Lane(run: state.run, tokens: base.tokens, base: base, isOwned: true)
+      let child = BranchState(
+        run: state.run, path: state.path.child(state.nextChild), promptCount: state.promptCount,
+        lane: lane)
+      state.nextChild += 1
+      child.logprobs = state.logprobs
+      child.entropies = state.entropies
+      child.text = state.text
+      child.stop = state.stop.isFinal ? state.stop : .none
+      return child
+    }
+  }
+
+  private func handle(for state: BranchState) -> Branch {
+    let branch = Branch(core: self, state: state)
+    state.handle = branch
+    return branch
+  }
+}

@@ -1,0 +1,143 @@
+import MartletModel
+
+/// Drawing tokens and ending branches. With the lock held, on the driver thread (``stop(_:_:)``
+/// on any).
+extension EngineCore {
+  /// Draws for every branch that has its logits and may go on. Whether anything happened.
+  func settle() -> Bool {
+    var progressed = false
+    for run in runs where drawTokens(of: run) {
+      progressed = true
+      resolve(run)
+    }
+    return progressed
+  }
+
+  /// At most one token per branch. Without a token budget, a branch may be `overrun` tokens ahead
+  /// of the slowest (or, while nobody waits, of the clock). With one, a round is drawn as a whole
+  /// and in order of path while somebody waits, so that the last tokens go to the same branches
+  /// whatever the timing.
+  private func drawTokens(of run: RunState) -> Bool {
+    let running = run.flights.filter(\.isRunning)
+    guard let slowest = running.lazy.map(\.round).min() else { return false }
+    var ready: [BranchState] = []
+    var lagging = false
+    for state in running {
+      let waits =
+        pool.nextWork(state.lane, needsLogits: true, pageTokens: backend.pageTokens) != nil
+      if waits {
+        lagging = lagging || state.round == slowest
+      } else {
+        ready.append(state)
+        // It may just have adopted its base's fresh row.
+        if state.lane.freshRow != nil { freshLanes.append(state.lane) }
+      }
+    }
+    let limit: Int
+    if run.isOrdered {
+      guard !lagging else { return false }
+      limit = run.isAwaited ? slowest : min(slowest, run.clock - 1)
+    } else {
+      let overrun = configuration.overrun
+      limit = run.isAwaited ? slowest + overrun : run.clock + overrun - 1
+    }
+    var progressed = false
+    for state in ready where state.round <= limit && run.failure == nil {
+      progressed = true
+      draw(state)
+    }
+    return progressed
+  }
+
+  private func draw(_ state: BranchState) {
+    let run = state.run
+    if let gate = run.gate, !gate.reserve(1) {
+      stop(state, .budget)
+      return
+    }
+    let lane = state.lane
+    let uniform = run.draws.uniform(
+      path: state.path, epoch: state.epoch, position: lane.tokens.count)
+    do throws(EngineError) {
+      let drawn: SampledToken
+      if let row = lane.freshRow {
+        drawn = try logits.withRow(row) { (row: Span<Float>) throws(EngineError) in
+          try run.sampler.sample(row, history: lane.tokens[...], uniform: uniform)
+        }
+      } else {
+        let row = lane.logits!
+        drawn = try run.sampler.sample(row.span, history: lane.tokens[...], uniform: uniform)
+      }
+      run.statistics.generatedTokens += 1
+      totals.sampledTokens += 1
+      take(drawn, state)
+    } catch {
+      run.gate?.refund(1)
+      halt(
+        run,
+        EngineError(
+          error.code,
+          "\(backend.name), branch \(state.path), token \(lane.tokens.count): \(error.message)"))
+    }
+  }
+
+  /// Adds a drawn token to its branch and finds out whether it stops.
+  private func take(_ drawn: SampledToken, _ state: BranchState) {
+    let run = state.run
+    let token = drawn.token
+    let ends =
+      (run.stops.stopAtEndOfGeneration && endTokens.contains(token))
+      || run.stops.stopTokens.contains(token)
+    let textEnd = state.text.bytes.count
+    state.lane.tokens.append(token)
+    state.lane.dropLogits()
+    state.logprobs.append(drawn.logprob)
+    state.entropies.append(drawn.entropy)
+    state.text.append(ends ? [] : codec.bytes(of: token, renderSpecial: false))
+    run.record(.token(path: state.path, token: token, logprob: drawn.logprob))
+
+    let flight = state.flight!
+    if ends {
+      stop(state, .endOfSequence, drawn)
+    } else if let match = state.text.firstMatch(of: run.stopPatterns, endingAfter: textEnd) {
+      state.text.cut(at: match)
+      stop(state, .stopString, drawn)
+    } else if let limit = run.stops.maxTokens, state.count >= limit {
+      stop(state, .length, drawn)
+    } else if state.lane.tokens.count >= backend.contextLength {
+      stop(state, .context, drawn)
+    } else if let delimiter = flight.delimiter,
+      state.text.firstMatch(of: [delimiter], endingAfter: textEnd, from: flight.startText) != nil
+    {
+      stop(state, .step, drawn)
+    } else if let limit = flight.maxTokens, state.count - flight.startCount >= limit {
+      stop(state, .tokens, drawn)
+    } else {
+      stream(drawn, of: state, stop: .none)
+    }
+  }
+
+  /// Marks an advancing branch as stopped; its event is delivered in its turn.
+  func stop(_ state: BranchState, _ reason: StopReason, _ drawn: SampledToken? = nil) {
+    state.stop = reason
+    state.flight?.hasStopped = true
+    state.run.record(.stopped(path: state.path, reason: reason, generated: state.count))
+    stream(drawn, of: state, stop: reason)
+  }
+
+  private func stream(_ drawn: SampledToken?, of state: BranchState, stop: StopReason) {
+    guard let flight = state.flight, let onToken = flight.onToken else { return }
+    let text = state.text
+    var end = text.completeEnd
+    if stop == .none {
+      let held = text.bytes.count - text.heldBack(by: state.run.stopPatterns)
+      end = min(end, UTF8Boundary.complete(text.bytes, from: 0, to: held))
+    }
+    let event = TokenEvent(
+      token: drawn?.token, text: text.string(flight.streamed, end), logprob: drawn?.logprob ?? 0,
+      entropy: drawn?.entropy ?? 0, stop: stop)
+    state.flight?.streamed = max(flight.streamed, end)
+    // Given after the lock is released: the consumer's end may call the engine.
+    answers.append { onToken(event) }
+  }
+}

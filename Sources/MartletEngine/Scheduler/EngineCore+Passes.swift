@@ -1,0 +1,187 @@
+import MartletModel
+
+/// What one forward pass does, in the scheduler's terms.
+struct Pass {
+  /// A stretch of one lane's tokens.
+  struct Work {
+    let lane: Lane
+    var wantsLogits: Bool
+    var range: Range<Int> = 0..<0
+    var revision = 0
+
+    var remaining: Int { lane.tokens.count - lane.processed }
+  }
+
+  var work: [Work] = []
+  var batch = ForwardBatch()
+  var logitsRows = 0
+  var decodeRows = 0
+}
+
+/// Gathering passes and taking in their results. With the lock held, on the driver thread.
+extension EngineCore {
+  /// Collects every ready token of every branch of every run: single next tokens first, then
+  /// stretches of prompts and appended text, shared fairly among runs. Makes pages writable.
+  func gather() -> Pass {
+    tick += 1
+    var (decodes, prefills) = candidates()
+    var pass = Pass()
+    guard !decodes.isEmpty || !prefills.isEmpty else { return pass }
+
+    // Decoding comes first, but never starves prefill: an eighth of a full pass stays free for it.
+    var room = maximumBatch
+    if !prefills.isEmpty {
+      room -= min(configuration.prefillChunk, max(1, maximumBatch / 8))
+      if maximumBatch == 1 { room = decodes.isEmpty ? 0 : tick % 2 }
+    }
+    if decodes.count > room {
+      // Whoever was served longest ago goes first.
+      let order = decodes.indices.sorted {
+        (decodes[$0].lane.lastServed, $0) < (decodes[$1].lane.lastServed, $1)
+      }
+      decodes = order.prefix(room).map { decodes[$0] }
+    }
+    for work in decodes { add(work, tokens: 1, to: &pass) }
+    pass.decodeRows = pass.batch.tokens.count
+
+    var left = min(configuration.prefillChunk, maximumBatch - pass.decodeRows)
+    for turn in prefills.indices {
+      let run = prefills[(turn + tick) % prefills.count]
+      var share = (left + prefills.count - turn - 1) / (prefills.count - turn)
+      for work in run where share > 0 {
+        let before = pass.batch.tokens.count
+        add(work, tokens: min(share, work.remaining), to: &pass)
+        share -= pass.batch.tokens.count - before
+        left -= pass.batch.tokens.count - before
+      }
+    }
+    return pass
+  }
+
+  /// The work at hand, each lane once: single tokens, and longer stretches by run.
+  private func candidates() -> (decodes: [Pass.Work], prefills: [[Pass.Work]]) {
+    var decodes: [Pass.Work] = []
+    var prefills: [[Pass.Work]] = []
+    for run in runs {
+      var found: [Pass.Work] = []
+      for state in run.flights where state.isRunning {
+        guard
+          let (lane, needsLogits) = pool.nextWork(
+            state.lane, needsLogits: true, pageTokens: backend.pageTokens)
+        else { continue }
+        if lane.workTick == tick {
+          found[lane.workIndex].wantsLogits = found[lane.workIndex].wantsLogits || needsLogits
+        } else {
+          lane.workTick = tick
+          lane.workIndex = found.count
+          found.append(Pass.Work(lane: lane, wantsLogits: needsLogits))
+        }
+      }
+      let longer = found.filter { $0.remaining > 1 }
+      if !longer.isEmpty { prefills.append(longer) }
+      decodes += found.filter { $0.remaining == 1 }
+    }
+    return (decodes, prefills)
+  }
+
+  private func add(_ candidate: Pass.Work, tokens: Int, to pass: inout Pass) {
+    var work = candidate
+    let lane = work.lane
+    let end = lane.processed + tokens
+    do throws(EngineError) {
+      totals.pageCopies += try pool.prepare(lane, upTo: end, backend: backend)
+    } catch {
+      starve(lane)
+      return
+    }
+    work.range = lane.processed..<end
+    work.revision = lane.revision
+    work.wantsLogits = work.wantsLogits && end == lane.tokens.count
+    lane.lastServed = tick
+    let sequence = pass.batch.sequences.count
+    pass.batch.sequences.append(lane.pages)
+    for position in work.range {
+      pass.batch.tokens.append(
+        BatchToken(
+          token: lane.tokens[position], position: position, sequence: sequence,
+          wantsLogits: work.wantsLogits && position == end - 1))
+    }
+    if work.wantsLogits { pass.logitsRows += 1 }
+    pass.work.append(work)
+  }
+
+  /// Stops the branches that wait for a lane for which there is no page.
+  private func starve(_ lane: Lane) {
+    for state in lane.run.flights where state.isRunning {
+      var link: Lane? = state.lane
+      while let current = link, current !== lane { link = current.base }
+      if link != nil { stop(state, .budget) }
+    }
+    resolve(lane.run)
+    isWoken = true
+  }
+
+  /// Takes in a pass that ended.
+  func finish(_ pass: Pass, _ failure: EngineError?) {
+    totals.forwards += 1
+    totals.processedTokens += pass.batch.tokens.count
+    totals.batchHistogram[pass.batch.tokens.count, default: 0] += 1
+    totals.logitsRows += pass.logitsRows
+    var row = 0
+    for work in pass.work {
+      let lane = work.lane
+      if lane.run.lastForward != tick {
+        lane.run.lastForward = tick
+        lane.run.statistics.forwards += 1
+        if let failure { halt(lane.run, failure) }
+      }
+      if work.wantsLogits { row += 1 }
+      guard failure == nil, lane.revision == work.revision else { continue }
+      lane.processed = work.range.upperBound
+      if work.wantsLogits && lane.tokens.count == work.range.upperBound {
+        lane.freshRow = row - 1
+        freshLanes.append(lane)
+      }
+    }
+  }
+
+  /// Copies rows that were not used at once, and forgets the oldest that nobody waits for.
+  func keepUnusedLogits() {
+    var copies: [Int: [Float]] = [:]
+    for lane in freshLanes {
+      guard let row = lane.freshRow else { continue }
+      lane.freshRow = nil
+      guard lane.isAlive else { continue }
+      let copy = copies[row] ?? logits.row(row)
+      copies[row] = copy
+      lane.logits = copy
+      if !lane.isOwned { cachedBases.append(lane) }
+    }
+    freshLanes.removeAll(keepingCapacity: true)
+    cachedBases.removeAll { !$0.isAlive || $0.logits == nil }
+    let rowBytes = backend.vocabularySize * MemoryLayout<Float>.stride
+    while cachedBases.count * rowBytes > configuration.logitsCacheBytes {
+      cachedBases.removeFirst().logits = nil
+    }
+  }
+
+  /// Tells the recorders of the runs in a pass that it begins or ended.
+  func announce(_ pass: Pass, began: Bool) {
+    var seen: [RunState] = []
+    for work in pass.work where work.lane.run.recorder != nil {
+      let run = work.lane.run
+      guard !seen.contains(where: { $0 === run }) else { continue }
+      seen.append(run)
+      guard began else {
+        run.record(.forwardEnded(index: tick))
+        continue
+      }
+      let mine = pass.work.filter { $0.lane.run === run }
+      run.record(
+        .forwardBegan(
+          index: tick, rows: pass.batch.tokens.count,
+          runRows: mine.reduce(0) { $0 + $1.range.count },
+          decodeRows: mine.count { $0.range.count == 1 }))
+    }
+  }
+}

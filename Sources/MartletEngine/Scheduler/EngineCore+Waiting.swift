@@ -1,0 +1,222 @@
+import MartletModel
+
+/// Calls that start, await and stop branches, and the clock of a run.
+extension EngineCore {
+  func gate(of run: RunState) -> (any TokenGate)? {
+    locked { () throws(Never) in run.gate }
+  }
+
+  func setGate(_ gate: (any TokenGate)?, of run: RunState) {
+    locked { () throws(Never) in run.gate = gate }
+  }
+
+  func statistics(of run: RunState) -> RunStatistics {
+    locked { () throws(Never) in run.statistics }
+  }
+
+  func isCancelled(_ run: RunState) -> Bool {
+    locked { () throws(Never) in run.isCancelled }
+  }
+
+  func submit(
+    _ run: RunState, _ states: [BranchState], _ advance: Advance, events: Bool,
+    onToken: (@Sendable (TokenEvent) -> Void)? = nil
+  ) throws(EngineError) {
+    if let limit = advance.maxTokens, limit < 0 {
+      throw EngineError(.argument, "maxTokens is \(limit); it must be 0 or more")
+    }
+    guard advance.delimiter != "" else {
+      throw EngineError(.argument, "the delimiter is empty; leave it out or give it a text")
+    }
+    try locked { () throws(EngineError) in
+      try requireWorking(run)
+      for state in states {
+        try require(state, of: run)
+        try requireIdle(state, "advanced")
+      }
+      guard Set(states.map(ObjectIdentifier.init)).count == states.count else {
+        throw EngineError(.argument, "a branch is named twice")
+      }
+      // A submission while another thread waits joins at the round that thread has reached.
+      let running = run.isAwaited ? run.flights.filter(\.isRunning).map(\.round).min() : nil
+      let round = max(run.clock, running ?? run.clock)
+      for state in states where events || !state.stop.isFinal || onToken != nil {
+        launch(state, advance, round, events: events, onToken: onToken)
+      }
+      run.flights.sort { $0.path < $1.path }
+      if !run.flights.isEmpty, !runs.contains(where: { $0 === run }) { runs.append(run) }
+      wake()
+    }
+  }
+
+  func waitAny(
+    _ run: RunState, _ deliver: @escaping @Sendable (Result<StoppedBranch?, EngineError>) -> Void
+  ) {
+    locked { () throws(Never) in
+      run.anyWaiters.append(.init(deliver: deliver))
+      resolve(run)
+      wake()
+    }
+  }
+
+  func waitAll(
+    _ run: RunState, _ states: [BranchState],
+    _ deliver: @escaping @Sendable (Result<Void, EngineError>) -> Void
+  ) {
+    locked { () throws(Never) in
+      run.allWaiters.append(.init(states: states, deliver: deliver))
+      resolve(run)
+      wake()
+    }
+  }
+
+  func cancel(_ state: BranchState) {
+    locked { () throws(Never) in
+      guard state.flight != nil else { return }
+      withdraw(state, rollingBack: !state.run.isAwaited)
+      resolve(state.run)
+      wake()
+    }
+  }
+
+  /// Stops branches because the task that waits for them was cancelled.
+  func interrupt(_ run: RunState, _ states: [BranchState]) {
+    locked { () throws(Never) in
+      for state in states where state.flight != nil { withdraw(state, rollingBack: false) }
+      resolve(run)
+      wake()
+    }
+  }
+
+  func cancel(_ run: RunState) {
+    locked { () throws(Never) in
+      guard !run.isCancelled else { return }
+      run.isCancelled = true
+      halt(run, EngineError(.cancelled, "the run was cancelled"))
+      wake()
+    }
+  }
+
+  // MARK: With the lock held
+
+  private func requireWorking(_ run: RunState) throws(EngineError) {
+    guard !isStopping else { throw EngineError(.cancelled, "the engine was shut down") }
+    if let failure = run.failure { throw failure }
+  }
+
+  private func launch(
+    _ state: BranchState, _ advance: Advance, _ round: Int, events: Bool,
+    onToken: (@Sendable (TokenEvent) -> Void)?
+  ) {
+    let run = state.run
+    state.flight = Flight(
+      startRound: round, startCount: state.count, startText: state.text.bytes.count,
+      maxTokens: advance.maxTokens, delimiter: advance.delimiter.map { Array($0.utf8) },
+      wantsEvent: events, onToken: onToken, streamed: state.text.completeEnd)
+    run.flights.append(state)
+    run.record(.submitted(path: state.path))
+    let reason: StopReason
+    if state.stop.isFinal {
+      reason = state.stop
+    } else if let limit = run.stops.maxTokens, state.count >= limit {
+      reason = .length
+    } else if state.lane.tokens.count >= backend.contextLength {
+      reason = .context
+    } else if advance.maxTokens == 0 {
+      reason = .tokens
+    } else if let left = run.gate?.remainingTokens, left <= 0 {
+      reason = .budget
+    } else {
+      state.stop = .none
+      return
+    }
+    stop(state, reason)
+  }
+
+  /// Takes a branch out of its advance without an event. What it drew ahead of the clock is rolled
+  /// back if asked; a stop at the clock or before it stands.
+  func withdraw(_ state: BranchState, rollingBack: Bool) {
+    guard let flight = state.flight else { return }
+    let run = state.run
+    let kept = rollingBack ? state.countAtClock : state.count
+    let excess = state.count - kept
+    if excess > 0 {
+      cut(state, to: kept)
+      run.statistics.generatedTokens -= excess
+      run.statistics.rolledBackTokens += excess
+      totals.sampledTokens -= excess
+      totals.rolledBackTokens += excess
+      run.gate?.refund(excess)
+    }
+    if excess > 0 || !flight.hasStopped {
+      stop(state, .cancelled)
+    }
+    land(state)
+  }
+
+  /// Ends all work of a run with an error for whoever waits, now or later.
+  func halt(_ run: RunState, _ error: EngineError) {
+    if run.failure == nil { run.failure = error }
+    for state in run.flights { withdraw(state, rollingBack: false) }
+    resolve(run)
+  }
+
+  private func land(_ state: BranchState) {
+    state.flight = nil
+    state.run.flights.removeAll { $0 === state }
+    if state.run.flights.isEmpty { runs.removeAll { $0 === state.run } }
+  }
+
+  /// Delivers what can be delivered: events whose round every running branch has completed, and
+  /// advances that have ended. Moves the clock.
+  func resolve(_ run: RunState) {
+    if let failure = run.failure {
+      let (any, all) = (run.anyWaiters, run.allWaiters)
+      run.anyWaiters = []
+      run.allWaiters = []
+      for waiter in any { answers.append { waiter.deliver(.failure(failure)) } }
+      for waiter in all { answers.append { waiter.deliver(.failure(failure)) } }
+      return
+    }
+    while deliverEvent(run) {}
+    while deliverAdvance(run) {}
+  }
+
+  private func slowestRound(_ run: RunState) -> Int {
+    run.flights.lazy.filter(\.isRunning).map(\.round).min() ?? .max
+  }
+
+  private func deliverEvent(_ run: RunState) -> Bool {
+    guard let waiter = run.anyWaiters.first else { return false }
+    // Flights are in order of path, and min takes the first of equals.
+    let stopped = run.flights.lazy.filter { $0.flight!.wantsEvent && !$0.isRunning }
+    if let next = stopped.min(by: { $0.round < $1.round }) {
+      guard next.round <= slowestRound(run) else { return false }
+      run.clock = max(run.clock, next.round)
+      land(next)
+      let event = StoppedBranch(state: next, stop: next.stop)
+      run.anyWaiters.removeFirst()
+      answers.append { waiter.deliver(.success(event)) }
+      return true
+    }
+    guard !run.flights.contains(where: { $0.flight!.wantsEvent }) else { return false }
+    run.anyWaiters.removeFirst()
+    answers.append { waiter.deliver(.success(nil)) }
+    return true
+  }
+
+  private func deliverAdvance(_ run: RunState) -> Bool {
+    let slowest = slowestRound(run)
+    let done = run.allWaiters.firstIndex { waiter in
+      waiter.states.allSatisfy { $0.flight == nil || (!$0.isRunning && $0.round <= slowest) }
+    }
+    guard let done else { return false }
+    let waiter = run.allWaiters.remove(at: done)
+    for state in waiter.states where state.flight != nil {
+      run.clock = max(run.clock, state.round)
+      land(state)
+    }
+    answers.append { waiter.deliver(.success(())) }
+    return true
+  }
+}

@@ -1,0 +1,100 @@
+import MartletModel
+
+/// What the engine knows of a run. Everything mutable is used with the engine's lock held.
+final class RunState: @unchecked Sendable {
+  // @unchecked: mutable state is guarded by the engine's lock, as stated above.
+  let seed: UInt64
+  let sampling: SamplingOptions
+  let stops: StopRules
+  let stopPatterns: [[UInt8]]
+  let recorder: (any EngineObserver)?
+  let draws: RandomStream
+  let bytesPerPage: Int
+
+  var gate: (any TokenGate)?
+  var sampler: Sampler
+  /// Rounds completed, as the one who waits has seen them.
+  var clock = 0
+  /// Submitted branches in order of path, until their event was delivered.
+  var flights: [BranchState] = []
+  var anyWaiters: [AnyWaiter] = []
+  var allWaiters: [AllWaiter] = []
+  var isCancelled = false
+  var failure: EngineError?
+  var statistics = RunStatistics()
+  /// The pass that last processed tokens of this run.
+  var lastForward = -1
+
+  struct AnyWaiter {
+    let deliver: @Sendable (Result<StoppedBranch?, EngineError>) -> Void
+  }
+
+  struct AllWaiter {
+    let states: [BranchState]
+    let deliver: @Sendable (Result<Void, EngineError>) -> Void
+  }
+
+  init(
+    core: EngineCore, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
+    recorder: (any EngineObserver)?
+  ) throws(EngineError) {
+    guard !prompt.isEmpty else {
+      throw EngineError(.argument, "the prompt has no tokens; give at least one")
+    }
+    let context = core.backend.contextLength
+    guard prompt.count <= context else {
+      throw EngineError(
+        .context,
+        "the prompt has \(prompt.count) tokens but the context of \(core.backend.name) holds "
+          + "\(context); shorten the prompt")
+    }
+    try core.checkVocabulary(prompt, what: "the prompt")
+    try sampling.validate(vocabularySize: core.backend.vocabularySize)
+    if let limit = stops.maxTokens, limit < 0 {
+      throw EngineError(.argument, "maxTokens is \(limit); it must be 0 or more")
+    }
+    guard !stops.stopStrings.contains("") else {
+      throw EngineError(.argument, "a stop string is empty; leave it out or give it a text")
+    }
+    self.seed = seed
+    self.sampling = sampling
+    self.stops = stops
+    self.recorder = recorder
+    stopPatterns = stops.stopStrings.map { Array($0.utf8) }
+    draws = RandomStream(seed: seed, purpose: .token)
+    sampler = Sampler(options: sampling)
+    bytesPerPage = core.backend.bytesPerPage
+    statistics.promptTokens = prompt.count
+  }
+
+  /// Whether somebody is blocked until this run makes progress.
+  var isAwaited: Bool { !anyWaiters.isEmpty || !allWaiters.isEmpty }
+
+  /// Whether tokens must be granted in order: rounds, then paths.
+  var isOrdered: Bool { gate?.remainingTokens != nil }
+
+  func pageTaken() {
+    statistics.kvPages += 1
+    if statistics.kvPages > statistics.peakKVPages {
+      statistics.peakKVPages = statistics.kvPages
+      statistics.peakKVBytes = statistics.kvPages * bytesPerPage
+    }
+  }
+
+  func pageReturned() { statistics.kvPages -= 1 }
+
+  func record(_ kind: @autoclosure () -> EngineTraceEvent.Kind) {
+    guard let recorder else { return }
+    recorder.record(EngineTraceEvent(nanoseconds: monotonicNanoseconds(), kind: kind()))
+  }
+}
+
+/// An event on its way to the one who waits. The branch's handle is taken up on the receiving
+/// thread, so that the driver never holds the last reference to it.
+struct StoppedBranch: Sendable {
+  let state: BranchState
+  let stop: StopReason
+
+  /// nil when the handle is gone: then nobody wants the event.
+  var event: BranchEvent? { state.handle.map { BranchEvent(branch: $0, stop: stop) } }
+}

@@ -1,0 +1,154 @@
+import MartletKernels
+import MartletMachine
+import MartletModel
+import Synchronization
+
+/// A transformer on this machine's CPUs as the engine sees it.
+///
+/// One `forward` takes tokens of many sequences, prefill and decoding mixed, and reads every weight
+/// once for all of them. A row's result depends on its own sequence alone: the same bits alone or
+/// in a crowd, with any number of threads, in any chunking of the prompt (in the numeric classes
+/// that promise it).
+///
+/// `@unchecked Sendable`: `reservePages`, `copyPage` and `forward` belong to the engine's one
+/// driver thread, as ``Backend`` says; everything else is immutable or behind a mutex.
+public final class TransformerBackend: Backend, @unchecked Sendable {
+  /// What can be chosen when a backend is made.
+  public struct Options: Sendable {
+    /// Element type of stored keys and values; nil for f16, or f32 where all weights are f32.
+    public var kvType: KVType?
+    /// The most tokens of one `forward`; scratch memory is proportional to it.
+    public var maximumBatchTokens: Int
+    /// Where pages of keys and values lie on a machine with several NUMA nodes.
+    public var placement: MemoryPlacement?
+
+    public init(
+      kvType: KVType? = nil, maximumBatchTokens: Int = 512, placement: MemoryPlacement? = nil
+    ) {
+      self.kvType = kvType
+      self.maximumBatchTokens = maximumBatchTokens
+      self.placement = placement
+    }
+  }
+
+  public let name: String
+  public let vocabularySize: Int
+  public let contextLength: Int
+  public let maximumBatchTokens: Int
+  public let tokenizer: any TokenCodec
+  public var pageTokens: Int { KVSlab.pageTokens }
+  public var bytesPerPage: Int { slab.bytesPerPage }
+  /// Element type of stored keys and values.
+  public var kvType: KVType { slab.type }
+  /// The threads that compute.
+  public let team: ThreadTeam
+
+  let parts: TransformerParts
+  let scratch: TransformerScratch
+  let slab: KVSlab
+  let attention: AttentionBatch
+  private let times = Mutex(ForwardStatistics())
+
+  /// A backend over weights in memory.
+  /// - Throws: `EngineError` `.argument` when shapes or options are impossible, `.memory`.
+  public init(
+    parts: TransformerParts, team: ThreadTeam, options: Options = Options()
+  ) throws(EngineError) {
+    try parts.validate()
+    guard (1...65_536).contains(options.maximumBatchTokens) else {
+      throw EngineError(
+        .argument,
+        "a batch of at most \(options.maximumBatchTokens) tokens: choose between 1 and 65536")
+    }
+    let c = parts.configuration
+    name = parts.name
+    vocabularySize = c.vocabularySize
+    contextLength = c.contextLength
+    maximumBatchTokens = options.maximumBatchTokens
+    tokenizer = parts.tokenizer
+    self.team = team
+    self.parts = parts
+    do throws(KernelError) {
+      slab = try KVSlab(
+        type: options.kvType ?? (parts.isAllFloat32 ? .f32 : .f16), layers: c.layers,
+        kvHeads: c.kvHeads, headDimensions: c.headDimensions, byteLimit: physicalMemoryLimit(),
+        placement: options.placement)
+      scratch = try TransformerScratch(parts, rows: options.maximumBatchTokens)
+    } catch {
+      throw Self.engineError(error, "\(parts.name) cannot be set up")
+    }
+    attention = AttentionBatch(slab: slab)
+  }
+
+  /// Where the time went since the backend was made or `resetStatistics` was called.
+  public var statistics: ForwardStatistics { times.withLock { $0 } }
+
+  /// Starts the statistics afresh.
+  public func resetStatistics() { times.withLock { $0 = ForwardStatistics() } }
+
+  public func reservePages(_ count: Int) throws(EngineError) {
+    do throws(KernelError) {
+      try slab.reserve(count)
+    } catch {
+      throw Self.engineError(error, "\(count) pages of \(bytesPerPage) bytes cannot be had")
+    }
+  }
+
+  public func copyPage(from source: PageID, to target: PageID, positions: Int) {
+    slab.copy(from: Int(source), to: Int(target), positions: positions)
+  }
+
+  public func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
+    try check(batch, logits)
+    guard !batch.tokens.isEmpty else { return }
+    var clock = PhaseClock(statistics)
+    try run(batch, logits, &clock)
+    clock.statistics.forwards += 1
+    clock.statistics.tokens += batch.tokens.count
+    clock.statistics.logitsRows += batch.logitsRows
+    times.withLock { $0 = clock.statistics }
+  }
+
+  /// Throws for a batch that would write or read where it must not.
+  private func check(_ batch: ForwardBatch, _ logits: LogitsBuffer) throws(EngineError) {
+    guard batch.tokens.count <= maximumBatchTokens else {
+      throw EngineError(
+        .argument, "a batch of \(batch.tokens.count) tokens; at most \(maximumBatchTokens) fit")
+    }
+    guard logits.vocabulary == vocabularySize, logits.rows >= batch.logitsRows else {
+      throw EngineError(
+        .argument,
+        "logits of \(logits.rows) × \(logits.vocabulary) for \(batch.logitsRows) rows of "
+          + "\(vocabularySize)")
+    }
+    for token in batch.tokens {
+      guard token.token >= 0, Int(token.token) < vocabularySize else {
+        throw EngineError(
+          .argument, "token \(token.token) is outside the vocabulary of \(vocabularySize)")
+      }
+      guard token.position >= 0, token.position < contextLength else {
+        throw EngineError(
+          .context,
+          "position \(token.position) is outside the context of \(contextLength) tokens")
+      }
+      guard batch.sequences.indices.contains(token.sequence),
+        token.position / pageTokens < batch.sequences[token.sequence].count
+      else {
+        throw EngineError(
+          .argument,
+          "sequence \(token.sequence) has no page for position \(token.position)")
+      }
+    }
+    for page in batch.sequences.joined() where page < 0 || Int(page) >= slab.pages {
+      throw EngineError(.argument, "page \(page) was not reserved (\(slab.pages) are)")
+    }
+  }
+
+  static func engineError(_ error: KernelError, _ what: String) -> EngineError {
+    switch error.code {
+    case .memory: EngineError(.memory, "\(what): \(error.message)")
+    case .argument: EngineError(.argument, "\(what): \(error.message)")
+    case .unsupported: EngineError(.backend, "\(what): \(error.message)")
+    }
+  }
+}

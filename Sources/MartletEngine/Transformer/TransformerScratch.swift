@@ -1,0 +1,41 @@
+import MartletKernels
+import MartletModel
+
+/// Everything a forward pass writes between its input and its logits, allocated once.
+struct TransformerScratch {
+  /// The hidden state that blocks add to.
+  let residual: FloatMatrix
+  /// Its normalised form.
+  let normed: FloatMatrix
+  let queries: FloatMatrix
+  let keys: FloatMatrix
+  let values: FloatMatrix
+  /// What attention gives, before its output product.
+  let attended: FloatMatrix
+  let gate: FloatMatrix
+  let up: FloatMatrix
+  let rope: RopeTable
+  /// Activations by the form in which weights of this model read them.
+  let prepared: [ActivationType: PreparedActivations]
+
+  init(_ parts: TransformerParts, rows: Int) throws(KernelError) {
+    let c = parts.configuration
+    residual = try FloatMatrix(rows: rows, columns: c.width)
+    normed = try FloatMatrix(rows: rows, columns: c.width)
+    queries = try FloatMatrix(rows: rows, columns: c.queryWidth)
+    keys = try FloatMatrix(rows: rows, columns: c.kvWidth)
+    values = try FloatMatrix(rows: rows, columns: c.kvWidth)
+    attended = try FloatMatrix(rows: rows, columns: c.queryWidth)
+    gate = try FloatMatrix(rows: rows, columns: c.feedForwardWidth)
+    up = try FloatMatrix(rows: rows, columns: c.feedForwardWidth)
+    rope = try RopeTable(c.rope, rows: rows)
+
+    let deepest = max(c.width, c.queryWidth, c.feedForwardWidth)
+    var prepared: [ActivationType: PreparedActivations] = [:]
+    for weights in parts.layers.flatMap(\.matrices) + [parts.output]
+    where prepared[weights.activationType] == nil {
+      prepared[weights.activationType] = try PreparedActivations(rows: rows, depth: deepest)
+    }
+    self.prepared = prepared
+  }
+}

@@ -1,0 +1,68 @@
+import CMartlet
+import MartletEngine
+import Synchronization
+
+/// Makes the numbers behind `martlet_run` and `martlet_branch` handles.
+///
+/// A number is never used twice in a process, so a stale handle cannot name something newer: that
+/// is the generation check. Handles are pointer-sized numbers and never dereferenced.
+enum Handle {
+  private static let last = Atomic<UInt>(0)
+
+  static func next() -> UInt { last.add(1, ordering: .relaxed).newValue }
+
+  static func number(_ handle: OpaquePointer?) -> UInt { UInt(bitPattern: handle) }
+
+  static func pointer(_ number: UInt) -> OpaquePointer? { OpaquePointer(bitPattern: number) }
+}
+
+/// The components that are alive, by the `martlet_run` handle each of them holds.
+enum ScopeTable {
+  private static let scopes = Mutex<[UInt: ComponentScope]>([:])
+
+  /// Enters a scope and gives it its handle.
+  static func insert(_ scope: ComponentScope) -> UInt {
+    let number = Handle.next()
+    scopes.withLock { $0[number] = scope }
+    return number
+  }
+
+  static func remove(_ number: UInt) { scopes.withLock { _ = $0.removeValue(forKey: number) } }
+
+  static subscript(handle: martlet_run?) -> ComponentScope? {
+    scopes.withLock { $0[Handle.number(handle)] }
+  }
+}
+
+/// The branches of one run, by the handles its strategy holds.
+struct BranchTable {
+  private var branches: [UInt: Branch] = [:]
+  private var numbers: [BranchPath: UInt] = [:]
+
+  /// The handle of a branch; a new one when it has none yet.
+  mutating func handle(of branch: Branch) -> UInt {
+    if let known = numbers[branch.path] { return known }
+    let number = Handle.next()
+    branches[number] = branch
+    numbers[branch.path] = number
+    return number
+  }
+
+  subscript(number: UInt) -> Branch? { branches[number] }
+
+  mutating func remove(_ number: UInt) -> Branch? {
+    guard let branch = branches.removeValue(forKey: number) else { return nil }
+    numbers.removeValue(forKey: branch.path)
+    return branch
+  }
+
+  /// Takes all branches out, in order of path.
+  mutating func removeAll() -> [Branch] {
+    let all = ordered
+    self = BranchTable()
+    return all
+  }
+
+  /// All branches, in order of path.
+  var ordered: [Branch] { branches.values.sorted { $0.path < $1.path } }
+}

@@ -1,0 +1,110 @@
+import CMartlet
+import Logging
+import Synchronization
+
+/// A component that a run may use, loaded, with the options it was given.
+struct ChosenComponent: Sendable {
+  let component: LoadedComponent
+  let options: ResolvedOptions
+}
+
+/// The scorer and the extractor of one run.
+///
+/// Of several scorers the first that can judge the prompt is used: the strategy's defaults are such
+/// a list, a scorer that the user names is a list of one.
+final class Judge: Sendable {
+  private let scorers: [ChosenComponent]
+  private let extractor: ChosenComponent?
+  private let logger: Logger
+  private let state = Mutex(State())
+
+  private struct State {
+    /// Index of the scorer in use, and whether it has judged anything yet.
+    var current = 0
+    var isSettled = false
+    var scorer: ScorerInstance?
+    var extractor: ExtractorInstance?
+  }
+
+  init(scorers: [ChosenComponent], extractor: ChosenComponent?, logger: Logger) {
+    self.scorers = scorers
+    self.extractor = extractor
+    self.logger = logger
+  }
+
+  /// The scorer that judged; nil before any did.
+  var scorerID: String? { state.withLock { $0.isSettled ? $0.scorer?.id : nil } }
+
+  /// The score of a text.
+  /// - Throws: `NOT_FOUND` without a scorer, else what the scorer returns.
+  func score(_ text: JudgedText, run: PluginRun?) throws(HostFailure) -> Double {
+    while true {
+      let (scorer, isSettled) = try currentScorer(run)
+      do throws(HostFailure) {
+        let score = try scorer.score(text)
+        state.withLock { $0.isSettled = true }
+        return score
+      } catch where error.status == MARTLET_E_UNSUPPORTED && !isSettled && passOver(scorer) {
+        continue
+      }
+    }
+  }
+
+  /// The answer in a text; nil when there is none, or no extractor.
+  func extract(_ text: JudgedText, run: PluginRun?) throws(HostFailure) -> String? {
+    guard let extractor else { return nil }
+    let instance: ExtractorInstance
+    if let known = state.withLock({ $0.extractor }) {
+      instance = known
+    } else {
+      instance = try ExtractorInstance(
+        extractor.component, options: extractor.options, run: run, logger: logger)
+      state.withLock { $0.extractor = instance }
+    }
+    return try instance.extract(text)
+  }
+
+  var hasExtractor: Bool { extractor != nil }
+
+  /// The extractor in use.
+  var extractorID: String? { extractor?.component.id }
+
+  /// Leaves the instances alone for good, because a thread that was given up may be inside one.
+  func abandon() { state.withLock { ($0.scorer, $0.extractor) = (nil, nil) } }
+
+  /// Ends the instances. Called once, after the last use.
+  func end() {
+    let (scorer, extractor) = state.withLock { state in
+      defer { (state.scorer, state.extractor) = (nil, nil) }
+      return (state.scorer, state.extractor)
+    }
+    scorer?.end()
+    extractor?.end()
+  }
+
+  private func currentScorer(
+    _ run: PluginRun?
+  ) throws(HostFailure) -> (ScorerInstance, isSettled: Bool) {
+    let known = state.withLock { ($0.scorer, $0.isSettled, $0.current) }
+    if let scorer = known.0 { return (scorer, known.1) }
+    guard scorers.indices.contains(known.2) else {
+      throw HostFailure(MARTLET_E_NOT_FOUND, "the run has no scorer; name one with --scorer")
+    }
+    let chosen = scorers[known.2]
+    let scorer = try ScorerInstance(
+      chosen.component, options: chosen.options, run: run, logger: logger)
+    state.withLock { $0.scorer = scorer }
+    return (scorer, false)
+  }
+
+  /// Goes on to the next scorer of the list; false when this was the last.
+  private func passOver(_ scorer: ScorerInstance) -> Bool {
+    guard state.withLock({ $0.current + 1 }) < scorers.count else { return false }
+    state.withLock { state in
+      state.current += 1
+      state.scorer = nil
+    }
+    scorer.end()
+    return true
+  }
+}

@@ -1,0 +1,186 @@
+import CMartlet
+import Foundation
+import Logging
+
+/// A text to be judged or searched for an answer.
+public struct JudgedText: Sendable, Equatable {
+  /// What the user asked.
+  public var prompt: String
+  /// What was generated.
+  public var text: String
+  /// Untempered log-probabilities of the generated tokens, nats.
+  public var logprobs: [Float]
+  /// Whether the sequence ended by itself.
+  public var isFinished: Bool
+
+  /// A text and what is known of it.
+  public init(prompt: String, text: String, logprobs: [Float] = [], isFinished: Bool = true) {
+    self.prompt = prompt
+    self.text = text
+    self.logprobs = logprobs
+    self.isFinished = isFinished
+  }
+
+  /// Lends the text in the form of the plugin interface.
+  func withView<Result>(
+    withLogprobs: Bool, _ body: (UnsafePointer<martlet_text_view>) -> Result
+  ) -> Result {
+    var (prompt, text) = (prompt, text)
+    return prompt.withUTF8 { promptBytes in
+      text.withUTF8 { textBytes in
+        logprobs.withUnsafeBufferPointer { logprobs in
+          var view = martlet_text_view()
+          view.size = UInt32(MemoryLayout<martlet_text_view>.size)
+          view.finished = isFinished ? 1 : 0
+          view.prompt = UnsafeRawPointer(promptBytes.baseAddress)?.assumingMemoryBound(
+            to: CChar.self)
+          view.prompt_length = promptBytes.count
+          view.text = UnsafeRawPointer(textBytes.baseAddress)?.assumingMemoryBound(to: CChar.self)
+          view.text_length = textBytes.count
+          view.logprobs = withLogprobs ? logprobs.baseAddress : nil
+          view.token_count = logprobs.count
+          return body(&view)
+        }
+      }
+    }
+  }
+}
+
+/// An instance of a scorer in one run.
+final class ScorerInstance: Sendable {
+  private let instance: TextInstance
+
+  init(
+    _ component: LoadedComponent, options: ResolvedOptions, run: PluginRun?, logger: Logger
+  ) throws(HostFailure) {
+    let functions = component.functions.load(as: martlet_scorer.self)
+    instance = try TextInstance(
+      component, create: functions.create, destroy: functions.destroy, options: options, run: run,
+      logger: logger)
+  }
+
+  var id: String { instance.scope.id }
+
+  /// The score of a text.
+  /// - Throws: the scorer's own status, or `PLUGIN` for a score that is not finite.
+  func score(_ text: JudgedText) throws(HostFailure) -> Double {
+    let functions = instance.component.functions.load(as: martlet_scorer.self)
+    var score = Double.nan
+    let status = instance.call { pointer in
+      text.withView(withLogprobs: true) { view in functions.score(pointer, view, &score) }
+    }
+    try instance.check(status, "score")
+    guard score.isFinite else {
+      throw HostFailure(MARTLET_E_PLUGIN, "scorer '\(id)' gave the score \(score)")
+    }
+    return score
+  }
+}
+
+/// An instance of an extractor in one run.
+final class ExtractorInstance: Sendable {
+  /// Answers longer than this are a fault of the extractor.
+  private static let longestAnswer = 1 << 20
+
+  private let instance: TextInstance
+
+  init(
+    _ component: LoadedComponent, options: ResolvedOptions, run: PluginRun?, logger: Logger
+  ) throws(HostFailure) {
+    let functions = component.functions.load(as: martlet_extractor.self)
+    instance = try TextInstance(
+      component, create: functions.create, destroy: functions.destroy, options: options, run: run,
+      logger: logger)
+  }
+
+  /// The answer in a text, or nil when there is none.
+  func extract(_ text: JudgedText) throws(HostFailure) -> String? {
+    let functions = instance.component.functions.load(as: martlet_extractor.self)
+    var capacity = 256
+    while true {
+      var buffer = [CChar](repeating: 0, count: capacity)
+      var needed = 0
+      let status = instance.call { pointer in
+        text.withView(withLogprobs: false) { view in
+          functions.extract(pointer, view, &buffer, capacity, &needed)
+        }
+      }
+      if status == MARTLET_E_NOT_FOUND { return nil }
+      if status == MARTLET_E_TOO_SMALL, needed > capacity, needed <= Self.longestAnswer {
+        capacity = needed
+        continue
+      }
+      try instance.check(status, "extract")
+      guard (0...capacity).contains(needed) else {
+        throw HostFailure(
+          MARTLET_E_PLUGIN, "extractor '\(instance.scope.id)' gave the length \(needed)")
+      }
+      return String(decoding: buffer.prefix(needed).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+  }
+}
+
+/// What scorers and extractors have in common: an instance pointer, its scope, its end.
+private final class TextInstance: @unchecked Sendable {
+  // @unchecked: the instance pointer is opaque to the host; the plugin interface has the plugin
+  // serve calls from any thread, or say SERIAL, which the lock then provides.
+  typealias Create =
+    @convention(c) (
+      UnsafePointer<martlet_component>?, UnsafePointer<martlet_host>?, martlet_run?,
+      UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+    ) -> martlet_status
+  typealias Destroy = @convention(c) (UnsafeMutableRawPointer?) -> Void
+
+  let component: LoadedComponent
+  let scope: ComponentScope
+  private let handle: UInt
+  private let pointer: UnsafeMutableRawPointer?
+  private let destroy: Destroy
+  private let serial: NSLock?
+
+  init(
+    _ component: LoadedComponent, create: Create, destroy: @escaping Destroy,
+    options: ResolvedOptions, run: PluginRun?, logger: Logger
+  ) throws(HostFailure) {
+    self.component = component
+    self.destroy = destroy
+    serial = component.isSerial ? NSLock() : nil
+    scope = ComponentScope(
+      run: run, kind: component.kind, id: component.id, options: options, logger: logger)
+    handle = ScopeTable.insert(scope)
+    var pointer: UnsafeMutableRawPointer?
+    let status = create(component.descriptor, hostTable, Handle.pointer(handle), &pointer)
+    self.pointer = pointer
+    if status != MARTLET_OK {
+      ScopeTable.remove(handle)
+      throw HostFailure(status, scope.failure("create", status))
+    }
+  }
+
+  /// Ends the instance. The owner calls it once, when no other call can be in progress.
+  func end() {
+    destroy(pointer)
+    ScopeTable.remove(handle)
+  }
+
+  func call(_ body: (UnsafeMutableRawPointer?) -> martlet_status) -> martlet_status {
+    serial?.lock()
+    defer { serial?.unlock() }
+    return body(pointer)
+  }
+
+  func check(_ status: martlet_status, _ name: String) throws(HostFailure) {
+    if status == MARTLET_OK { return }
+    throw HostFailure(status, scope.failure(name, status))
+  }
+}
+
+extension ScorerInstance {
+  /// Ends the instance; it is not used afterwards.
+  func end() { instance.end() }
+}
+
+extension ExtractorInstance {
+  /// Ends the instance; it is not used afterwards.
+  func end() { instance.end() }
+}

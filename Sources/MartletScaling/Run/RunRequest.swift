@@ -1,0 +1,77 @@
+public import MartletEngine
+
+/// What to run: a prompt, a strategy with its options, and limits.
+public struct RunRequest: Sendable {
+  /// What the user asks. Scorers see this text.
+  public var prompt: String
+  /// What the model is shown when it differs: the prompt inside a chat template.
+  public var renderedPrompt: String?
+  /// Whether the model's begin token is added where the model wants one.
+  public var addSpecial = true
+  /// Whether control tokens written out in the prompt are read as such; chat templates need it.
+  public var parseSpecial = false
+  /// The strategy's id.
+  public var strategy: String
+  /// The strategy's options that differ from their defaults.
+  public var options: [String: String] = [:]
+  /// The scorer's id; nil for the first of the defaults that can judge the prompt.
+  public var scorer: String?
+  /// The scorer's options.
+  public var scorerOptions: [String: String] = [:]
+  /// The extractor's id; nil for the default.
+  public var extractor: String?
+  /// The extractor's options.
+  public var extractorOptions: [String: String] = [:]
+  /// What the run may use.
+  public var budget = Budget()
+  /// How tokens are chosen. `greedy` ignores the temperature.
+  public var sampling = SamplingOptions()
+  /// What ends branches.
+  public var stops = StopRules()
+  /// The seed of every random draw.
+  public var seed: UInt64 = 0
+
+  /// A prompt for a strategy.
+  public init(prompt: String, strategy: String = BuiltInStrategy.greedy.rawValue) {
+    self.prompt = prompt
+    self.strategy = strategy
+  }
+
+  /// Adds options written as `name=value`. Those of the scorer and the extractor are written
+  /// `scorer.name=value` and `extractor.name=value`.
+  /// - Throws: `option` for a text without `=`, or for an option given twice.
+  public mutating func set(_ assignments: [String]) throws(ScalingError) {
+    for assignment in assignments {
+      let pair = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        .map(String.init)
+      guard pair.count == 2, !pair[0].isEmpty else {
+        throw ScalingError(.option, "option '\(assignment)' is not of the form name=value")
+      }
+      let previous: String?
+      if pair[0].hasPrefix("scorer.") {
+        previous = scorerOptions.updateValue(
+          pair[1], forKey: String(pair[0].dropFirst("scorer.".count)))
+      } else if pair[0].hasPrefix("extractor.") {
+        previous = extractorOptions.updateValue(
+          pair[1], forKey: String(pair[0].dropFirst("extractor.".count)))
+      } else {
+        previous = options.updateValue(pair[1], forKey: pair[0])
+      }
+      if previous != nil { throw ScalingError(.option, "option '\(pair[0])' is given twice") }
+    }
+  }
+}
+
+/// Components that suit a model, used where the user names none.
+public struct ModelDefaults: Sendable, Equatable {
+  /// Scorers to try before the strategy's own defaults.
+  public var scorers: [String]
+  /// The extractor; nil for the strategy's own default.
+  public var extractor: String?
+
+  /// Defaults of a model; by default the strategy decides.
+  public init(scorers: [String] = [], extractor: String? = nil) {
+    self.scorers = scorers
+    self.extractor = extractor
+  }
+}

@@ -1,0 +1,86 @@
+import Foundation
+import MartletEngine
+
+/// Runs the built-in strategies: the root branch from beginning to end, streamed if wanted.
+struct SingleBranchRun: Sendable {
+  let engineRun: Run
+  let prompt: String
+  let ledger: BudgetLedger
+  let judge: Judge
+  /// Whether the user named a scorer, so that the answer is to be scored.
+  let mustScore: Bool
+
+  func run(onText: (@Sendable (String) -> Void)?) async throws(ScalingError) -> RunEnding {
+    let deadline = Deadline(ledger) { engineRun.cancel() }
+    defer { deadline.stop() }
+    let root = engineRun.root
+    defer { root.release() }
+    do {
+      if let onText {
+        for try await event in engineRun.stream(root) { onText(event.text) }
+      } else {
+        try await engineRun.advance([root])
+      }
+    } catch let error as EngineError where error.code != .cancelled {
+      throw ScalingError(.engine, error.message)
+    } catch {
+      // Cancelled, by the caller or by the deadline: what there is counts.
+    }
+
+    let cause: RunResult.StopCause
+    if let budget = RunEnding.cause(ofBudget: ledger.ended) {
+      cause = budget
+    } else if Task.isCancelled || engineRun.isCancelled {
+      cause = .cancelled
+    } else if root.stop == .budget {
+      cause = .budgetKVBytes
+    } else {
+      cause = RunEnding.cause(ofAnswer: nil)
+    }
+    if root.generatedTokens == 0, cause == .cancelled {
+      throw ScalingError(.cancelled, "the run was cancelled before it generated anything")
+    }
+    let candidate = try judged(root)
+    return RunEnding(
+      candidates: [candidate], answer: 0,
+      cause: cause == .finished ? RunEnding.cause(ofAnswer: candidate) : cause)
+  }
+
+  private func judged(_ root: Branch) throws(ScalingError) -> RunResult.Candidate {
+    let text = JudgedText(
+      prompt: prompt, text: root.text, logprobs: root.logprobs,
+      isFinished: root.stop == .endOfSequence || root.stop == .stopString)
+    do throws(HostFailure) {
+      let answer =
+        judge.hasExtractor
+        ? try judge.extract(text, run: nil) : text.text.trimmingWhitespace()
+      var candidate = RunResult.Candidate(root, judged: text, answer: answer)
+      if mustScore { candidate.score = try judge.score(text, run: nil) }
+      return candidate
+    } catch {
+      throw ScalingError(.plugin, error.message)
+    }
+  }
+}
+
+extension String {
+  /// Without spaces and line breaks at either end.
+  func trimmingWhitespace() -> String { trimmingCharacters(in: .whitespacesAndNewlines) }
+}
+
+/// Calls something once when a ledger's deadline passes.
+final class Deadline: Sendable {
+  private let timer: Task<Void, Never>?
+
+  init(_ ledger: BudgetLedger, _ passed: @escaping @Sendable () -> Void) {
+    timer = ledger.remainingSeconds.map { seconds in
+      Task.detached {
+        do { try await Task.sleep(for: .seconds(seconds)) } catch { return }
+        ledger.notesDeadline()
+        passed()
+      }
+    }
+  }
+
+  func stop() { timer?.cancel() }
+}
