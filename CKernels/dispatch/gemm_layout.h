@@ -140,11 +140,6 @@ static inline size_t martlet_gemm_row_bytes(martlet_activation_type type, size_t
   return ((martlet_gemm_row_used_bytes(type, depth) + 63) / 64 | 1) * 64;
 }
 
-/// What the sixteen nibbles of IQ4_NL mean.
-static const int8_t martlet_iq4_nl_values[16] = {
-  -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
-};
-
 /// Writes one finished sum by the rule above.
 static inline void martlet_gemm_finish(const martlet_gemm_arguments *arguments, size_t row,
                                        size_t column, float sum) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dispatch/gemm_variants.h"
+#include "reference/blocks.h"
 
 #pragma clang attribute push(                                                                    \
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))),      \

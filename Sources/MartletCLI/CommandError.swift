@@ -1,3 +1,5 @@
+import Martlet
+
 /// What ends a command, as a sentence for standard error and an exit code.
 ///
 /// Codes follow sysexits.h, so that scripts can tell a mistyped option from a broken file.
@@ -23,5 +25,51 @@ struct CommandError: Error, CustomStringConvertible {
   init(_ code: Code, _ description: String) {
     self.code = code
     self.description = description
+  }
+}
+
+extension CommandError {
+  /// Any error of the library or of Foundation, with the code that suits it.
+  init(describing error: any Error) {
+    switch error {
+    case let error as CommandError: self = error
+    case let error as ModelError:
+      let code: Code =
+        switch error.code {
+        case .file: .input
+        case .memory: .unavailable
+        case .argument: .usage
+        default: .data
+        }
+      self.init(code, error.message)
+    case let error as ScalingError:
+      let code: Code =
+        switch error.code {
+        case .argument, .notFound, .option, .budget, .engine: .usage
+        case .manifest, .refused: .data
+        case .plugin, .cancelled: .unavailable
+        case .file: .output
+        }
+      self.init(code, error.message)
+    case let error as EngineError:
+      let code: Code =
+        switch error.code {
+        case .context, .argument: .usage
+        case .memory, .cancelled: .unavailable
+        default: .software
+        }
+      self.init(code, error.message)
+    case let error as KernelError:
+      self.init(error.code == .argument ? .usage : .unavailable, error.message)
+    case let error as MachineError:
+      let code: Code =
+        switch error.code {
+        case .argument: .usage
+        case .file: .input
+        default: .unavailable
+        }
+      self.init(code, error.message)
+    default: self.init(.software, "\(error)")
+    }
   }
 }

@@ -19,8 +19,9 @@ struct MartletCommand: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      RunCommand.self, DemoCommand.self, ModelCommand.self, PluginCommand.self, CheckCommand.self,
-      TopologyCommand.self,
+      RunCommand.self, DemoCommand.self,
+      ModelCommand.self, PluginCommand.self, KernelsCommand.self,
+      CheckCommand.self, TopologyCommand.self,
     ])
 
   static func main() async {

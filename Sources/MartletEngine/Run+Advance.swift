@@ -19,22 +19,28 @@ extension Run {
   /// Blocks the calling thread, which must be the caller's own: not one of the threads of Swift's
   /// concurrency pool. Throws ``EngineError/Code/cancelled`` or the failure of the run.
   public func waitAny() throws(EngineError) -> BranchEvent? {
-    let reply = BlockingReply<Result<BranchEvent?, EngineError>>()
-    core.waitAny(state) { reply.send($0) }
-    return try reply.receive().get()
+    while true {
+      let reply = BlockingReply<Result<StoppedBranch?, EngineError>>()
+      core.waitAny(state) { reply.send($0) }
+      guard let stopped = try reply.receive().get() else { return nil }
+      if let event = stopped.event { return event }
+    }
   }
 
   /// Waits for the next event of a submitted branch without blocking a thread. nil when nothing
   /// submitted is left. Throws as ``waitAny()``; cancelling the task cancels the run.
   public func nextEvent() async throws(EngineError) -> BranchEvent? {
-    let result = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        core.waitAny(state) { continuation.resume(returning: $0) }
+    while true {
+      let result = await withTaskCancellationHandler {
+        await withCheckedContinuation { continuation in
+          core.waitAny(state) { continuation.resume(returning: $0) }
+        }
+      } onCancel: {
+        core.cancel(state)
       }
-    } onCancel: {
-      core.cancel(state)
+      guard let stopped = try result.get() else { return nil }
+      if let event = stopped.event { return event }
     }
-    return try result.get()
   }
 
   /// Advances branches together until each has stopped; finished ones are left alone. Why each
@@ -55,6 +61,9 @@ extension Run {
       core.interrupt(state, states)
     }
     try result.get()
+    if Task.isCancelled, branches.contains(where: { $0.stop == .cancelled }) {
+      throw EngineError(.cancelled, "the task that advanced the branches was cancelled")
+    }
   }
 
   /// ``advance(_:_:)`` for a thread of the caller's own, which it blocks.

@@ -50,7 +50,7 @@ extension EngineCore {
   }
 
   func waitAny(
-    _ run: RunState, _ deliver: @escaping @Sendable (Result<BranchEvent?, EngineError>) -> Void
+    _ run: RunState, _ deliver: @escaping @Sendable (Result<StoppedBranch?, EngineError>) -> Void
   ) {
     locked { () throws(Never) in
       run.anyWaiters.append(.init(deliver: deliver))
@@ -194,8 +194,7 @@ extension EngineCore {
       guard next.round <= slowestRound(run) else { return false }
       run.clock = max(run.clock, next.round)
       land(next)
-      guard let branch = next.handle else { return true }
-      let event = BranchEvent(branch: branch, stop: next.stop)
+      let event = StoppedBranch(state: next, stop: next.stop)
       run.anyWaiters.removeFirst()
       answers.append { waiter.deliver(.success(event)) }
       return true

@@ -60,7 +60,7 @@ final class EngineCore: @unchecked Sendable {
     endTokens = codec.endOfGenerationTokens
     maximumBatch = min(backend.maximumBatchTokens, configuration.maximumBatchTokens)
     pool = PagePool(backend: backend, byteLimit: configuration.kvBytesLimit)
-    logits = LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
+    logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
     guard pool.limit >= 1 else {
       throw EngineError(
         .argument,
@@ -81,11 +81,25 @@ final class EngineCore: @unchecked Sendable {
     } catch {
       result = .failure(error)
     }
-    let pending = takeAnswers()
-    lock.unlock()
-    for answer in pending { answer() }
+    unlockAndAnswer()
     return try result.get()
   }
+
+  /// Gives up the lock, then the answers that are due. Branches dropped while it was held are
+  /// worked off, so that their pages do not wait for the next call.
+  private func unlockAndAnswer() {
+    while true {
+      let pending = answers
+      answers = []
+      lock.unlock()
+      for answer in pending { answer() }
+      guard hasDropped, lock.try() else { return }
+      releaseDropped()
+      wake()
+    }
+  }
+
+  private var hasDropped: Bool { releases.withLock { !$0.isEmpty } }
 
   /// Tells the driver that something changed. With the lock held.
   func wake() {
@@ -95,12 +109,6 @@ final class EngineCore: @unchecked Sendable {
     driverWake.signal()
   }
 
-  private func takeAnswers() -> [@Sendable () -> Void] {
-    guard !answers.isEmpty else { return [] }
-    defer { answers = [] }
-    return answers
-  }
-
   /// A branch handle went away. It may go anywhere, also while this thread holds the lock, so the
   /// branch is put in a list that the next holder of the lock works off.
   func releaseFromDeinit(_ state: BranchState) {
@@ -108,9 +116,7 @@ final class EngineCore: @unchecked Sendable {
     guard lock.try() else { return }
     releaseDropped()
     wake()
-    let pending = takeAnswers()
-    lock.unlock()
-    for answer in pending { answer() }
+    unlockAndAnswer()
   }
 
   private func releaseDropped() {
@@ -142,14 +148,12 @@ final class EngineCore: @unchecked Sendable {
         execute(pass)
       } else if !settle() && !isWoken && answers.isEmpty {
         isAsleep = true
-        lock.unlock()
+        unlockAndAnswer()
         driverWake.wait()
         lock.lock()
       }
-      let pending = takeAnswers()
-      if !pending.isEmpty {
-        lock.unlock()
-        for answer in pending { answer() }
+      if !answers.isEmpty {
+        unlockAndAnswer()
         lock.lock()
       }
     }
@@ -159,15 +163,15 @@ final class EngineCore: @unchecked Sendable {
 
   /// Runs a pass without the lock and settles it with the lock.
   private func execute(_ pass: Pass) {
-    if logits.rows < pass.logitsRows {
-      logits = LogitsBuffer(
-        rows: max(pass.logitsRows, logits.rows * 2), vocabulary: backend.vocabularySize)
-    }
     let started = monotonicNanoseconds()
     announce(pass, began: true)
     lock.unlock()
     var failure: EngineError?
     do throws(EngineError) {
+      if logits.rows < pass.logitsRows {
+        logits = try LogitsBuffer(
+          rows: max(pass.logitsRows, logits.rows * 2), vocabulary: backend.vocabularySize)
+      }
       try backend.forward(pass.batch, logits: logits)
     } catch {
       failure = error

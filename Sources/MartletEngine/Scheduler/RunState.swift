@@ -26,7 +26,7 @@ final class RunState: @unchecked Sendable {
   var lastForward = -1
 
   struct AnyWaiter {
-    let deliver: @Sendable (Result<BranchEvent?, EngineError>) -> Void
+    let deliver: @Sendable (Result<StoppedBranch?, EngineError>) -> Void
   }
 
   struct AllWaiter {
@@ -87,4 +87,14 @@ final class RunState: @unchecked Sendable {
     guard let recorder else { return }
     recorder.record(EngineTraceEvent(nanoseconds: monotonicNanoseconds(), kind: kind()))
   }
+}
+
+/// An event on its way to the one who waits. The branch's handle is taken up on the receiving
+/// thread, so that the driver never holds the last reference to it.
+struct StoppedBranch: Sendable {
+  let state: BranchState
+  let stop: StopReason
+
+  /// nil when the handle is gone: then nobody wants the event.
+  var event: BranchEvent? { state.handle.map { BranchEvent(branch: $0, stop: stop) } }
 }

@@ -44,6 +44,14 @@ public struct TransformerParts: Sendable {
     self.tokenizer = tokenizer
   }
 
+  /// The parts of a loaded model.
+  public init(model: TransformerModel, tokenizer: any TokenCodec) {
+    self.init(
+      name: model.configuration.name, configuration: model.configuration, layers: model.layers,
+      outputNorm: model.outputNorm, output: model.output, embedding: model.tokenEmbedding,
+      tokenizer: tokenizer)
+  }
+
   /// Whether every weight is float32, so that nothing but float32 keys and values keeps up with
   /// them.
   var isAllFloat32: Bool {

@@ -1,0 +1,116 @@
+import Foundation
+import MartletEngine
+import MartletKernels
+import MartletMachine
+import MartletModel
+import MartletScaling
+
+/// A model opened on this machine, ready to run prompts under strategies.
+///
+/// ```swift
+/// let session = try Session()
+/// let result = try await session.run(
+///   "make 46 from 3 7 25?", strategy: "best-of-n", options: ["n": "16"])
+/// print(result.answer)
+/// ```
+///
+/// A session may be shared between tasks; their runs decode together.
+public final class Session: Sendable {
+  /// What can be chosen when a session opens.
+  public struct Configuration: Sendable {
+    /// A GGUF file; nil for ``EmbeddedModel``.
+    public var modelPath: String?
+    /// Worker threads; nil for one per usable physical core.
+    public var threads: Int?
+    /// How products round, for the whole session.
+    public var numericClass: NumericClass = .portable
+    /// Limits of the engine.
+    public var engine = EngineConfiguration()
+    /// What the transformer backend may take.
+    public var backend = TransformerBackend.Options()
+    /// Further folders in which to look for plugins.
+    public var pluginDirectories: [String] = []
+
+    /// The defaults, for one model.
+    public init(modelPath: String? = nil) { self.modelPath = modelPath }
+  }
+
+  /// The model.
+  public let model: TransformerModel
+  /// Threads and pages, one forward pass for everybody.
+  public let engine: Engine
+  /// Strategies, scorers and extractors that were found.
+  public let plugins: PluginHost
+  /// Runs requests on the engine.
+  public let scaling: ScalingSession
+  /// The threads that compute.
+  public let team: ThreadTeam
+
+  /// Opens a model.
+  ///
+  /// - Parameter progress: called with 0…1 while weights are packed, on the calling thread.
+  /// - Throws: `ModelError` for the file, `MachineError` for threads, `EngineError` for the engine.
+  public init(
+    _ configuration: Configuration = Configuration(),
+    progress: (@Sendable (Double) -> Void)? = nil
+  ) throws {
+    guard let path = configuration.modelPath ?? EmbeddedModel.path else {
+      throw ModelError(
+        .file,
+        "the embedded model is not beside the program (martlet_Martlet.resources); "
+          + "name a model file")
+    }
+    team = try ThreadTeam(threads: configuration.threads)
+    model = try TransformerModel.load(
+      path: path, numericClass: configuration.numericClass, team: team, progress: progress)
+    let parts = TransformerParts(
+      model: model, tokenizer: try Tokenizer(metadata: model.metadata))
+    let backend = try TransformerBackend(parts: parts, team: team, options: configuration.backend)
+    engine = try Engine(backend: backend, configuration: configuration.engine)
+    plugins = PluginHost(searchPath: .standard(directories: configuration.pluginDirectories))
+    scaling = ScalingSession(
+      engine: engine, plugins: plugins, model: backend.name,
+      defaults: ModelDefaults(model.metadata), kvBytesLimit: configuration.engine.kvBytesLimit)
+  }
+
+  /// Runs one prompt under a strategy.
+  ///
+  /// - Parameters:
+  ///   - strategy: a strategy's id; `session.plugins.components` lists them.
+  ///   - options: the strategy's options, as its manifest declares them.
+  ///   - budget: tokens and seconds that will not be exceeded.
+  ///   - seed: the same seed gives the same result.
+  /// - Throws: `ScalingError`; a budget that ends is no error, see ``RunResult/stoppedBecause``.
+  public func run(
+    _ prompt: String, strategy: String = BuiltInStrategy.greedy.rawValue,
+    options: [String: String] = [:], budget: Budget = Budget(),
+    sampling: SamplingOptions? = nil, seed: UInt64 = 0
+  ) async throws -> RunResult {
+    var request = RunRequest(prompt: prompt, strategy: strategy)
+    request.options = options
+    request.budget = budget
+    request.seed = seed
+    request.sampling = sampling ?? Self.defaultSampling
+    return try await scaling.run(request)
+  }
+
+  /// Temperature 0.8: warm enough for the branches of a strategy to differ.
+  public static let defaultSampling: SamplingOptions = {
+    var sampling = SamplingOptions()
+    sampling.temperature = 0.8
+    return sampling
+  }()
+}
+
+extension ModelDefaults {
+  /// The components that a model file names as suited to it, `martlet.default_scorer` and
+  /// `martlet.default_extractor`; files of other makers name none.
+  init(_ metadata: GGUFMetadata) {
+    func named(_ key: String) -> String? {
+      metadata.contains(key) ? try? metadata.string(key) : nil
+    }
+    self.init(
+      scorers: [named("martlet.default_scorer")].compactMap(\.self),
+      extractor: named("martlet.default_extractor"))
+  }
+}

@@ -1,0 +1,156 @@
+import ArgumentParser
+import Foundation
+import Martlet
+
+/// `martlet run`.
+struct RunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Answers a prompt under a strategy.",
+    discussion: """
+      The prompt is read from standard input if it is not given. The answer goes to standard \
+      output, a one-line summary to standard error. Interrupting once (control-C) ends the run \
+      with the best answer so far; twice ends the program.
+      """)
+
+  @Argument(help: "The prompt.")
+  var prompt: String?
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(help: "The strategy's id; `martlet plugin list` shows them.")
+  var strategy = "greedy"
+
+  @Option(
+    name: .customLong("set"),
+    help: ArgumentHelp(
+      "An option of the strategy, or scorer.key=value, extractor.key=value. Repeatable.",
+      valueName: "key=value"))
+  var assignments: [String] = []
+
+  @Option(help: "The scorer's id; the strategy's default for the model if not given.")
+  var scorer: String?
+
+  @Option(help: "The extractor's id; the strategy's default for the model if not given.")
+  var extractor: String?
+
+  @Option(help: ArgumentHelp("Limits that are not exceeded.", valueName: "tokens=N,seconds=S"))
+  var budget: String?
+
+  @Option(help: "Sampling, such as 'top-n-sigma=1,temperature=0.8'. Default: temperature=0.8.")
+  var sampling: String?
+
+  @Option(help: "The most generated tokens per branch.")
+  var maxTokens: Int?
+
+  @Option(help: "A text that ends a branch; \\n stands for a new line. Repeatable.")
+  var stop: [String] = []
+
+  @Flag(help: "Wrap the prompt as a user's message in the model's chat template.")
+  var chat = false
+
+  @Flag(help: "Print the answer while it is generated.")
+  var stream = false
+
+  @Option(help: "The seed of every random draw.")
+  var seed: UInt64 = 0
+
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  @Option(help: "Write a trace that Perfetto and chrome://tracing open.")
+  var trace: String?
+
+  func run() async throws {
+    let text = try promptText()
+    let request = try makeRequest(text)
+    let session = try model.open()
+    let rendered = try chat ? render(text, session) : request
+    let recorder = trace.map { _ in
+      let codec = session.engine.tokenizer
+      return TraceRecorder { codec.text(of: [$0]) }
+    }
+
+    let streaming = stream && !json
+    let work = Task {
+      try await session.scaling.run(
+        rendered, trace: recorder,
+        onText: streaming ? { FileHandle.standardOutput.write(Data($0.utf8)) } : nil)
+    }
+    let interruption = Interruption { work.cancel() }
+    defer { interruption.end() }
+    let result = try await work.value
+
+    if let recorder, let trace { try recorder.write(to: trace, result: result) }
+    if json {
+      print(try result.json(), terminator: "")
+    } else {
+      print(streaming ? "" : result.text)
+      FileHandle.standardError.write(Data((summary(of: result) + "\n").utf8))
+    }
+  }
+
+  private func promptText() throws(CommandError) -> String {
+    var text = prompt
+    if text == nil {
+      if isatty(STDIN_FILENO) == 1 {
+        throw CommandError(.usage, "no prompt; give one, or write it to standard input")
+      }
+      let input = FileHandle.standardInput.readDataToEndOfFile()
+      guard let decoded = String(data: input, encoding: .utf8) else {
+        throw CommandError(.usage, "the prompt on standard input is not UTF-8; convert it first")
+      }
+      text = decoded.hasSuffix("\n") ? String(decoded.dropLast()) : decoded
+    }
+    guard let text, !text.isEmpty else {
+      throw CommandError(.usage, "the prompt is empty; write what is to be answered")
+    }
+    return text
+  }
+
+  private func makeRequest(_ text: String) throws -> RunRequest {
+    var request = RunRequest(prompt: text, strategy: strategy)
+    try request.set(assignments)
+    request.scorer = scorer
+    request.extractor = extractor
+    request.seed = seed
+    if let budget { request.budget = try Budget(parsing: budget) }
+    request.sampling = try sampling.map(SamplingOptions.parse) ?? Session.defaultSampling
+    if let maxTokens, maxTokens < 1 {
+      throw CommandError(.usage, "--max-tokens \(maxTokens) is too few; give 1 or more")
+    }
+    request.stops.maxTokens = maxTokens
+    request.stops.stopStrings = stop.map { $0.replacingOccurrences(of: "\\n", with: "\n") }
+    return request
+  }
+
+  private func render(_ text: String, _ session: Session) throws -> RunRequest {
+    guard let source = try session.model.metadata.optionalString("tokenizer.chat_template") else {
+      throw CommandError(
+        .usage,
+        "\(session.model.path) has no chat template (tokenizer.chat_template); run without --chat")
+    }
+    let tokenizer = session.engine.tokenizer
+    func written(_ token: Token?) -> String {
+      token.map { String(decoding: tokenizer.bytes(of: $0, renderSpecial: true), as: UTF8.self) }
+        ?? ""
+    }
+    var request = try makeRequest(text)
+    request.renderedPrompt = try ChatTemplate(source: source).render(
+      messages: [ChatMessage(role: "user", content: text)], addGenerationPrompt: true,
+      bos: written(tokenizer.bosToken), eos: written(tokenizer.endOfGenerationTokens.min()))
+    // The template writes the special tokens itself.
+    request.addSpecial = false
+    request.parseSpecial = true
+    return request
+  }
+
+  private func summary(of result: RunResult) -> String {
+    let usage = result.usage
+    var line =
+      "\(result.strategy): \(usage.generatedTokens) tokens generated, "
+      + "\(usage.totalTokens) in all, \(seconds(result.timing.seconds)), "
+      + "stopped because \(result.stoppedBecause.rawValue)"
+    if let failure = result.failure { line += " (\(failure))" }
+    return line
+  }
+}

@@ -1,0 +1,38 @@
+import ArgumentParser
+import Martlet
+
+extension NumericClass: ExpressibleByArgument {}
+
+/// The model file that the user named, else the embedded one.
+func modelPath(_ named: String?) throws(CommandError) -> String {
+  if let path = named ?? EmbeddedModel.path { return path }
+  throw CommandError(
+    .unavailable,
+    "the embedded model is not beside the program (martlet_Martlet.resources); name one with --model")
+}
+
+/// Which model to open and how, as options of a command.
+struct ModelOptions: ParsableArguments {
+  @Option(help: "The model file; the embedded model if not given.")
+  var model: String?
+
+  @Option(help: "Worker threads; as many as the machine calls for if not given.")
+  var threads: Int?
+
+  @Option(help: "Numeric class: \(NumericClass.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var numeric: NumericClass = .portable
+
+  @OptionGroup var plugins: PluginOptions
+
+  /// Opens the model, showing progress if it takes longer than a second.
+  func open() throws -> Session {
+    try ISA.validate()
+    var configuration = Session.Configuration(modelPath: try modelPath(model))
+    configuration.threads = threads
+    configuration.numericClass = numeric
+    configuration.pluginDirectories = plugins.directories
+    let progress = Progress("opening the model")
+    defer { progress.finish() }
+    return try Session(configuration) { progress.update($0) }
+  }
+}
