@@ -19,7 +19,8 @@ struct MartletCommand: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      RunCommand.self, DemoCommand.self, ModelCommand.self, PluginCommand.self, KernelsCommand.self,
+      RunCommand.self, DemoCommand.self,
+      ModelCommand.self, PluginCommand.self, KernelsCommand.self,
       CheckCommand.self, TopologyCommand.self,
     ])
 
