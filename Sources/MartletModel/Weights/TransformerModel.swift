@@ -50,6 +50,8 @@ public final class TransformerModel: Sendable {
     let plan = try TensorPlan.make(file)
     // The tokenizer first: it is quick, and a file that fails here should not be packed.
     tokenizer = try Tokenizer(metadata: file.metadata)
+    // Before packing, which gives back the pages that this touches.
+    fingerprint = Fingerprint.of(file)
     var reader = WeightReader(
       file, plan, numericClass: numericClass, team: team, progress: progress)
     var configuration = plan.configuration
@@ -64,7 +66,6 @@ public final class TransformerModel: Sendable {
     output = try reader.output()
     tokenEmbedding = try reader.embedding()
     metadata = file.metadata
-    fingerprint = Fingerprint.of(file)
     packedByteCount = layers.reduce(output.byteCount) { $0 + $1.packedByteCount }
     self.layers = layers
     progress?(1)
