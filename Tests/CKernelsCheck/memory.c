@@ -102,7 +102,7 @@ void check_poison(martlet_check *check) {
   }
 }
 
-// ---- faults --------------------------------------------------------------------------------------
+// ---- faults -------------------------------------------------------------------------------------
 
 static _Thread_local martlet_check *running;
 static _Thread_local volatile uintptr_t fault_address;
