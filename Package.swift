@@ -96,7 +96,11 @@ let package = Package(
     tests("MartletMachineTests", ["MartletMachine"]),
     tests("MartletModelTests", ["MartletModel"], fixtures: true),
     tests("MartletEngineTests", ["MartletEngine", "MartletSimulation"]),
-    tests("MartletScalingTests", ["MartletScaling", "MartletSimulation"]),
+    tests("MartletScalingTests", ["MartletScaling", "MartletSimulation", "PluginProbe"]),
+    // Started by MartletScalingTests: one conformance case in a process of its own.
+    .executableTarget(
+      name: "PluginProbe", dependencies: ["MartletScaling", "MartletSimulation"],
+      path: "Tests/PluginProbe", swiftSettings: strict),
     tests("MartletTests", ["Martlet", "MartletSimulation"]),
   ] + pluginNames.map(plugin) + cPluginNames.map(cPlugin),
   swiftLanguageModes: [.v6],

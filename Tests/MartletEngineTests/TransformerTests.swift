@@ -71,9 +71,8 @@ import Testing
   @Test(arguments: [1, 2]) func crowdsChangeNothing(threads: Int) throws {
     for fixture in try Self.fixtures() {
       let prompts = (0..<16).map { fixture.tokens(3 + 5 * $0, seed: UInt64(100 + $0)) }
-      let alone = try prompts.map {
-        try TransformerDriver(fixture.backend()).run($0, chunk: 1000)
-      }
+      let single = TransformerDriver(try fixture.backend())
+      let alone = try prompts.map { try single.run($0, chunk: 1000) }
       let driver = TransformerDriver(try fixture.backend(threads: threads), firstPage: 3)
       let sequences = prompts.map { _ in driver.sequence() }
       var got = [[[Float]]](repeating: [], count: prompts.count)

@@ -8,10 +8,11 @@ extension TransformerBackend {
     _ batch: ForwardBatch, _ logits: LogitsBuffer, _ clock: inout PhaseClock
   ) throws(EngineError) {
     let rows = batch.tokens.count
-    try embed(batch)
+    let positions = batch.tokens.map { Int32($0.position) }
+    try embed(batch, positions)
     clock.mark(.embedding)
     for (index, layer) in parts.layers.enumerated() {
-      attend(layer, index, rows, &clock)
+      attend(layer, index, positions, &clock)
       feedForward(layer, rows, &clock)
     }
     output(batch, logits)
@@ -19,18 +20,19 @@ extension TransformerBackend {
   }
 
   /// Hidden states, rotation tables and page tables of the batch.
-  private func embed(_ batch: ForwardBatch) throws(EngineError) {
+  private func embed(_ batch: ForwardBatch, _ positions: [Int32]) throws(EngineError) {
     let rows = batch.tokens.count
     do throws(ModelError) {
       try parts.embedding.gather(batch.tokens.map(\.token), into: scratch.residual, rows: 0..<rows)
     } catch {
       throw EngineError(.backend, "\(name): \(error)")
     }
-    let positions = batch.tokens.map { Int32($0.position) }
     let rope = scratch.rope
-    forEachRow(rows, work: parts.configuration.rope.rotaryDimensions * 32) { range in
-      rope.fill(positions: positions, rows: range)
+    let missing = rope.missing(positions)
+    forEachRow(missing.count, work: parts.configuration.rope.rotaryDimensions * 64) { range in
+      rope.compute(missing[range])
     }
+    rope.markComputed(missing)
     let window = parts.configuration.slidingWindow
     attention.begin(
       tables: batch.sequences,
@@ -42,8 +44,9 @@ extension TransformerBackend {
   }
 
   private func attend(
-    _ layer: LayerWeights, _ index: Int, _ rows: Int, _ clock: inout PhaseClock
+    _ layer: LayerWeights, _ index: Int, _ positions: [Int32], _ clock: inout PhaseClock
   ) {
+    let rows = positions.count
     prepare(
       normalizing: layer.attentionNorm, rows, for: [layer.query, layer.key, layer.value])
     clock.mark(.preparing)
@@ -56,7 +59,7 @@ extension TransformerBackend {
     clock.mark(.projections)
 
     attention.select(layer: index)
-    rotateAndStore(layer, rows)
+    rotateAndStore(layer, positions)
     clock.mark(.rotation)
 
     attendRows(rows)
@@ -71,19 +74,21 @@ extension TransformerBackend {
   }
 
   /// Norms of query and key heads, rotation, and keys and values into their pages.
-  private func rotateAndStore(_ layer: LayerWeights, _ rows: Int) {
+  private func rotateAndStore(_ layer: LayerWeights, _ positions: [Int32]) {
     let c = parts.configuration
     let scratch = scratch
     let attention = attention
-    forEachRow(rows, work: c.queryWidth + 2 * c.kvWidth) { range in
+    forEachRow(positions.count, work: c.queryWidth + 2 * c.kvWidth) { range in
       if let norm = layer.queryNorm {
         Kernels.rmsNormHeads(scratch.queries, weight: norm, epsilon: c.normEpsilon, rows: range)
       }
       if let norm = layer.keyNorm {
         Kernels.rmsNormHeads(scratch.keys, weight: norm, epsilon: c.normEpsilon, rows: range)
       }
-      scratch.rope.rotate(scratch.queries, headDimensions: c.headDimensions, rows: range)
-      scratch.rope.rotate(scratch.keys, headDimensions: c.headDimensions, rows: range)
+      for heads in [scratch.queries, scratch.keys] {
+        scratch.rope.rotate(
+          heads, headDimensions: c.headDimensions, positions: positions, rows: range)
+      }
       attention.write(keys: scratch.keys, values: scratch.values, rows: range)
     }
   }
@@ -185,6 +190,7 @@ extension TransformerBackend {
     _ rows: Int, work: Int, _ body: @Sendable (_ range: Range<Int>) -> Void
   ) {
     let worthwhile = 8_192
+    guard rows > 0 else { return }
     guard rows > 1, rows * work >= 2 * worthwhile else { return body(0..<rows) }
     let grain = max(1, max(rows / (team.width * 4), worthwhile / max(1, work)))
     team.forEachChunk(count: rows, grain: grain, body)

@@ -28,7 +28,7 @@ struct TransformerScratch {
     attended = try FloatMatrix(rows: rows, columns: c.queryWidth)
     gate = try FloatMatrix(rows: rows, columns: c.feedForwardWidth)
     up = try FloatMatrix(rows: rows, columns: c.feedForwardWidth)
-    rope = try RopeTable(c.rope, rows: rows)
+    rope = try RopeTable(c.rope, positions: c.contextLength)
 
     let deepest = max(c.width, c.queryWidth, c.feedForwardWidth)
     var prepared: [ActivationType: PreparedActivations] = [:]
