@@ -163,7 +163,7 @@ void check_guarded_end(martlet_check *check);
 #define CHECK_CALL(check, statement)                       \
   do {                                                     \
     ++(check)->runs;                                       \
-    if (sigsetjmp((check)->escape, 1) == 0) {              \
+    if (sigsetjmp((check)->escape, 0) == 0) {              \
       check_guarded_begin(check);                          \
       statement;                                           \
     }                                                      \
