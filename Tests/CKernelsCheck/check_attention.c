@@ -41,7 +41,8 @@ static void prepare(martlet_check *check, attention_case *a, check_kind kind, si
   a->width = (size_t)a->query_heads * a->layout.head_dimensions;
   a->scale = 1.0f / sqrtf((float)a->layout.head_dimensions);
   size_t pages = 0;
-  for (size_t r = 0; r < rows; ++r) pages += (end[r] - 1) / page_tokens - first[r] / page_tokens + 1;
+  for (size_t r = 0; r < rows; ++r)
+    pages += (end[r] - 1) / page_tokens - first[r] / page_tokens + 1;
   a->slab = check_aligned_buffer(check, "pages", pages * page_bytes);
   memset(a->slab, 0xff, pages * page_bytes);
   const size_t bytes = rows * a->width * sizeof(float);
@@ -122,7 +123,7 @@ static void windows(martlet_check *check) {
     for (int type = MARTLET_KV_F32; type <= MARTLET_KV_BF16; ++type) {
       const uint32_t first[3] = {edge, 0, edge}, end[3] = {page_tokens, edge + 1, 65 + edge};
       check_describe(check, "%s, windows at slot %u", type_names[type], edge);
-      attention_case a = shape((martlet_kv_type)type, 1, 3, 18);
+      attention_case a = shape((martlet_kv_type)type, 1, 1 + edge % 4, 18);
       prepare(check, &a, CHECK_NORMAL, 3, first, end);
       compare(check, &a);
       for (size_t i = 0; i < 3 * a.width && !check->failures; ++i)
@@ -219,7 +220,7 @@ static void float64(martlet_check *check) {
     }
 }
 
-// ---- writing and copying -------------------------------------------------------------------------
+// ---- writing and copying ------------------------------------------------------------------------
 
 static void write_slots(martlet_check *check) {
   static const uint32_t sizes[] = {1, 2, 5, 15, 16, 17, 31, 32, 33, 64, 100, 128};
@@ -301,7 +302,7 @@ static void copy_slots(martlet_check *check) {
     }
 }
 
-// ---- timings -------------------------------------------------------------------------------------
+// ---- timings ------------------------------------------------------------------------------------
 
 static void repeat(void *context, martlet_any_function function) {
   attention_case *a = context;

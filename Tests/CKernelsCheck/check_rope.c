@@ -20,7 +20,7 @@ static martlet_rope_configuration plain(uint32_t rotary) {
                                       .high_frequency_factor = 4};
 }
 
-// ---- the table -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 /// Calls the table on guarded memory and compares each angle with `frequency(pair)` · position.
 static void compare_table(martlet_check *check, const martlet_rope_configuration *c,
@@ -107,7 +107,7 @@ static void table_yarn(martlet_check *check) {
   compare_table(check, &c, frequencies, 1 + 0.1 * log(4.0));
 }
 
-// ---- the rotation --------------------------------------------------------------------------------
+// ---- the rotation -------------------------------------------------------------------------------
 
 typedef struct rope_buffers {
   martlet_rope_layout layout;
