@@ -41,6 +41,7 @@ let package = Package(
     .library(name: "MartletPlugin", targets: ["MartletPlugin"]),
     .library(name: "MartletSimulation", targets: ["MartletSimulation"]),
     .executable(name: "martlet", targets: ["MartletCLI"]),
+    .library(name: "CMartlet", type: .dynamic, targets: ["CMartlet", "CKernels"]),
   ] + (pluginNames + cPluginNames).map {
     .library(name: "Martlet\($0)", type: .dynamic, targets: [$0])
   },

@@ -321,7 +321,7 @@ static void time_attention(martlet_check *check, martlet_check_timing *timing) {
 
 typedef struct write_context {
   martlet_kv_layout layout;
-  char *page;
+  char *page, *target;
   float *keys, *values;
 } write_context;
 
@@ -343,6 +343,21 @@ static void time_write(martlet_check *check, martlet_check_timing *timing) {
   check_time(check, timing, repeat_write, &w);
 }
 
+static void repeat_copy(void *context, martlet_any_function function) {
+  write_context *w = context;
+  ((martlet_kv_copy_function *)function)(&w->layout, w->page, w->target, 17);
+}
+
+static void time_copy(martlet_check *check, martlet_check_timing *timing) {
+  write_context w = {.layout = {sizeof(martlet_kv_layout), MARTLET_KV_F16, 8, 128}};
+  const size_t bytes = martlet_kv_page_bytes(&w.layout);
+  w.page = check_aligned_buffer(check, "source", bytes);
+  w.target = check_aligned_buffer(check, "target", bytes);
+  strcpy(timing->shape, "17 slots × 8 heads × 128 f16");
+  timing->bytes = (double)bytes * 17 / page_tokens * 2;
+  check_time(check, timing, repeat_copy, &w);
+}
+
 static const martlet_check_case attention_cases[] = {
     {"dimensions", dimensions, 0},         {"groups", groups, 0},
     {"windows", windows, 0},               {"special values", special_values, 0},
@@ -356,7 +371,7 @@ static const martlet_check_case copy_cases[] = {{"slots", copy_slots, 0}};
 
 const martlet_check_operation martlet_check_attention_operations[] = {
     {"kv_write", write_cases, 2, time_write},
-    {"kv_copy", copy_cases, 1, NULL},
+    {"kv_copy", copy_cases, 1, time_copy},
     {"attention_f32", attention_cases, 6, time_attention},
 };
 const size_t martlet_check_attention_operation_count = 3;

@@ -80,6 +80,21 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     attention = AttentionBatch(slab: slab)
   }
 
+  /// A backend over a loaded model, with the tokenizer of its file.
+  /// - Throws: `EngineError` `.backend` when the file's tokenizer cannot be used, else as above.
+  public convenience init(
+    model: TransformerModel, team: ThreadTeam, options: Options = Options()
+  ) throws(EngineError) {
+    let tokenizer: Tokenizer
+    do throws(ModelError) {
+      tokenizer = try Tokenizer(metadata: model.metadata)
+    } catch {
+      throw EngineError(.backend, "\(model.configuration.name): \(error)")
+    }
+    try self.init(
+      parts: TransformerParts(model: model, tokenizer: tokenizer), team: team, options: options)
+  }
+
   /// Where the time went since the backend was made or `resetStatistics` was called.
   public var statistics: ForwardStatistics { times.withLock { $0 } }
 

@@ -43,6 +43,7 @@ struct StrategyExecution: Sendable {
     defer { run.close() }
     switch end {
     case .hung:
+      run.engineRun.cancel()
       run.judge.abandon()
       return RunEnding(
         candidates: run.candidates, answer: run.answer ?? Self.best(of: run.candidates),
