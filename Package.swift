@@ -103,6 +103,7 @@ let package = Package(
       name: "PluginProbe", dependencies: ["MartletScaling", "MartletSimulation"],
       path: "Tests/PluginProbe", swiftSettings: strict),
     tests("MartletTests", ["Martlet", "MartletSimulation"]),
+    tests("MartletCLITests", ["MartletCLI"] + (pluginNames + cPluginNames).map { .target(name: $0) }),
   ] + pluginNames.map(plugin) + cPluginNames.map(cPlugin),
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17
