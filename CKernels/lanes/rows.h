@@ -106,7 +106,7 @@ LANES void rows_k32(float *output, bytes first, bytes second, float scale, float
   lanes_store(output + 16, lanes_subtract(lanes_multiply(s, lanes_of_unsigned(second)), m));
 }
 
-ROWS_FUNCTION(q4_K) {
+ROWS_FUNCTION(q4_k) {
   const uint8_t *block = source;
   const bytes nibble = bytes_set(15);
   for (size_t i = 0; i < count; i += 256, block += 144) {
@@ -139,7 +139,7 @@ ROWS_FUNCTION(q4_K) {
              d * scales[2 * (pair) + 1], d_minimum * minimums[2 * (pair) + 1]);                  \
   }
 
-ROWS_FUNCTION(q5_K) {
+ROWS_FUNCTION(q5_k) {
   const uint8_t *block = source;
   const bytes nibble = bytes_set(15), one = bytes_set(1);
   for (size_t i = 0; i < count; i += 256, block += 176) {
@@ -161,7 +161,7 @@ LANES void rows_q6(float *output, bytes low, bytes high, float scale) {
   rows_scaled(output, bytes_subtract(bytes_or(low, high), bytes_set(32)), lanes_set(scale));
 }
 
-ROWS_FUNCTION(q6_K) {
+ROWS_FUNCTION(q6_k) {
   const uint8_t *block = source;
   const bytes nibble = bytes_set(15), pair = bytes_set(0x30);
   for (size_t i = 0; i < count; i += 256, block += 210) {
