@@ -105,27 +105,17 @@ static void pack_legacy(martlet_weight_type type, const uint8_t *source, size_t 
     source += 2;
     step += MARTLET_GEMM_HALF_BYTES;
   }
-  switch (type) {
-  case MARTLET_WEIGHT_Q8_0: {
+  if (type == MARTLET_WEIGHT_Q8_0) {
     quant_block block;
-    for (size_t i = 0; i < 32; ++i)
-      block.quants[i] = source[i] ^ 0x80;
+    for (size_t i = 0; i < 32; ++i) block.quants[i] = source[i] ^ 0x80;
     put_bytes(step, o, block.quants);
-    break;
-  }
-  case MARTLET_WEIGHT_Q5_0:
-  case MARTLET_WEIGHT_Q5_1: {
+  } else if (type == MARTLET_WEIGHT_Q5_0 || type == MARTLET_WEIGHT_Q5_1) {
     quant_block block = read_five_bits(source);
     put_nibbles(step, o, block.quants);
     put_bits(step + MARTLET_GEMM_NIBBLE_BYTES, o, block.quants);
-    break;
-  }
-  default: {
+  } else {
     // The file pairs elements i and i + 16 exactly as a tile does.
-    for (size_t g = 0; g < 4; ++g)
-      memcpy(step + 64 * g + 4 * o, source + 4 * g, 4);
-    break;
-  }
+    for (size_t g = 0; g < 4; ++g) memcpy(step + 64 * g + 4 * o, source + 4 * g, 4);
   }
 }
 
@@ -165,23 +155,21 @@ static void pack_q6_k(const uint8_t *source, size_t o, uint8_t *step) {
   }
 }
 
-static void pack_floats(martlet_weight_type type, const uint8_t *source, size_t depth, size_t o,
-                        uint8_t *tile) {
+/// Depths [begin, end) of one output; `begin` is even.
+static void pack_floats(martlet_weight_type type, const uint8_t *source, size_t begin, size_t end,
+                        size_t o, uint8_t *tile) {
   switch (type) {
-  case MARTLET_WEIGHT_F32:
-    for (size_t k = 0; k < depth; ++k)
-      memcpy(tile + 64 * k + 4 * o, source + 4 * k, 4);
-    break;
-  case MARTLET_WEIGHT_F16:
-    for (size_t k = 0; k < depth; ++k)
-      memcpy(tile + 32 * k + 2 * o, source + 2 * k, 2);
-    break;
-  default:
-    for (size_t k = 0; k + 1 < depth; k += 2)
-      memcpy(tile + 32 * k + 4 * o, source + 2 * k, 4);
-    if (depth % 2)
-      memcpy(tile + 32 * (depth - 1) + 4 * o, source + 2 * (depth - 1), 2);
-    break;
+    case MARTLET_WEIGHT_F32:
+      for (size_t k = begin; k < end; ++k) memcpy(tile + 64 * k + 4 * o, source + 4 * k, 4);
+      break;
+    case MARTLET_WEIGHT_F16:
+      for (size_t k = begin; k < end; ++k) memcpy(tile + 32 * k + 2 * o, source + 2 * k, 2);
+      break;
+    default:
+      for (size_t k = begin; k + 1 < end; k += 2)
+        memcpy(tile + 32 * k + 4 * o, source + 2 * k, 4);
+      if (end % 2) memcpy(tile + 32 * (end - 1) + 4 * o, source + 2 * (end - 1), 2);
+      break;
   }
 }
 
@@ -198,8 +186,13 @@ void martlet_gemm_pack_tile(martlet_weight_type type, const void *source, size_t
     memset((uint8_t *)tile + used - format.step_bytes, 0, tile_bytes - used + format.step_bytes);
 
   if (format.step_depth <= 2) {
-    for (size_t o = 0; o < outputs; ++o)
-      pack_floats(type, (const uint8_t *)source + o * row_bytes, depth, o, tile);
+    // In stretches whose lines stay in the first-level cache until all outputs have filled them.
+    const size_t stretch = 128;
+    for (size_t begin = 0; begin < depth; begin += stretch) {
+      size_t end = depth - begin < stretch ? depth : begin + stretch;
+      for (size_t o = 0; o < outputs; ++o)
+        pack_floats(type, (const uint8_t *)source + o * row_bytes, begin, end, o, tile);
+    }
     return;
   }
   for (size_t s = 0; s < depth / format.step_depth; ++s) {
@@ -207,10 +200,10 @@ void martlet_gemm_pack_tile(martlet_weight_type type, const void *source, size_t
     for (size_t o = 0; o < outputs; ++o) {
       const uint8_t *block = (const uint8_t *)source + o * row_bytes + s * block_bytes;
       switch (type) {
-      case MARTLET_WEIGHT_Q4_K: pack_q4_k_or_q5_k(false, block, o, step); break;
-      case MARTLET_WEIGHT_Q5_K: pack_q4_k_or_q5_k(true, block, o, step); break;
-      case MARTLET_WEIGHT_Q6_K: pack_q6_k(block, o, step); break;
-      default: pack_legacy(type, block, o, step); break;
+        case MARTLET_WEIGHT_Q4_K: pack_q4_k_or_q5_k(false, block, o, step); break;
+        case MARTLET_WEIGHT_Q5_K: pack_q4_k_or_q5_k(true, block, o, step); break;
+        case MARTLET_WEIGHT_Q6_K: pack_q6_k(block, o, step); break;
+        default: pack_legacy(type, block, o, step); break;
       }
     }
   }

@@ -166,8 +166,9 @@ static void packing(martlet_check *check) {
     for (size_t depth = step; depth <= 3 * step; depth += step) {
       check_describe(check, "packing %zu columns, depth %zu", columns, depth);
       check_new_run(check);
-      unsigned char *source = check_buffer(
-          check, "source", columns * gemm_source_row_bytes(type, depth), 1 + check_below(check, 15));
+      unsigned char *source =
+          check_buffer(check, "source", columns * gemm_source_row_bytes(type, depth),
+                       1 + check_below(check, 15));
       const gemm_weight_kind kind =
           columns % 2 && martlet_weight_block_elements(type) > 1 ? GEMM_WEIGHTS_BITS
                                                                  : GEMM_WEIGHTS_NORMAL;
@@ -200,7 +201,7 @@ static void packing(martlet_check *check) {
     }
 }
 
-// ---- the public door -----------------------------------------------------------------------------
+// ---- the public door ----------------------------------------------------------------------------
 
 static void expect(martlet_check *check, martlet_status status, martlet_status expected,
                    const char *what) {
@@ -212,7 +213,8 @@ static void expect(martlet_check *check, martlet_status status, martlet_status e
 /// What the door refuses, and the empty sums it answers itself.
 static void door(martlet_check *check) {
   const size_t step = step_depth(check);
-  gemm_product p = gemm_make(check, (gemm_shape){.rows = 3, .columns = 40, .depth = 2 * step, .bias = 1});
+  const gemm_shape shape = {.rows = 3, .columns = 40, .depth = 2 * step, .bias = 1};
+  gemm_product p = gemm_make(check, shape);
   check_describe(check, "the public door");
   const martlet_gemm_arguments good = p.variant;
   martlet_gemm_arguments bad = good;
@@ -246,7 +248,7 @@ static void door(martlet_check *check) {
   check_poison(check);
 }
 
-// ---- timings -------------------------------------------------------------------------------------
+// ---- timings ------------------------------------------------------------------------------------
 
 typedef struct timed_product {
   gemm_product product;

@@ -123,7 +123,8 @@ static void door(martlet_check *check) {
   check_fill(check, CHECK_NORMAL, input, (rows - 1) * stride + depth);
   check_seal(check, input);
   CHECK_CALL(check, martlet_gemm_prepare(type, rows, depth, input, stride, prepared, 1, 4));
-  if (!check_untouched(prepared, row_bytes) || !check_untouched(prepared + 4 * row_bytes, row_bytes))
+  if (!check_untouched(prepared, row_bytes) ||
+      !check_untouched(prepared + 4 * row_bytes, row_bytes))
     check_fail(check, "rows outside the range changed");
   for (size_t i = 1; i < 4; ++i) {
     ((martlet_prepare_function *)check->reference->function)(input + i * stride, depth, row);

@@ -32,7 +32,7 @@ size_t gemm_source_row_bytes(martlet_weight_type type, size_t depth) {
   return depth / martlet_weight_block_elements(type) * martlet_weight_block_bytes(type);
 }
 
-// ---- weights -------------------------------------------------------------------------------------
+// ---- weights ------------------------------------------------------------------------------------
 
 /// Where the float16 factors of a block lie: the scale, and the minimum or −1.
 static int scale_offset(martlet_weight_type type) { return type == MARTLET_WEIGHT_Q6_K ? 208 : 0; }
@@ -47,7 +47,8 @@ static int minimum_offset(martlet_weight_type type) {
 }
 
 static uint16_t random_scale(martlet_check *check, gemm_weight_kind kind) {
-  static const uint16_t extremes[] = {0x7bff, 0xfbff, 0x0001, 0x8001, 0x0000, 0x8000, 0x03ff, 0x3c00};
+  static const uint16_t extremes[] = {0x7bff, 0xfbff, 0x0001, 0x8001,
+                                      0x0000, 0x8000, 0x03ff, 0x3c00};
   switch (kind) {
     case GEMM_WEIGHTS_NORMAL: return martlet_half_of_float(0.02f * check_normal(check));
     case GEMM_WEIGHTS_EXTREME: return extremes[check_below(check, 8)];
@@ -98,7 +99,7 @@ void gemm_fill_weights(martlet_check *check, martlet_weight_type type, gemm_weig
   }
 }
 
-// ---- products ------------------------------------------------------------------------------------
+// ---- products -----------------------------------------------------------------------------------
 
 static void *pack(martlet_check *check, const char *name, const gemm_product *product,
                   martlet_numeric_class numeric_class) {
@@ -178,14 +179,14 @@ gemm_product gemm_make(martlet_check *check, gemm_shape shape) {
   return p;
 }
 
-// ---- float64 -------------------------------------------------------------------------------------
+// ---- float64 ------------------------------------------------------------------------------------
 
 static double half_at(const unsigned char *halves, size_t index) {
   return (double)martlet_read_half(halves + 2 * index);
 }
 
-/// The unsigned quant at depth `k` of a block whose nibbles begin at `nibbles`; `high` is the number
-/// of further bits, which follow the nibbles.
+/// The unsigned quant at depth `k` of a block whose nibbles begin at `nibbles`; `high` is the
+/// number of further bits, which follow the nibbles.
 static int quant_of(const unsigned char *nibbles, size_t o, size_t k, int high) {
   const size_t group = k / 4, byte = 4 * o + k % 4;
   int quant = nibbles[64 * (group % 4) + byte];
