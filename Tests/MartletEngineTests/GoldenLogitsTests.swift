@@ -106,7 +106,7 @@ private struct Golden {
     let model = try TransformerModel.load(
       path: Self.folder.appendingPathComponent("\(name).gguf").path, numericClass: numericClass)
     let backend = try TransformerBackend(
-      parts: TransformerParts(model: model, tokenizer: model.tokenizer),
+      parts: TransformerParts(model: model, tokenizer: Tokenizer(metadata: model.metadata)),
       team: ThreadTeam(threads: threads))
     let pages = (tokens.count + backend.pageTokens - 1) / backend.pageTokens
     try backend.reservePages(pages)

@@ -45,6 +45,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
 
   let parts: TransformerParts
   let scratch: TransformerScratch
+  let products: [LayerProducts]
   let slab: KVSlab
   let attention: AttentionBatch
   private let times = Mutex(ForwardStatistics())
@@ -77,6 +78,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     } catch {
       throw Self.engineError(error, "\(parts.name) cannot be set up")
     }
+    let scratch = scratch
+    products = parts.layers.map { LayerProducts($0, scratch) }
     attention = AttentionBatch(slab: slab)
   }
 
