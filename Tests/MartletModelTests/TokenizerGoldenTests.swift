@@ -43,7 +43,8 @@ import Testing
       let ids = tokenizer.encode(bytes, addSpecial: flags[0], parseSpecial: flags[1])
       let wanted = golden.rows[expected.rows[index]]
       #expect(
-        ids == wanted, "\(name), text \(index): \(String(decoding: bytes, as: UTF8.self).debugDescription)")
+        ids == wanted,
+        "\(name), text \(index): \(String(decoding: bytes, as: UTF8.self).debugDescription)")
     }
   }
 }

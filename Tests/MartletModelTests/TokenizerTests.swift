@@ -167,7 +167,9 @@ import Testing
   @Test func mergesOfUnknownTokensDoNoHarm() throws {
     var vocabulary = TokenizerVocabulary(
       model: "gpt2", preTokenizer: "gpt-2", tokens: ByteStrings(["a", "b", "Ġ", ""]))
-    vocabulary.merges = ByteStrings(["a b", "q zz", "ab a", "nospace", " ", "", "a  b", "é \u{2603}"])
+    vocabulary.merges = ByteStrings([
+      "a b", "q zz", "ab a", "nospace", " ", "", "a  b", "é \u{2603}",
+    ])
     let tokenizer = try Tokenizer(vocabulary: vocabulary)
     // "ab" merges though it is no token; its bytes are then written out.
     #expect(tokenizer.encode("ab a", addSpecial: false, parseSpecial: false) == [0, 1, 2, 0])

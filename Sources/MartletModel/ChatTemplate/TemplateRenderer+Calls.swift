@@ -133,9 +133,17 @@ extension TemplateRenderer {
     case "find", "rfind", "index", "count":
       return try search(text, name, try string(first, "the argument of '\(name)'"))
     case "isdigit":
-      return .bool(!text.isEmpty && text.unicodeScalars.allSatisfy { $0.properties.numericType == .decimal || $0.properties.numericType == .digit })
+      return .bool(
+        !text.isEmpty
+          && text.unicodeScalars.allSatisfy {
+            $0.properties.numericType == .decimal || $0.properties.numericType == .digit
+          })
     case "isalpha":
-      return .bool(!text.isEmpty && text.unicodeScalars.allSatisfy { ScalarClass.letter.contains(ScalarClass.of($0.value)) })
+      return .bool(
+        !text.isEmpty
+          && text.unicodeScalars.allSatisfy {
+            ScalarClass.letter.contains(ScalarClass.of($0.value))
+          })
     case "isspace":
       return .bool(!text.isEmpty && text.unicodeScalars.allSatisfy(TemplateText.isSpace))
     default:

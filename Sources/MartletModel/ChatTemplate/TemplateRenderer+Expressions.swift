@@ -180,7 +180,8 @@ extension TemplateRenderer {
       }
       try step((a.count + b.count) / 16)
       return .list(a + b)
-    case ("*", .string(let text), .integer(let count)), ("*", .integer(let count), .string(let text)):
+    case ("*", .string(let text), .integer(let count)),
+      ("*", .integer(let count), .string(let text)):
       let times = max(0, count)
       let (size, overflow) = text.utf8.count.multipliedReportingOverflow(by: times)
       try willMake(overflow ? .max : size)

@@ -4,7 +4,8 @@ extension TemplateRenderer {
   ) throws(ModelError) -> TemplateValue {
     switch name {
     case "default", "d":
-      let replaces = value.isUndefined
+      let replaces =
+        value.isUndefined
         || (arguments.argument(1, "boolean")?.isTrue == true && !value.isTrue)
       return replaces ? arguments.argument(0, "default_value") ?? "" : value
     case "length", "count": return .integer(try length(of: value))
@@ -120,7 +121,8 @@ extension TemplateRenderer {
       if let number = Double(stripped), number.magnitude < 1e18 { return .integer(Int(number)) }
       return arguments.argument(0, "default") ?? 0
     case ("int", .float(let number)) where number.magnitude < 1e18: return .integer(Int(number))
-    case ("int", _): return value.integer.map { .integer($0) } ?? arguments.argument(0, "default") ?? 0
+    case ("int", _):
+      return value.integer.map { .integer($0) } ?? arguments.argument(0, "default") ?? 0
     case ("float", .string(let text)):
       return Double(TemplateText.strip(text, nil)).map { .float($0) }
         ?? arguments.argument(0, "default") ?? .float(0)
@@ -236,7 +238,8 @@ extension TemplateRenderer {
     _ name: String, _ value: TemplateValue, _ arguments: TemplateCall
   ) throws(ModelError) -> TemplateValue {
     var rest = arguments.positional[...]
-    let attribute = name.hasSuffix("attr")
+    let attribute =
+      name.hasSuffix("attr")
       ? try string(rest.popFirst(), "the attribute of '\(name)'") : nil
     let testName = try rest.popFirst().map { (value) throws(ModelError) in
       try string(value, "the test of '\(name)'")
@@ -245,7 +248,8 @@ extension TemplateRenderer {
     for item in try elements(of: value) {
       try step()
       let subject = if let attribute { try path(item, attribute) } else { item }
-      let passes = if let testName { try test(testName, subject, Array(rest)) } else { subject.isTrue }
+      let passes =
+        if let testName { try test(testName, subject, Array(rest)) } else { subject.isTrue }
       if passes == name.hasPrefix("select") { result.append(item) }
     }
     return .list(result)

@@ -117,7 +117,11 @@ extension TemplateRenderer {
       var order = Array(0..<entries.count)
       var names: [String] = []
       for key in entries.keys {
-        if case .string(let name) = key { names.append(name) } else { names.append(try text(of: key)) }
+        if case .string(let name) = key {
+          names.append(name)
+        } else {
+          names.append(try text(of: key))
+        }
       }
       if style.sorted {
         order.sort { names[$0].unicodeScalars.lexicographicallyPrecedes(names[$1].unicodeScalars) }

@@ -24,7 +24,8 @@ enum TemplateText {
   }
 
   /// The text without the code points of `set` (nil: whitespace) at its ends.
-  static func strip(_ text: String, _ set: String?, left: Bool = true, right: Bool = true) -> String {
+  static func strip(_ text: String, _ set: String?, left: Bool = true, right: Bool = true) -> String
+  {
     let stripped = set.map { Set($0.unicodeScalars) }
     func goes(_ scalar: Unicode.Scalar) -> Bool { stripped?.contains(scalar) ?? isSpace(scalar) }
     var view = text.unicodeScalars[...]
