@@ -32,7 +32,8 @@ struct PhiloxTests {
       let run = try engine.makeRun(prompt: [1], seed: seed)
       let children = try run.root.fork(3)
       return (0..<300).map { run.random(branch: children[Int($0 % 3)], index: $0) }
-        + (0..<300).map { run.random(index: $0) } + (0..<300).map {
+        + (0..<300).map { run.random(index: $0) }
+        + (0..<300).map {
           run.random(branch: run.root, index: $0)
         }
     }
@@ -53,8 +54,9 @@ struct PhiloxTests {
     let a = try run.root.fork(2)
     let b = try a[0].fork(1)
     let c = try run.root.fork(1)
-    #expect([c[0], a[1], b[0], run.root, a[0]].map(\.path).sorted().map(\.description)
-      == ["0", "0.0", "0.0.0", "0.1", "0.2"])
+    #expect(
+      [c[0], a[1], b[0], run.root, a[0]].map(\.path).sorted().map(\.description)
+        == ["0", "0.0", "0.0.0", "0.1", "0.2"])
     let resampled = try run.resample([a[0], a[1]], ancestors: [0, 0])
     #expect(resampled.map { "\($0.path)" } == ["0.0.1", "0.0.2"])
     #expect(Set([a[0], a[1], b[0], c[0]].map { $0.path.hashBits }).count == 4)

@@ -64,18 +64,17 @@ struct StreamTests {
       seen += 1
       if seen == 4 { break }
     }
+    #expect(await eventually { run.root.stop == .cancelled })
     let forwards = engine.statistics.forwards
     try await Task.sleep(for: .milliseconds(15))
     #expect(engine.statistics.forwards <= forwards + 1)
-    #expect(run.root.stop == .cancelled)
     let task = Task {
       for try await _ in run.stream(run.root) {}
     }
     try await Task.sleep(for: .milliseconds(5))
     task.cancel()
     _ = await task.result
-    try await Task.sleep(for: .milliseconds(5))
-    #expect(run.root.stop == .cancelled)
+    #expect(await eventually { run.root.stop == .cancelled })
     run.root.release()
     #expect(engine.pagesInUse == 0)
   }
@@ -89,7 +88,7 @@ struct StreamTests {
     let stream = Task {
       for try await _ in runs[0].stream(runs[0].root) {}
     }
-    while runs[0].root.generatedTokens < 2 { try await Task.sleep(for: .milliseconds(1)) }
+    #expect(await eventually { runs[0].root.generatedTokens >= 2 })
     engine.shutdown()
     engine.shutdown()
     for task in tasks {
@@ -115,7 +114,7 @@ struct StreamTests {
       let run = try engine.makeRun(prompt: tokens("abc"))
       try run.submit([run.root], Advance(maxTokens: 500))
     }
-    for _ in 0..<400 where backend != nil { Thread.sleep(forTimeInterval: 0.005) }
+    for _ in 0..<2000 where backend != nil { Thread.sleep(forTimeInterval: 0.005) }
     #expect(backend == nil)
   }
 
@@ -152,8 +151,7 @@ struct StreamTests {
         }
       }
     }
-    for _ in 0..<200 where engine.pagesInUse != 0 { try await Task.sleep(for: .milliseconds(5)) }
-    #expect(engine.pagesInUse == 0)
+    #expect(await eventually { engine.pagesInUse == 0 })
   }
 
   @Test("an observer sees forwards, tokens and stops in order")
@@ -167,10 +165,11 @@ struct StreamTests {
     let events = recorder.events
     #expect(events.first?.kind == .forked(path: .root, first: 0, count: 2))
     #expect(events.last?.kind == .released(path: children[0].path))
-    #expect(events.contains { $0.kind == .forwardBegan(index: 1, rows: 5, runRows: 5, decodeRows: 0) }
-      || events.contains {
-        if case .forwardBegan(_, 5, 5, 0) = $0.kind { true } else { false }
-      })
+    let first = events.first { if case .forwardBegan = $0.kind { true } else { false } }
+    guard case .forwardBegan(_, 5, 5, 0)? = first?.kind else {
+      Issue.record("the prompt's pass is missing: \(String(describing: first))")
+      return
+    }
     let drawn = events.compactMap { event -> Int32? in
       if case .token(children[1].path, let token, _) = event.kind { token } else { nil }
     }

@@ -121,7 +121,8 @@ extension EngineCore {
   ) {
     let run = state.run
     state.flight = Flight(
-      handle: state.handle, startRound: round, startCount: state.count, startText: state.text.bytes.count,
+      handle: state.handle, startRound: round, startCount: state.count,
+      startText: state.text.bytes.count,
       maxTokens: advance.maxTokens, delimiter: advance.delimiter.map { Array($0.utf8) },
       wantsEvent: events, onToken: onToken, streamed: state.text.completeEnd)
     run.flights.append(state)
