@@ -41,6 +41,7 @@ let package = Package(
     .library(name: "MartletPlugin", targets: ["MartletPlugin"]),
     .library(name: "MartletSimulation", targets: ["MartletSimulation"]),
     .executable(name: "martlet", targets: ["MartletCLI"]),
+    .library(name: "CMartlet", type: .dynamic, targets: ["CMartlet", "CKernels"]),
   ] + (pluginNames + cPluginNames).map {
     .library(name: "Martlet\($0)", type: .dynamic, targets: [$0])
   },
@@ -102,6 +103,8 @@ let package = Package(
       name: "PluginProbe", dependencies: ["MartletScaling", "MartletSimulation"],
       path: "Tests/PluginProbe", swiftSettings: strict),
     tests("MartletTests", ["Martlet", "MartletSimulation"]),
+    // Runs the built tool; building the tests builds the tool and the plugins too.
+    tests("MartletCLITests", []),
   ] + pluginNames.map(plugin) + cPluginNames.map(cPlugin),
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17

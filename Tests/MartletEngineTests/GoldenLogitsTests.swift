@@ -43,6 +43,25 @@ import Testing
     #expect(divergence > -1e-7)
   }
 
+  @Test(arguments: floatModels)
+  func openBLASAgreesWithFloat64(name: String) throws {
+    let golden = try Golden(name)
+    let computed = try golden.logProbabilities(
+      chunks: [golden.tokens.count], numericClass: .openBLAS)
+    let worst = zip(computed.joined(), golden.rows.joined()).map { abs($0 - $1) }.max() ?? .nan
+    #expect(worst <= 2e-3, "\(name): a log-probability is off by \(worst)")
+  }
+
+  @Test(.enabled(if: ISA.active.contains("avx512_bf16"), "needs a bf16 dot product"))
+  func bf16DotProductsDivergeNoMoreThanLlamaCpp() throws {
+    let golden = try Golden("llama-bf16")
+    let computed = try golden.logProbabilities(
+      chunks: [golden.tokens.count], numericClass: .bf16Dot)
+    let divergence = golden.divergence(of: computed)
+    let theirs = try golden.llamaCppDivergence()
+    #expect(divergence <= 1.1 * theirs, "KL \(divergence) against llama.cpp's \(theirs)")
+  }
+
   @Test(arguments: ["llama-tied-f32", "qwen2-f32", "llama-q4_0", "llama-q4_k"])
   func chunksAndThreadsChangeNoBit(name: String) throws {
     let golden = try Golden(name)
@@ -81,11 +100,13 @@ private struct Golden {
   }
 
   /// Martlet's logits at every position, the tokens given in passes of these sizes.
-  func logits(chunks: [Int], threads: Int) throws -> [[Float]] {
+  func logits(
+    chunks: [Int], threads: Int, numericClass: NumericClass = .portable
+  ) throws -> [[Float]] {
     let model = try TransformerModel.load(
-      path: Self.folder.appendingPathComponent("\(name).gguf").path)
+      path: Self.folder.appendingPathComponent("\(name).gguf").path, numericClass: numericClass)
     let backend = try TransformerBackend(
-      parts: TransformerParts(model: model, tokenizer: model.tokenizer),
+      parts: TransformerParts(model: model, tokenizer: Tokenizer(metadata: model.metadata)),
       team: ThreadTeam(threads: threads))
     let pages = (tokens.count + backend.pageTokens - 1) / backend.pageTokens
     try backend.reservePages(pages)
@@ -108,8 +129,10 @@ private struct Golden {
   }
 
   /// Martlet's log-probabilities, normalised in float64.
-  func logProbabilities(chunks: [Int]) throws -> [[Double]] {
-    try logits(chunks: chunks, threads: 2).map { row in
+  func logProbabilities(
+    chunks: [Int], numericClass: NumericClass = .portable
+  ) throws -> [[Double]] {
+    try logits(chunks: chunks, threads: 2, numericClass: numericClass).map { row in
       let largest = Double(row.max() ?? 0)
       let total = row.reduce(0) { $0 + exp(Double($1) - largest) }
       return row.map { Double($0) - largest - log(total) }

@@ -110,7 +110,7 @@ struct SimulationTests {
   func contract() throws {
     let backend = hashedBackend(context: 16, pageTokens: 4, maximumBatch: 3)
     try backend.reservePages(3)
-    let logits = LogitsBuffer(rows: 4, vocabulary: backend.vocabularySize)
+    let logits = try LogitsBuffer(rows: 4, vocabulary: backend.vocabularySize)
     func refused(_ tokens: [(position: Int, sequence: Int)], _ tables: [[PageID]]) -> Bool {
       let batch = ForwardBatch(
         tokens: tokens.map {

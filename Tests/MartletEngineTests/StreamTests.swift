@@ -89,7 +89,7 @@ struct StreamTests {
     let stream = Task {
       for try await _ in runs[0].stream(runs[0].root) {}
     }
-    try await Task.sleep(for: .milliseconds(5))
+    while runs[0].root.generatedTokens < 2 { try await Task.sleep(for: .milliseconds(1)) }
     engine.shutdown()
     engine.shutdown()
     for task in tasks {

@@ -37,9 +37,12 @@ struct TransformerFixture {
           try PackedWeights(
             type: .f16, numericClass: numericClass, outputs: outputs, depth: depth, source: $0)
         }
-        return (packed, try halves.withUnsafeBytes {
-          try Kernels.dequantize(.f16, count: halves.count, source: $0).map(Double.init)
-        })
+        return (
+          packed,
+          try halves.withUnsafeBytes {
+            try Kernels.dequantize(.f16, count: halves.count, source: $0).map(Double.init)
+          }
+        )
       }
       let packed = try values.withUnsafeBytes {
         try PackedWeights(

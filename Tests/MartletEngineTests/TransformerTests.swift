@@ -81,7 +81,8 @@ import Testing
       while true {
         // A few tokens of every unfinished sequence, in an order of its own each time.
         var work: [(sequence: Int, tokens: [Token])] = []
-        for index in prompts.indices.shuffled(using: &random) where next[index] < prompts[index].count {
+        for index in prompts.indices.shuffled(using: &random)
+        where next[index] < prompts[index].count {
           let end = min(prompts[index].count, next[index] + Int(1 + random.next() % 9))
           work.append((sequences[index], Array(prompts[index][next[index]..<end])))
           next[index] = end

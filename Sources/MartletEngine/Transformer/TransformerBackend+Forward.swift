@@ -11,9 +11,9 @@ extension TransformerBackend {
     let positions = batch.tokens.map { Int32($0.position) }
     try embed(batch, positions)
     clock.mark(.embedding)
-    for (index, layer) in parts.layers.enumerated() {
-      attend(layer, index, positions, &clock)
-      feedForward(layer, rows, &clock)
+    for index in parts.layers.indices {
+      attend(index, positions, &clock)
+      feedForward(index, rows, &clock)
     }
     output(batch, logits)
     clock.mark(.output)
@@ -43,19 +43,12 @@ extension TransformerBackend {
       })
   }
 
-  private func attend(
-    _ layer: LayerWeights, _ index: Int, _ positions: [Int32], _ clock: inout PhaseClock
-  ) {
+  private func attend(_ index: Int, _ positions: [Int32], _ clock: inout PhaseClock) {
+    let (layer, products) = (parts.layers[index], products[index])
     let rows = positions.count
-    prepare(
-      normalizing: layer.attentionNorm, rows, for: [layer.query, layer.key, layer.value])
+    prepare(normalizing: layer.attentionNorm, rows, for: products.projections)
     clock.mark(.preparing)
-
-    var projections = ProductGroup()
-    projections.add(layer.query, bias: layer.queryBias, scratch, into: scratch.queries)
-    projections.add(layer.key, bias: layer.keyBias, scratch, into: scratch.keys)
-    projections.add(layer.value, bias: layer.valueBias, scratch, into: scratch.values)
-    projections.run(on: team)
+    products.projections.run(on: team)
     clock.mark(.projections)
 
     attention.select(layer: index)
@@ -65,11 +58,9 @@ extension TransformerBackend {
     attendRows(rows)
     clock.mark(.attention)
 
-    prepare(scratch.attended, rows, for: [layer.attentionOutput])
+    prepare(scratch.attended, rows, for: products.attentionOutput)
     clock.mark(.preparing)
-    var output = ProductGroup()
-    output.add(layer.attentionOutput, scratch, into: scratch.residual, accumulate: true)
-    output.run(on: team)
+    products.attentionOutput.run(on: team)
     clock.mark(.attentionOutput)
   }
 
@@ -99,7 +90,7 @@ extension TransformerBackend {
     let c = parts.configuration
     let scratch = scratch
     let attention = attention
-    let blockRows = max(1, min(16, rows / team.width))
+    let blockRows = max(1, min(16, rows / (team.width * 4)))
     let blocks = (rows + blockRows - 1) / blockRows
     team.forEachChunk(count: blocks * c.kvHeads) { units in
       for unit in units {
@@ -112,27 +103,21 @@ extension TransformerBackend {
     }
   }
 
-  private func feedForward(_ layer: LayerWeights, _ rows: Int, _ clock: inout PhaseClock) {
+  private func feedForward(_ index: Int, _ rows: Int, _ clock: inout PhaseClock) {
     let c = parts.configuration
-    prepare(normalizing: layer.feedForwardNorm, rows, for: [layer.gate, layer.up])
+    let products = products[index]
+    prepare(normalizing: parts.layers[index].feedForwardNorm, rows, for: products.gated)
     clock.mark(.preparing)
-    var gated = ProductGroup()
-    gated.add(layer.gate, scratch, into: scratch.gate)
-    gated.add(layer.up, scratch, into: scratch.up)
-    gated.run(on: team)
+    products.gated.run(on: team)
 
-    let scratch = scratch
+    let (gate, up) = (scratch.gate, scratch.up)
     let activation = c.activation == .gelu ? GateActivation.gelu : .silu
-    let down = scratch.prepared[layer.down.activationType]
-    down?.begin(layer.down.activationType, rows: rows, depth: c.feedForwardWidth)
+    products.down.begin(rows: rows)
     forEachRow(rows, work: 4 * c.feedForwardWidth) { range in
-      Kernels.gate(
-        activation, gate: scratch.gate, up: scratch.up, into: scratch.gate, rows: range)
-      down?.fill(from: scratch.gate, rows: range)
+      Kernels.gate(activation, gate: gate, up: up, into: gate, rows: range)
+      for input in products.down.inputs { input.fill(from: gate, rows: range) }
     }
-    var product = ProductGroup()
-    product.add(layer.down, scratch, into: scratch.residual, accumulate: true)
-    product.run(on: team)
+    products.down.run(on: team)
     clock.mark(.feedForward)
   }
 
@@ -144,43 +129,28 @@ extension TransformerBackend {
     for (row, source) in wanted.enumerated() where row != source {
       scratch.residual.copyRow(row, from: scratch.residual, row: source)
     }
-    prepare(normalizing: parts.outputNorm, wanted.count, for: [parts.output])
     var product = ProductGroup()
     product.add(parts.output, scratch, into: logits.matrix)
+    prepare(normalizing: parts.outputNorm, wanted.count, for: product)
     product.run(on: team)
   }
 
-  /// Normalises the residual's first `rows` rows and prepares them for products with `weights`.
-  private func prepare(
-    normalizing weight: [Float], _ rows: Int, for weights: [PackedWeights]
-  ) {
+  /// Normalises the residual's first `rows` rows and prepares them for `products`.
+  private func prepare(normalizing weight: [Float], _ rows: Int, for products: ProductGroup) {
     let epsilon = parts.configuration.normEpsilon
     let (residual, normed) = (scratch.residual, scratch.normed)
-    let targets = begin(weights, rows: rows)
+    products.begin(rows: rows)
     forEachRow(rows, work: residual.columns * 2) { range in
       Kernels.rmsNorm(residual, weight: weight, epsilon: epsilon, into: normed, rows: range)
-      for target in targets { target.fill(from: normed, rows: range) }
+      for input in products.inputs { input.fill(from: normed, rows: range) }
     }
   }
 
-  /// Prepares the first `rows` rows of `input` for products with `weights`.
-  private func prepare(_ input: FloatMatrix, _ rows: Int, for weights: [PackedWeights]) {
-    let targets = begin(weights, rows: rows)
-    forEachRow(rows, work: input.columns) { range in
-      for target in targets { target.fill(from: input, rows: range) }
-    }
-  }
-
-  /// The activations that `weights` read, each once, begun afresh.
-  private func begin(_ weights: [PackedWeights], rows: Int) -> [PreparedActivations] {
-    var types: [ActivationType] = []
-    for matrix in weights where !types.contains(matrix.activationType) {
-      types.append(matrix.activationType)
-    }
-    return types.compactMap { type in
-      let target = scratch.prepared[type]
-      target?.begin(type, rows: rows, depth: weights[0].depth)
-      return target
+  /// Prepares the first `rows` rows of `matrix` for `products`.
+  private func prepare(_ matrix: FloatMatrix, _ rows: Int, for products: ProductGroup) {
+    products.begin(rows: rows)
+    forEachRow(rows, work: matrix.columns) { range in
+      for input in products.inputs { input.fill(from: matrix, rows: range) }
     }
   }
 

@@ -2,7 +2,7 @@ import MartletKernels
 import MartletModel
 
 /// Everything a forward pass writes between its input and its logits, allocated once.
-struct TransformerScratch {
+final class TransformerScratch: Sendable {
   /// The hidden state that blocks add to.
   let residual: FloatMatrix
   /// Its normalised form.

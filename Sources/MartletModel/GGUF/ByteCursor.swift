@@ -37,7 +37,8 @@ struct ByteCursor {
   {
     // Files hold hundreds of thousands of strings: the sound case comes first and builds no text.
     if remaining >= 8 {
-      let length = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+      let raw = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+      let length = UInt64(littleEndian: raw)
       if length <= UInt64(remaining - 8) {
         let start = offset + 8
         offset = start + Int(length)

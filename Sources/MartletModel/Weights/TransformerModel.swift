@@ -1,6 +1,10 @@
 import MartletKernels
 
-/// A model ready to run: configuration, packed weights and tokenizer.
+/// A model ready to run: configuration, packed weights and metadata.
+///
+/// The tokenizer and the chat template are values of their own, made from `metadata`
+/// (`Tokenizer(metadata:)`): a model whose vocabulary is absent or of an unknown kind still turns
+/// token ids into logits.
 ///
 /// Immutable and shared freely between threads.
 public final class TransformerModel: Sendable {
@@ -18,8 +22,6 @@ public final class TransformerModel: Sendable {
   public let output: PackedWeights
   /// Token embeddings, left in the mapped file.
   public let tokenEmbedding: EmbeddingTable
-  /// The tokenizer of the same file.
-  public let tokenizer: Tokenizer
   /// All metadata of the file.
   public let metadata: GGUFMetadata
   /// Sixteen hexadecimal digits that identify the model's contents.
@@ -48,8 +50,8 @@ public final class TransformerModel: Sendable {
     progress: (@Sendable (Double) -> Void)?
   ) throws(ModelError) {
     let plan = try TensorPlan.make(file)
-    // The tokenizer first: it is quick, and a file that fails here should not be packed.
-    tokenizer = try Tokenizer(metadata: file.metadata)
+    // Before packing, which gives back the pages that this touches.
+    fingerprint = Fingerprint.of(file)
     var reader = WeightReader(
       file, plan, numericClass: numericClass, team: team, progress: progress)
     var configuration = plan.configuration
@@ -64,7 +66,6 @@ public final class TransformerModel: Sendable {
     output = try reader.output()
     tokenEmbedding = try reader.embedding()
     metadata = file.metadata
-    fingerprint = Fingerprint.of(file)
     packedByteCount = layers.reduce(output.byteCount) { $0 + $1.packedByteCount }
     self.layers = layers
     progress?(1)
