@@ -18,6 +18,11 @@ struct CheckedPlugin: Sendable {
 
   var folder: String { URL(fileURLWithPath: manifestPath).deletingLastPathComponent().path }
 
+  /// What a case that used every component reports.
+  var countedComponents: String {
+    manifest.components.count == 1 ? "1 component" : "\(manifest.components.count) components"
+  }
+
   /// What a case that ran every strategy reports.
   var ranStrategies: String {
     let count = manifest.components.count { $0.kind == .strategy }

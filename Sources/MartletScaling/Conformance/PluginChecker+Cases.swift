@@ -33,7 +33,7 @@ extension PluginChecker {
         throw CaseFailure(error.message)
       }
     }
-    return "\(subject.manifest.components.count) components"
+    return subject.countedComponents
   }
 
   private func lifecycle(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
@@ -52,7 +52,7 @@ extension PluginChecker {
         try judge(component, host, sample)
       }
     }
-    return "\(subject.manifest.components.count) components"
+    return subject.countedComponents
   }
 
   /// Uses a scorer or an extractor; one that does not support the sample passes.
