@@ -70,8 +70,8 @@ def main():
     runs = [code << 4 | value for code, value in enumerate(table)
             if code == 0 or table[code - 1] != value]
     lines = [HEADER.format(version=VERSION)]
-    for start in range(0, len(runs), 10):
-        lines.append("    " + ", ".join(f"{run:#x}" for run in runs[start:start + 10]) + ",\n")
+    for start in range(0, len(runs), 8):
+        lines.append("    " + ", ".join(f"{run:#x}" for run in runs[start:start + 8]) + ",\n")
     lines.append("  ]\n}\n")
     root = pathlib.Path(__file__).resolve().parents[2]
     target = root / "Sources/MartletModel/Tokenizer/UnicodeCategories.swift"

@@ -163,6 +163,13 @@ LANES void lanes_store_bf16_first(void *p, size_t n, lanes v) {
   }
   memcpy(p, all, 2 * n);
 }
+/// One float16 in every lane.
+LANES lanes lanes_set_f16(const void *p) {
+  uint16_t half;
+  memcpy(&half, p, sizeof half);
+  float32x4_t all = vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half)));
+  return LANES_EACH(all);
+}
 LANES float lanes_scalar_f16(const void *p) {
   uint16_t half;
   memcpy(&half, p, sizeof half);

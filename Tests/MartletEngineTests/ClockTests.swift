@@ -139,7 +139,7 @@ struct ClockTests {
     let engine = try Engine(backend: hashedBackend(cost: slow))
     let run = try engine.makeRun(prompt: tokens("abc"), seed: 1)
     let task = Task { try await run.advance([run.root]) }
-    while run.root.generatedTokens < 3 { try await Task.sleep(for: .milliseconds(1)) }
+    #expect(await eventually { run.root.generatedTokens >= 3 })
     task.cancel()
     let result = await task.result
     #expect(throws: EngineError.self) { try result.get() }
@@ -158,6 +158,31 @@ struct ClockTests {
     #expect(engineError { try run.submit([run.root]) }?.code == .cancelled)
     #expect(run.root.text.count > 0)
     run.root.release()
+    #expect(engine.pagesInUse == 0)
+  }
+
+  @Test("submitted branches live until their event; a run that goes takes its work along")
+  func lifetimes() throws {
+    let engine = try Engine(backend: hashedBackend(context: 1 << 20))
+    let run = try engine.makeRun(prompt: tokens("abc"), seed: 1)
+    try run.submit(run.root.fork(5), Advance(maxTokens: 20))
+    var count = 0
+    while let event = try run.waitAny() {
+      #expect(event.branch.generatedTokens == 20)
+      count += 1
+    }
+    #expect(count == 5)
+    try run.advanceBlocking(run.root.fork(3), Advance(maxTokens: 2))
+    #expect(run.statistics.generatedTokens == 106)
+    run.root.release()
+    #expect(engine.pagesInUse == 0)
+
+    func abandon() throws {
+      let run = try engine.makeRun(prompt: tokens("abc"), seed: 1)
+      try run.submit(run.root.fork(5))
+    }
+    try abandon()
+    for _ in 0..<2000 where engine.pagesInUse > 0 { Thread.sleep(forTimeInterval: 0.005) }
     #expect(engine.pagesInUse == 0)
   }
 

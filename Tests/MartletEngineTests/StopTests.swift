@@ -47,7 +47,8 @@ struct StopTests {
   @Test(
     "stop strings across token boundaries, the earliest wins",
     arguments: [
-      (["x", "ab", "cd", "ef"], ["bcd"], "xa", 3), (["x", "ab", "cd", "ef"], ["d", "bc"], "xa", 3),
+      (["x", "ab", "cd", "ef"], ["bcd"], "xa", 3),
+      (["x", "ab", "cd", "ef"], ["d", "bc"], "xa", 3),
       (["x", "ab", "cd", "ef"], ["cd", "bcd"], "xa", 3), (["xabcdef"], ["f", "c"], "xab", 1),
       (["a", "a", "a", "b"], ["aab"], "a", 4), (["é", "à"], ["à"], "é", 2),
       (["He", "llo", "\n", "\n", "x"], ["\n\n"], "Hello", 4), (["x"], ["xx"], "x", 2),

@@ -60,7 +60,7 @@ private func runChecks(
   return CheckReport(status: status, summary: summary, results: results)
 }
 
-/// Runs of the harness must not overlap: it owns the process's fault handlers meanwhile.
+/// Serialised because runs of the harness wait for each other anyway.
 @Suite(.serialized) struct KernelCheckTests {
   static let seed: UInt64 = 20_260_101
 

@@ -35,8 +35,10 @@ struct LogitsCommand: ParsableCommand {
     let team = try ThreadTeam(threads: threads)
     let model = try TransformerModel.load(
       path: modelPath(model), numericClass: numeric, team: team)
+    // Ids are given, so a file without a vocabulary will do.
     let parts = TransformerParts(
-      model: model, tokenizer: try Tokenizer(metadata: model.metadata))
+      model: model,
+      tokenizer: TextlessCodec(vocabularySize: model.configuration.vocabularySize))
     let backend = try TransformerBackend(parts: parts, team: team)
     try check(ids, backend)
 

@@ -94,7 +94,8 @@ struct BytePairEncoder: Sendable {
       stored.insert(Array(tokens[token]).span, value: Int32(token))
     }
     fallback = (0..<256).map { byte in
-      let names = encoded
+      let names =
+        encoded
         ? ByteAlphabet.encode(UInt8(byte)).map { [$0] } : [ByteAlphabet.hexName(UInt8(byte))]
       return names.compactMap { stored.find($0.span) }
     }

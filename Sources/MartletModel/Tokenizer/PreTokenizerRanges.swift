@@ -66,6 +66,6 @@ enum PreTokenizerRanges {
 
   /// Bopomofo of Youtu.
   static let bopomofo: [ClosedRange<UInt32>] = [
-    0x3105...0x312f,
+    0x3105...0x312f
   ]
 }

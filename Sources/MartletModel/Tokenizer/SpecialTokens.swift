@@ -28,10 +28,9 @@ struct SpecialTokens: Sendable {
     attributes = (0..<tokenCount).map { types.isEmpty ? .normal : TokenAttributes(type: types[$0]) }
     names = [:]
     for token in 0..<tokenCount {
-      let text = vocabulary.tokens[token]
-      if Self.allNames.contains(where: { $0.utf8.elementsEqual(text) }) {
-        names[vocabulary.tokens.text(token)] = Token(token)
-      }
+      guard Self.firstBytes.contains(vocabulary.tokens[token].first ?? 0) else { continue }
+      let text = vocabulary.tokens.text(token)
+      if Self.allNames.contains(text) { names[text] = Token(token) }
     }
     let ids = vocabulary.special
     bos = try role("bos", ids.bos, default: defaults.bos)
@@ -63,7 +62,8 @@ struct SpecialTokens: Sendable {
 
   /// The token of a role: the stated id, the first known name, or the default.
   private mutating func role(
-    _ key: String, _ stated: Int? = nil, names candidates: [String] = [], default fallback: Token? = nil
+    _ key: String, _ stated: Int? = nil, names candidates: [String] = [],
+    default fallback: Token? = nil
   ) throws(ModelError) -> Token? {
     // Converters write 2^32 - 1 for "none".
     if let stated, stated != -1, stated != 0xffff_ffff {
@@ -156,4 +156,5 @@ struct SpecialTokens: Sendable {
   private static let allNames = Set(
     endOfTurnNames + fimPrefixNames + fimSuffixNames + fimMiddleNames + fimPadNames
       + fimRepositoryNames + endNames + otherNames)
+  private static let firstBytes = Set(allNames.compactMap(\.utf8.first))
 }
