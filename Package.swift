@@ -41,6 +41,7 @@ let package = Package(
     .library(name: "MartletPlugin", targets: ["MartletPlugin"]),
     .library(name: "MartletSimulation", targets: ["MartletSimulation"]),
     .executable(name: "martlet", targets: ["MartletCLI"]),
+    .library(name: "CMartlet", type: .dynamic, targets: ["CMartlet", "CKernels"]),
   ] + (pluginNames + cPluginNames).map {
     .library(name: "Martlet\($0)", type: .dynamic, targets: [$0])
   },
@@ -96,8 +97,14 @@ let package = Package(
     tests("MartletMachineTests", ["MartletMachine"]),
     tests("MartletModelTests", ["MartletModel"], fixtures: true),
     tests("MartletEngineTests", ["MartletEngine", "MartletSimulation"]),
-    tests("MartletScalingTests", ["MartletScaling", "MartletSimulation"]),
+    tests("MartletScalingTests", ["MartletScaling", "MartletSimulation", "PluginProbe"]),
+    // Started by MartletScalingTests: one conformance case in a process of its own.
+    .executableTarget(
+      name: "PluginProbe", dependencies: ["MartletScaling", "MartletSimulation"],
+      path: "Tests/PluginProbe", swiftSettings: strict),
     tests("MartletTests", ["Martlet", "MartletSimulation"]),
+    // Runs the built tool; building the tests builds the tool and the plugins too.
+    tests("MartletCLITests", []),
   ] + pluginNames.map(plugin) + cPluginNames.map(cPlugin),
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17

@@ -6,6 +6,8 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$root/.build/readme-examples
 mkdir -p "$work/swift/Sources/Example"
+# SwiftPM knows a local package by the name of its folder, whatever this checkout is called.
+ln -sfn "$root" "$work/martlet"
 
 # The body of the first fenced block of language $1.
 block() {
@@ -20,10 +22,13 @@ cat >"$work/swift/Package.swift" <<EOF
 import PackageDescription
 let package = Package(
   name: "example",
-  dependencies: [.package(name: "martlet", path: "$root")],
+  dependencies: [.package(path: "../martlet")],
   targets: [
     .executableTarget(
-      name: "Example", dependencies: [.product(name: "Martlet", package: "martlet")],
+      name: "Example",
+      dependencies: ["Martlet", "MartletBestOfN", "MartletExactChecker"].map {
+        .product(name: \$0, package: "martlet")
+      },
       swiftSettings: [.treatAllWarnings(as: .error)])
   ])
 EOF

@@ -118,6 +118,7 @@ def main():
     parser.add_argument("--family", choices=tasks.FAMILIES, action="append")
     parser.add_argument("--split", choices=("test", "valid"), default="test")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bfloat16", action="store_true", help="products in bfloat16: faster where the CPU has AMX")
     parser.add_argument("--json", help="write all figures here")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
@@ -130,7 +131,8 @@ def main():
     results = []
     for family in a.family or tasks.FAMILIES:
         begun = time.time()
-        x = evaluate(model, family, a.seed, a.problems, a.samples, a.temperature, a.split)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.bfloat16):
+            x = evaluate(model, family, a.seed, a.problems, a.samples, a.temperature, a.split)
         x["seconds"] = round(time.time() - begun, 1)
         results.append(x)
         print(f"{family}: {a.problems} problems of seed {a.seed}, {x['seconds']} s")

@@ -59,9 +59,13 @@ def orthogonalised(g, steps=5):
 
 
 class Muon:
-    """Momentum, orthogonalised, on matrices grouped by shape so that each iteration is one product."""
+    """Momentum, orthogonalised, on matrices grouped by shape so that each iteration is one product.
 
-    def __init__(self, parameters, momentum=0.95, decay=0.02):
+    With several workers each orthogonalises its share of a group.
+    """
+
+    def __init__(self, parameters, rank=0, workers=1, momentum=0.95, decay=0.02):
+        self.rank, self.workers = rank, workers
         self.momentum, self.decay, self.groups = momentum, decay, {}
         for p in parameters:
             self.groups.setdefault(tuple(p.shape), []).append(p)
@@ -72,10 +76,27 @@ class Muon:
         for shape, parameters in self.groups.items():
             g, m = torch.stack([p.grad for p in parameters]), self.buffers[shape]
             m.lerp_(g, 1 - self.momentum)
-            update = orthogonalised(g.lerp(m, self.momentum))
+            g = g.lerp(m, self.momentum)
+            if self.workers > 1:
+                update = torch.zeros_like(g)
+                update[self.rank :: self.workers] = orthogonalised(g[self.rank :: self.workers])
+                torch.distributed.all_reduce(update)
+            else:
+                update = orthogonalised(g)
             scale = max(1, shape[0] / shape[1]) ** 0.5
             for p, u in zip(parameters, update):
                 p.mul_(1 - rate * self.decay).add_(u, alpha=-rate * scale)
+
+
+def average_gradients(parameters, workers):
+    """All workers end with the mean gradient, through one flat buffer."""
+    flat = torch.cat([p.grad.flatten() for p in parameters])
+    torch.distributed.all_reduce(flat)
+    flat /= workers
+    at = 0
+    for p in parameters:
+        p.grad = flat[at : at + p.numel()].view_as(p)
+        at += p.numel()
 
 
 def main():
@@ -90,19 +111,30 @@ def main():
     parser.add_argument("--adam-rate", type=float, default=0.003)
     parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--workers", type=int, default=os.cpu_count(),
+                        help="processes of one thread each; they meet once per step, so a busy machine hurts less")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--evaluate-every", type=float, default=300, help="seconds")
-    parser.add_argument("--stop-after", type=int, default=0, help="steps, for timing")
+    parser.add_argument("--evaluate-problems", type=int, default=60)
     a = parser.parse_args()
-    torch.manual_seed(a.seed)
-    torch.set_num_threads(a.threads)
     os.makedirs(a.out, exist_ok=True)
+    if a.workers == 1:
+        train(0, a)
+    else:
+        torch.multiprocessing.spawn(train, (a,), nprocs=a.workers)
+
+
+def train(rank, a):
+    torch.manual_seed(a.seed)  # the same first weights in all workers
+    torch.set_num_threads(1)
+    if a.workers > 1:
+        meeting = "file://" + os.path.abspath(os.path.join(a.out, f"meeting.{os.getppid()}"))
+        torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=a.workers)
 
     model = Llama(Config(layers=a.layers))
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
-    muon = Muon(matrices)
+    muon = Muon(matrices, rank, a.workers)
     adam = torch.optim.AdamW(others, lr=a.adam_rate, betas=(0.9, 0.98), weight_decay=0.0)
     state = {"step": 0, "tokens": 0, "trained": 0, "seconds": 0.0, "stage": 0}
     average = None
@@ -125,9 +157,9 @@ def main():
 
     compiled = torch.compile(loss_of, dynamic=True) if a.compile else loss_of
     queue = multiprocessing.Queue(32)
-    # Every stage draws from a stream of its own.
+    # Every stage and worker draws from a stream of its own.
     producer = multiprocessing.Process(
-        target=produce, args=(queue, f"{a.seed}.{state['stage']}", a.batch_tokens), daemon=True)
+        target=produce, args=(queue, f"{a.seed}.{state['stage']}.{rank}", a.batch_tokens // a.workers), daemon=True)
     producer.start()
 
     def checkpoint(name):
@@ -144,25 +176,36 @@ def main():
             log.write(line + "\n")
 
     name = "final.pt" if a.decay_from else "stable.pt"
-    begun, first, evaluated, losses = time.time(), state["seconds"], time.time(), []
-    print("parameters", sum(p.numel() for p in parameters), flush=True)
-    while time.time() - begun < a.seconds:
-        fraction = (time.time() - begun) / a.seconds
+    begun, first, evaluated, losses = time.time(), state["seconds"], 0.0, []
+    elapsed = 0.0
+    while elapsed < a.seconds:
+        fraction = elapsed / a.seconds
         rate = max(0.0, 1 - fraction) if a.decay_from else min(1.0, (state["step"] + 1) / a.warmup)
         inputs, targets = (torch.from_numpy(x).long() for x in queue.get())
         loss = compiled(inputs, targets)
         for p in parameters:
             p.grad = None
         loss.backward()
+        # The clock of the first worker decides for all.
+        clock = torch.tensor([time.time() - begun, loss.item(), float(inputs.numel()), float((targets >= 0).sum())],
+                             dtype=torch.float64)
+        if a.workers > 1:
+            average_gradients(parameters, a.workers)
+            clock[0] *= a.workers * (rank == 0)
+            torch.distributed.all_reduce(clock)
+            clock[:2] /= a.workers
+        elapsed = clock[0].item()
         for group in adam.param_groups:
             group["lr"] = a.adam_rate * rate
         adam.step()
         muon.step(a.muon_rate * rate)
         state["step"] += 1
-        state["tokens"] += inputs.numel()
-        state["trained"] += int((targets >= 0).sum())
-        state["seconds"] = first + time.time() - begun
-        losses.append(loss.item())
+        state["tokens"] += int(clock[2])
+        state["trained"] += int(clock[3])
+        state["seconds"] = first + elapsed
+        losses.append(clock[1].item())
+        if rank:
+            continue
         if state["step"] % 10 == 0:
             keep = min(0.95, state["step"] / (state["step"] + 200))
             keep = keep if not a.decay_from else max(0.0, 0.95 * (1 - fraction))
@@ -170,19 +213,19 @@ def main():
         if state["step"] % 100 == 0:
             report(loss=round(sum(losses) / len(losses), 4), rate=round(rate, 3))
             losses.clear()
-        if a.stop_after and state["step"] >= a.stop_after:
-            break
-        if time.time() - evaluated > a.evaluate_every:
+        if elapsed - evaluated > a.evaluate_every:
             checkpoint(name)
             averaged = Llama(model.config).eval()
             averaged.load_state_dict(torch.load(os.path.join(a.out, name), weights_only=False)["average"])
-            report(**evaluate.quick(averaged))
-            evaluated = time.time()
+            report(**evaluate.quick(averaged, a.evaluate_problems))
+            evaluated = time.time() - begun
+    if rank:
+        return
     for p, q in zip(average, parameters):
         if a.decay_from:
             p.copy_(q.detach())
     checkpoint(name)
-    print("done", time.time() - begun, flush=True)
+    report(done=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ typedef void martlet_gelu_gate_f32_function(size_t count, const float *gate, con
   X(activation, gelu_gate_f32, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)     \
   X(activation, silu_gate_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512) \
   X(activation, gelu_gate_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
+#elif defined(__aarch64__)
+#define MARTLET_ACTIVATION_NATIVE(X)                                             \
+  X(activation, silu_gate_f32, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON) \
+  X(activation, gelu_gate_f32, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)
 #else
 #define MARTLET_ACTIVATION_NATIVE(X)
 #endif

@@ -31,6 +31,10 @@ typedef void martlet_attention_f32_function(const martlet_kv_layout *layout, uin
   X(attention, attention_f32, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)     \
   X(attention, kv_write, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)      \
   X(attention, attention_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
+#elif defined(__aarch64__)
+#define MARTLET_ATTENTION_NATIVE(X)                                             \
+  X(attention, kv_write, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)      \
+  X(attention, attention_f32, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)
 #else
 #define MARTLET_ATTENTION_NATIVE(X)
 #endif

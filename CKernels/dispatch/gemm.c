@@ -155,8 +155,14 @@ martlet_status martlet_gemm(const martlet_gemm_arguments *arguments) {
     return MARTLET_E_ARGUMENT;
   if (a->rows == 0 || a->column_begin == a->column_end) return MARTLET_OK;
   if (!a->output || (a->rows > 1 && a->output_stride < a->columns)) return MARTLET_E_ARGUMENT;
-  if (a->depth != 0 && (!a->activations || !a->weights || !is_aligned(a->activations) ||
-                        !is_aligned(a->weights)))
+  if (a->depth == 0) {
+    // An empty sum has no operands to read.
+    for (size_t row = 0; row < a->rows; ++row)
+      for (size_t column = a->column_begin; column < a->column_end; ++column)
+        martlet_gemm_finish(a, row, column, 0);
+    return MARTLET_OK;
+  }
+  if (!a->activations || !a->weights || !is_aligned(a->activations) || !is_aligned(a->weights))
     return MARTLET_E_ARGUMENT;
   // OpenBLAS counts in 32 bits.
   if (a->numeric_class == MARTLET_NUMERIC_OPENBLAS &&

@@ -3,9 +3,9 @@
 ///
 /// Weights
 /// -------
-/// Outputs are cut into tiles of 16; a tile is one stream of steps over depth, in the order a kernel
-/// reads it, with nothing beside it. Every tile starts on a cache line (its length is rounded up to
-/// 64 bytes); the last tile is filled up with outputs of zero.
+/// Outputs are cut into tiles of 16; a tile is one stream of steps over depth, in the order a
+/// kernel reads it, with nothing beside it. Every tile starts on a cache line (its length is
+/// rounded up to 64 bytes); the last tile is filled up with outputs of zero.
 ///
 ///   type    depth per step   a step holds
 ///   F32            1         16 float32                                               64 bytes
@@ -25,7 +25,7 @@
 ///
 ///   scales, minimums     16 float16, one per output (32 bytes)
 ///   6-bit scales, …      16 bytes, one per output (int8 in Q6_K)
-///   bytes (512)          Unsigned quants in dot-product order: byte 64·g + 4·o + j is depth 4·g + j
+///   bytes (512)          Unsigned quants in dot-product order: byte 64·g + 4·o + j is depth 4·g+j
 ///                        of output o, so 64 bytes are one operand of vpdpbusd (and eight of them
 ///                        the B tile of AMX) for the activations' 4-byte group g, broadcast.
 ///   nibbles (256)        Byte 64·g + 4·o + j has depth 4·g + j in its low half and depth
@@ -83,7 +83,7 @@ enum {
 /// offset is 8; larger offsets are powers of two above it.
 typedef struct martlet_q8_block {
   int8_t values[MARTLET_GEMM_BLOCK];
-  float scale;         ///< Absolute maximum / 127; 0 for a zero block; NaN if an input is not finite.
+  float scale;         ///< Absolute maximum / 127; 0 for zeros; NaN if an input is not finite.
   float scaled_sum;    ///< scale · (float)(sum of values).
   int32_t start;       ///< −8 · sum of values.
   int32_t start_first; ///< −8 · sum of values[0..<16].
@@ -139,11 +139,6 @@ static inline size_t martlet_gemm_row_used_bytes(martlet_activation_type type, s
 static inline size_t martlet_gemm_row_bytes(martlet_activation_type type, size_t depth) {
   return ((martlet_gemm_row_used_bytes(type, depth) + 63) / 64 | 1) * 64;
 }
-
-/// What the sixteen nibbles of IQ4_NL mean.
-static const int8_t martlet_iq4_nl_values[16] = {
-  -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
-};
 
 /// Writes one finished sum by the rule above.
 static inline void martlet_gemm_finish(const martlet_gemm_arguments *arguments, size_t row,

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "reference/blocks.h"
+
 /// 32 unsigned quants of one output.
 typedef struct {
   uint8_t quants[MARTLET_GEMM_BLOCK];
@@ -22,7 +24,7 @@ static inline void store_word(void *bytes, uint32_t word) {
 // Into the tile. `o` is the output, `quants` the block's 32 quants in depth order.
 
 static inline void put_nibbles(uint8_t *nibbles, size_t o, const uint8_t *quants) {
-  for (size_t g = 0; g < 4; g++) {
+  for (size_t g = 0; g < 4; ++g) {
     uint32_t low = load_word(quants + 4 * g) & 0x0F0F0F0Fu;
     uint32_t high = load_word(quants + 16 + 4 * g) & 0x0F0F0F0Fu;
     store_word(nibbles + 64 * g + 4 * o, low | high << 4);
@@ -31,22 +33,22 @@ static inline void put_nibbles(uint8_t *nibbles, size_t o, const uint8_t *quants
 
 static inline void put_bits(uint8_t *bits, size_t o, const uint8_t *quants) {
   uint32_t word = 0;
-  for (size_t g = 0; g < 8; g++)
+  for (size_t g = 0; g < 8; ++g)
     word |= (load_word(quants + 4 * g) >> 4 & 0x01010101u) << g;
   store_word(bits + 4 * o, word);
 }
 
 static inline void put_bit_pairs(uint8_t *pairs, size_t o, const uint8_t *quants) {
-  for (size_t half = 0; half < 2; half++) {
+  for (size_t half = 0; half < 2; ++half) {
     uint32_t word = 0;
-    for (size_t g = 0; g < 4; g++)
+    for (size_t g = 0; g < 4; ++g)
       word |= (load_word(quants + 16 * half + 4 * g) >> 4 & 0x03030303u) << (2 * g);
     store_word(pairs + 64 * half + 4 * o, word);
   }
 }
 
 static inline void put_bytes(uint8_t *bytes, size_t o, const uint8_t *quants) {
-  for (size_t g = 0; g < 8; g++)
+  for (size_t g = 0; g < 8; ++g)
     memcpy(bytes + 64 * g + 4 * o, quants + 4 * g, 4);
 }
 
@@ -55,7 +57,7 @@ static inline void put_bytes(uint8_t *bytes, size_t o, const uint8_t *quants) {
 /// 16 bytes: element i in the low half of byte i, element 16 + i in its high half.
 static inline quant_block read_nibbles(const uint8_t *nibbles) {
   quant_block block;
-  for (size_t i = 0; i < 16; i++) {
+  for (size_t i = 0; i < 16; ++i) {
     block.quants[i] = nibbles[i] & 15;
     block.quants[16 + i] = nibbles[i] >> 4;
   }
@@ -66,7 +68,7 @@ static inline quant_block read_nibbles(const uint8_t *nibbles) {
 static inline quant_block read_five_bits(const uint8_t *bits) {
   uint32_t high = load_word(bits);
   quant_block block = read_nibbles(bits + 4);
-  for (size_t i = 0; i < 32; i++)
+  for (size_t i = 0; i < 32; ++i)
     block.quants[i] |= (uint8_t)((high >> i & 1) << 4);
   return block;
 }
@@ -76,21 +78,9 @@ static inline quant_block read_k_nibbles(const uint8_t *nibbles, size_t b) {
   quant_block block;
   const uint8_t *bytes = nibbles + b / 2 * 32;
   unsigned shift = b % 2 * 4;
-  for (size_t i = 0; i < 32; i++)
+  for (size_t i = 0; i < 32; ++i)
     block.quants[i] = bytes[i] >> shift & 15;
   return block;
-}
-
-/// The 6-bit scale and minimum of block `b`, packed into 12 bytes.
-static inline void read_k_scale(const uint8_t *scales, size_t b, uint8_t *scale,
-                                uint8_t *minimum) {
-  if (b < 4) {
-    *scale = scales[b] & 63;
-    *minimum = scales[b + 4] & 63;
-  } else {
-    *scale = (uint8_t)((scales[b + 4] & 15) | (scales[b - 4] >> 6) << 4);
-    *minimum = (uint8_t)(scales[b + 4] >> 4 | (scales[b] >> 6) << 4);
-  }
 }
 
 static inline quant_block read_q6_k(const uint8_t *source, size_t b) {
@@ -98,7 +88,7 @@ static inline quant_block read_q6_k(const uint8_t *source, size_t b) {
   const uint8_t *high = source + 128 + b / 4 * 32;
   unsigned low_shift = b % 4 / 2 * 4, high_shift = b % 4 * 2;
   quant_block block;
-  for (size_t i = 0; i < 32; i++)
+  for (size_t i = 0; i < 32; ++i)
     block.quants[i] =
       (uint8_t)((low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4);
   return block;
@@ -115,43 +105,36 @@ static void pack_legacy(martlet_weight_type type, const uint8_t *source, size_t 
     source += 2;
     step += MARTLET_GEMM_HALF_BYTES;
   }
-  switch (type) {
-  case MARTLET_WEIGHT_Q8_0: {
+  if (type == MARTLET_WEIGHT_Q8_0) {
     quant_block block;
-    for (size_t i = 0; i < 32; i++)
-      block.quants[i] = source[i] ^ 0x80;
+    for (size_t i = 0; i < 32; ++i) block.quants[i] = source[i] ^ 0x80;
     put_bytes(step, o, block.quants);
-    break;
-  }
-  case MARTLET_WEIGHT_Q5_0:
-  case MARTLET_WEIGHT_Q5_1: {
+  } else if (type == MARTLET_WEIGHT_Q5_0 || type == MARTLET_WEIGHT_Q5_1) {
     quant_block block = read_five_bits(source);
     put_nibbles(step, o, block.quants);
     put_bits(step + MARTLET_GEMM_NIBBLE_BYTES, o, block.quants);
-    break;
-  }
-  default: {
+  } else {
     // The file pairs elements i and i + 16 exactly as a tile does.
-    for (size_t g = 0; g < 4; g++)
-      memcpy(step + 64 * g + 4 * o, source + 4 * g, 4);
-    break;
-  }
+    for (size_t g = 0; g < 4; ++g) memcpy(step + 64 * g + 4 * o, source + 4 * g, 4);
   }
 }
 
 static void pack_q4_k_or_q5_k(bool five_bits, const uint8_t *source, size_t o, uint8_t *step) {
-  const uint8_t *scales = source + 4, *bits = source + 16;
+  uint8_t scales[8], minimums[8];
+  martlet_k_scales(source + 4, scales, minimums);
+  const uint8_t *bits = source + 16;
   const uint8_t *nibbles = five_bits ? bits + 32 : bits;
   memcpy(step + 2 * o, source, 2);
   memcpy(step + MARTLET_GEMM_HALF_BYTES + 2 * o, source + 2, 2);
   step += 2 * MARTLET_GEMM_HALF_BYTES;
-  for (size_t b = 0; b < 8; b++) {
-    read_k_scale(scales, b, step + o, step + 16 + o);
+  for (size_t b = 0; b < 8; ++b) {
+    step[o] = scales[b];
+    step[16 + o] = minimums[b];
     quant_block block = read_k_nibbles(nibbles, b);
     put_nibbles(step + 32, o, block.quants);
     step += 32 + MARTLET_GEMM_NIBBLE_BYTES;
     if (five_bits) {
-      for (size_t i = 0; i < 32; i++)
+      for (size_t i = 0; i < 32; ++i)
         block.quants[i] |= (uint8_t)((bits[i] >> b & 1) << 4);
       put_bits(step, o, block.quants);
       step += MARTLET_GEMM_BITS_BYTES;
@@ -162,7 +145,7 @@ static void pack_q4_k_or_q5_k(bool five_bits, const uint8_t *source, size_t o, u
 static void pack_q6_k(const uint8_t *source, size_t o, uint8_t *step) {
   memcpy(step + 2 * o, source + 208, 2);
   step += MARTLET_GEMM_HALF_BYTES;
-  for (size_t b = 0; b < 8; b++) {
+  for (size_t b = 0; b < 8; ++b) {
     step[o] = source[192 + 2 * b];
     step[16 + o] = source[192 + 2 * b + 1];
     quant_block block = read_q6_k(source, b);
@@ -172,23 +155,21 @@ static void pack_q6_k(const uint8_t *source, size_t o, uint8_t *step) {
   }
 }
 
-static void pack_floats(martlet_weight_type type, const uint8_t *source, size_t depth, size_t o,
-                        uint8_t *tile) {
+/// Depths [begin, end) of one output; `begin` is even.
+static void pack_floats(martlet_weight_type type, const uint8_t *source, size_t begin, size_t end,
+                        size_t o, uint8_t *tile) {
   switch (type) {
-  case MARTLET_WEIGHT_F32:
-    for (size_t k = 0; k < depth; k++)
-      memcpy(tile + 64 * k + 4 * o, source + 4 * k, 4);
-    break;
-  case MARTLET_WEIGHT_F16:
-    for (size_t k = 0; k < depth; k++)
-      memcpy(tile + 32 * k + 2 * o, source + 2 * k, 2);
-    break;
-  default:
-    for (size_t k = 0; k + 1 < depth; k += 2)
-      memcpy(tile + 32 * k + 4 * o, source + 2 * k, 4);
-    if (depth % 2)
-      memcpy(tile + 32 * (depth - 1) + 4 * o, source + 2 * (depth - 1), 2);
-    break;
+    case MARTLET_WEIGHT_F32:
+      for (size_t k = begin; k < end; ++k) memcpy(tile + 64 * k + 4 * o, source + 4 * k, 4);
+      break;
+    case MARTLET_WEIGHT_F16:
+      for (size_t k = begin; k < end; ++k) memcpy(tile + 32 * k + 2 * o, source + 2 * k, 2);
+      break;
+    default:
+      for (size_t k = begin; k + 1 < end; k += 2)
+        memcpy(tile + 32 * k + 4 * o, source + 2 * k, 4);
+      if (end % 2) memcpy(tile + 32 * (end - 1) + 4 * o, source + 2 * (end - 1), 2);
+      break;
   }
 }
 
@@ -205,19 +186,24 @@ void martlet_gemm_pack_tile(martlet_weight_type type, const void *source, size_t
     memset((uint8_t *)tile + used - format.step_bytes, 0, tile_bytes - used + format.step_bytes);
 
   if (format.step_depth <= 2) {
-    for (size_t o = 0; o < outputs; o++)
-      pack_floats(type, (const uint8_t *)source + o * row_bytes, depth, o, tile);
+    // In stretches whose lines stay in the first-level cache until all outputs have filled them.
+    const size_t stretch = 128;
+    for (size_t begin = 0; begin < depth; begin += stretch) {
+      size_t end = depth - begin < stretch ? depth : begin + stretch;
+      for (size_t o = 0; o < outputs; ++o)
+        pack_floats(type, (const uint8_t *)source + o * row_bytes, begin, end, o, tile);
+    }
     return;
   }
-  for (size_t s = 0; s < depth / format.step_depth; s++) {
+  for (size_t s = 0; s < depth / format.step_depth; ++s) {
     uint8_t *step = (uint8_t *)tile + s * format.step_bytes;
-    for (size_t o = 0; o < outputs; o++) {
+    for (size_t o = 0; o < outputs; ++o) {
       const uint8_t *block = (const uint8_t *)source + o * row_bytes + s * block_bytes;
       switch (type) {
-      case MARTLET_WEIGHT_Q4_K: pack_q4_k_or_q5_k(false, block, o, step); break;
-      case MARTLET_WEIGHT_Q5_K: pack_q4_k_or_q5_k(true, block, o, step); break;
-      case MARTLET_WEIGHT_Q6_K: pack_q6_k(block, o, step); break;
-      default: pack_legacy(type, block, o, step); break;
+        case MARTLET_WEIGHT_Q4_K: pack_q4_k_or_q5_k(false, block, o, step); break;
+        case MARTLET_WEIGHT_Q5_K: pack_q4_k_or_q5_k(true, block, o, step); break;
+        case MARTLET_WEIGHT_Q6_K: pack_q6_k(block, o, step); break;
+        default: pack_legacy(type, block, o, step); break;
       }
     }
   }

@@ -7,7 +7,8 @@
 
 /// Packs up to 16 outputs into one tile. `source` is the first output's row, `row_bytes` lie from
 /// row to row, `outputs` (1 to 16) are present; the others become zero.
-MARTLET_HIDDEN void martlet_gemm_pack_tile(martlet_weight_type type, const void *source, size_t row_bytes,
-                            size_t outputs, size_t depth, void *tile);
+MARTLET_HIDDEN void martlet_gemm_pack_tile(martlet_weight_type type, const void *source,
+                                           size_t row_bytes, size_t outputs, size_t depth,
+                                           void *tile);
 
 #endif

@@ -6,8 +6,8 @@
 
 #include "dispatch/variant.h"
 
-/// Columns [column_begin, column_end) of a checked product: no extent is empty except perhaps
-/// depth, column_begin is a multiple of 16, operands lie as gemm_layout.h says.
+/// Columns [column_begin, column_end) of a checked product: no extent is empty, column_begin is a
+/// multiple of 16, operands lie as gemm_layout.h says.
 typedef void martlet_gemm_function(const martlet_gemm_arguments *arguments);
 /// One row of activations. What pads the row after `depth` elements is the door's to clear.
 typedef void martlet_prepare_function(const float *input, size_t depth, void *prepared);

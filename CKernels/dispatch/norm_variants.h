@@ -31,6 +31,11 @@ typedef void martlet_add_f32_function(size_t count, const float *addend, float *
   X(norm, rms_norm_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
   X(norm, layer_norm_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512) \
   X(norm, add_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
+#elif defined(__aarch64__)
+#define MARTLET_NORM_NATIVE(X)                                              \
+  X(norm, rms_norm_f32, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(norm, layer_norm_f32, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON) \
+  X(norm, add_f32, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)
 #else
 #define MARTLET_NORM_NATIVE(X)
 #endif

@@ -24,6 +24,9 @@ typedef void martlet_rope_f32_function(martlet_rope_layout layout, size_t rows, 
 #define MARTLET_ROPE_NATIVE(X)                                            \
   X(rope, rope_f32, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)     \
   X(rope, rope_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
+#elif defined(__aarch64__)
+#define MARTLET_ROPE_NATIVE(X)                                        \
+  X(rope, rope_f32, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)
 #else
 #define MARTLET_ROPE_NATIVE(X)
 #endif

@@ -14,9 +14,9 @@ static martlet_dequantize_function *chosen(martlet_weight_type type) {
     case MARTLET_WEIGHT_Q5_0: return MARTLET_CHOSEN(dequantize_q5_0, MARTLET_NUMERIC_PORTABLE);
     case MARTLET_WEIGHT_Q5_1: return MARTLET_CHOSEN(dequantize_q5_1, MARTLET_NUMERIC_PORTABLE);
     case MARTLET_WEIGHT_Q8_0: return MARTLET_CHOSEN(dequantize_q8_0, MARTLET_NUMERIC_PORTABLE);
-    case MARTLET_WEIGHT_Q4_K: return MARTLET_CHOSEN(dequantize_q4_K, MARTLET_NUMERIC_PORTABLE);
-    case MARTLET_WEIGHT_Q5_K: return MARTLET_CHOSEN(dequantize_q5_K, MARTLET_NUMERIC_PORTABLE);
-    case MARTLET_WEIGHT_Q6_K: return MARTLET_CHOSEN(dequantize_q6_K, MARTLET_NUMERIC_PORTABLE);
+    case MARTLET_WEIGHT_Q4_K: return MARTLET_CHOSEN(dequantize_q4_k, MARTLET_NUMERIC_PORTABLE);
+    case MARTLET_WEIGHT_Q5_K: return MARTLET_CHOSEN(dequantize_q5_k, MARTLET_NUMERIC_PORTABLE);
+    case MARTLET_WEIGHT_Q6_K: return MARTLET_CHOSEN(dequantize_q6_k, MARTLET_NUMERIC_PORTABLE);
     case MARTLET_WEIGHT_IQ4_NL: return MARTLET_CHOSEN(dequantize_iq4_nl, MARTLET_NUMERIC_PORTABLE);
   }
   return NULL;

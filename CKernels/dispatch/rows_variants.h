@@ -14,9 +14,9 @@ typedef martlet_dequantize_function martlet_dequantize_q4_1_function;
 typedef martlet_dequantize_function martlet_dequantize_q5_0_function;
 typedef martlet_dequantize_function martlet_dequantize_q5_1_function;
 typedef martlet_dequantize_function martlet_dequantize_q8_0_function;
-typedef martlet_dequantize_function martlet_dequantize_q4_K_function;
-typedef martlet_dequantize_function martlet_dequantize_q5_K_function;
-typedef martlet_dequantize_function martlet_dequantize_q6_K_function;
+typedef martlet_dequantize_function martlet_dequantize_q4_k_function;
+typedef martlet_dequantize_function martlet_dequantize_q5_k_function;
+typedef martlet_dequantize_function martlet_dequantize_q6_k_function;
 typedef martlet_dequantize_function martlet_dequantize_iq4_nl_function;
 
 #define MARTLET_ROWS_OPERATIONS(O) \
@@ -28,9 +28,9 @@ typedef martlet_dequantize_function martlet_dequantize_iq4_nl_function;
   O(rows, dequantize_q5_0)         \
   O(rows, dequantize_q5_1)         \
   O(rows, dequantize_q8_0)         \
-  O(rows, dequantize_q4_K)         \
-  O(rows, dequantize_q5_K)         \
-  O(rows, dequantize_q6_K)         \
+  O(rows, dequantize_q4_k)         \
+  O(rows, dequantize_q5_k)         \
+  O(rows, dequantize_q6_k)         \
   O(rows, dequantize_iq4_nl)
 
 #define MARTLET_ROWS_REFERENCE(X)                                    \
@@ -42,9 +42,9 @@ typedef martlet_dequantize_function martlet_dequantize_iq4_nl_function;
   X(rows, dequantize_q5_0, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
   X(rows, dequantize_q5_1, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
   X(rows, dequantize_q8_0, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
-  X(rows, dequantize_q4_K, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
-  X(rows, dequantize_q5_K, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
-  X(rows, dequantize_q6_K, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
+  X(rows, dequantize_q4_k, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
+  X(rows, dequantize_q5_k, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
+  X(rows, dequantize_q6_k, reference, MARTLET_NUMERIC_PORTABLE, 0)   \
   X(rows, dequantize_iq4_nl, reference, MARTLET_NUMERIC_PORTABLE, 0)
 
 #if defined(__x86_64__)
@@ -56,9 +56,9 @@ typedef martlet_dequantize_function martlet_dequantize_iq4_nl_function;
   X(rows, dequantize_q5_0, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
   X(rows, dequantize_q5_1, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
   X(rows, dequantize_q8_0, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
-  X(rows, dequantize_q4_K, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
-  X(rows, dequantize_q5_K, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
-  X(rows, dequantize_q6_K, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
+  X(rows, dequantize_q4_k, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
+  X(rows, dequantize_q5_k, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
+  X(rows, dequantize_q6_k, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)       \
   X(rows, dequantize_iq4_nl, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)     \
   X(rows, dequantize_f16, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)    \
   X(rows, dequantize_bf16, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
@@ -67,10 +67,23 @@ typedef martlet_dequantize_function martlet_dequantize_iq4_nl_function;
   X(rows, dequantize_q5_0, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
   X(rows, dequantize_q5_1, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
   X(rows, dequantize_q8_0, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
-  X(rows, dequantize_q4_K, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
-  X(rows, dequantize_q5_K, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
-  X(rows, dequantize_q6_K, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
+  X(rows, dequantize_q4_k, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
+  X(rows, dequantize_q5_k, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
+  X(rows, dequantize_q6_k, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)   \
   X(rows, dequantize_iq4_nl, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
+#elif defined(__aarch64__)
+#define MARTLET_ROWS_NATIVE(X)                                                 \
+  X(rows, dequantize_f16, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)    \
+  X(rows, dequantize_bf16, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q4_0, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q4_1, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q5_0, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q5_1, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q8_0, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q4_k, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q5_k, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_q6_k, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)   \
+  X(rows, dequantize_iq4_nl, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)
 #else
 #define MARTLET_ROWS_NATIVE(X)
 #endif

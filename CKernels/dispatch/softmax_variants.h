@@ -25,6 +25,10 @@ typedef void martlet_log_softmax_f32_function(size_t rows, size_t width, const f
   X(softmax, log_softmax_f32, avx2, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX2)     \
   X(softmax, softmax_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)     \
   X(softmax, log_softmax_f32, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
+#elif defined(__aarch64__)
+#define MARTLET_SOFTMAX_NATIVE(X)                                               \
+  X(softmax, softmax_f32, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)     \
+  X(softmax, log_softmax_f32, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)
 #else
 #define MARTLET_SOFTMAX_NATIVE(X)
 #endif

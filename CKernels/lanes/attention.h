@@ -3,12 +3,15 @@
 /// Tile: LANES_HEADS query heads of one group × the 32 positions of a page. Scores stay in
 /// registers while the dimensions go by: per dimension two key vectors are loaded once for all
 /// heads, one query value is broadcast per head, and two fused multiply-adds are done per head.
-/// Values go the other way: per position two value vectors (32 dimensions) serve all heads. Each
-/// page is read once per tile of heads, from memory for the first and from L1 for the rest, and a
+/// Values go the other way: per position two value vectors (32 dimensions) serve all heads. A head
+/// that has no tile to share takes LANES_HEADS pages at once instead, which gives as many
+/// independent chains, and 64 dimensions of the values.
+///
+/// A page is read once per tile, from memory for the first and from L1 for the rest, and a
 /// key-value head is finished for all rows before the next begins, so that rows which share pages
-/// find them in cache. Per page, head and dimension: 64 + 64 operations, 2 × 32 elements.
+/// find them in cache. Per page, head and dimension: 64 + 64 operations on 2 × 32 elements.
 
-enum { attention_positions = MARTLET_KV_PAGE_TOKENS, attention_group = 16 };
+enum { attention_positions = MARTLET_KV_PAGE_TOKENS, attention_group = 16, attention_vectors = 4 };
 
 LANES size_t kv_element_bytes(martlet_kv_type type) { return type == MARTLET_KV_F32 ? 4 : 2; }
 
@@ -50,11 +53,26 @@ LANES void attention_merge(attention_state *state, int opening, float largest, f
   *state = (attention_state){merged, __builtin_fmaf(sum, page->page_factor, kept)};
 }
 
-/// Scores of positions [begin, end), their exponentials and the merged state, for `heads` heads.
-LANES void attention_scores(martlet_kv_type type, int heads, size_t dimensions, const void *keys,
-                            const float *query, float scale, size_t begin, size_t end, int opening,
-                            attention_state *states, attention_page *pages) {
-  lanes low[LANES_HEADS], high[LANES_HEADS];
+/// Scaled and masked scores become exponentials, and the page merges into the state.
+LANES void attention_weights(lanes low, lanes high, float scale, size_t begin, size_t end,
+                             int opening, attention_state *state, attention_page *page) {
+  const size_t low_begin = begin < 16 ? begin : 16, low_end = end < 16 ? end : 16;
+  const size_t high_begin = begin > 16 ? begin - 16 : 0, high_end = end > 16 ? end - 16 : 0;
+  const lanes lowest = lanes_set(-INFINITY), factor = lanes_set(scale);
+  lanes a = lanes_within(lanes_multiply(low, factor), low_begin, low_end, lowest);
+  lanes b = lanes_within(lanes_multiply(high, factor), high_begin, high_end, lowest);
+  float largest = lanes_fold_larger(lanes_larger(b, lanes_larger(a, lowest)));
+  lanes shift = lanes_set(largest);
+  a = lanes_within(lanes_exp(lanes_subtract(a, shift)), low_begin, low_end, lanes_zero());
+  b = lanes_within(lanes_exp(lanes_subtract(b, shift)), high_begin, high_end, lanes_zero());
+  lanes_store(page->exponentials, a);
+  lanes_store(page->exponentials + 16, b);
+  attention_merge(state, opening, largest, lanes_fold_sum(lanes_add(a, b)), page);
+}
+
+/// The 32 dot products of `heads` query heads with one page.
+LANES void attention_dots(martlet_kv_type type, int heads, size_t dimensions, const void *keys,
+                          const float *query, lanes *low, lanes *high) {
   for (int h = 0; h < heads; ++h) low[h] = high[h] = lanes_zero();
   for (size_t d = 0; d < dimensions; ++d) {
     lanes first = kv_load(type, keys, d * attention_positions);
@@ -65,21 +83,23 @@ LANES void attention_scores(martlet_kv_type type, int heads, size_t dimensions, 
       high[h] = lanes_fma(q, second, high[h]);
     }
   }
-  const size_t low_begin = begin < 16 ? begin : 16, low_end = end < 16 ? end : 16;
-  const size_t high_begin = begin > 16 ? begin - 16 : 0, high_end = end > 16 ? end - 16 : 0;
-  const lanes lowest = lanes_set(-INFINITY), factor = lanes_set(scale);
-  for (int h = 0; h < heads; ++h) {
-    lanes a = lanes_within(lanes_multiply(low[h], factor), low_begin, low_end, lowest);
-    lanes b = lanes_within(lanes_multiply(high[h], factor), high_begin, high_end, lowest);
-    float largest = lanes_fold_larger(lanes_larger(b, lanes_larger(a, lowest)));
-    lanes shift = lanes_set(largest);
-    a = lanes_exp(lanes_subtract(a, shift));
-    b = lanes_exp(lanes_subtract(b, shift));
-    a = lanes_within(a, low_begin, low_end, lanes_zero());
-    b = lanes_within(b, high_begin, high_end, lanes_zero());
-    lanes_store(pages[h].exponentials, a);
-    lanes_store(pages[h].exponentials + 16, b);
-    attention_merge(&states[h], opening, largest, lanes_fold_sum(lanes_add(a, b)), &pages[h]);
+}
+
+/// The 32 dot products of one query head with each of LANES_HEADS pages: as many independent
+/// chains as a full tile of heads has.
+LANES void attention_page_dots(martlet_kv_type type, size_t dimensions, const void *const *pages,
+                               size_t key_offset, const float *query, lanes *low, lanes *high) {
+  const char *keys[LANES_HEADS];
+  for (int p = 0; p < LANES_HEADS; ++p) {
+    keys[p] = (const char *)pages[p] + key_offset;
+    low[p] = high[p] = lanes_zero();
+  }
+  for (size_t d = 0; d < dimensions; ++d) {
+    lanes q = lanes_set(query[d]);
+    for (int p = 0; p < LANES_HEADS; ++p) {
+      low[p] = lanes_fma(q, kv_load(type, keys[p], d * attention_positions), low[p]);
+      high[p] = lanes_fma(q, kv_load(type, keys[p], d * attention_positions + 16), high[p]);
+    }
   }
 }
 
@@ -87,12 +107,12 @@ LANES void attention_scores(martlet_kv_type type, int heads, size_t dimensions, 
 LANES void attention_values(martlet_kv_type type, int heads, int vectors, size_t n,
                             size_t dimensions, const void *values, size_t d, size_t begin,
                             size_t end, int opening, const attention_page *pages, float *output) {
-  lanes sums[LANES_HEADS][2];
+  lanes sums[LANES_HEADS][attention_vectors];
   for (int h = 0; h < heads; ++h)
     for (int v = 0; v < vectors; ++v) sums[h][v] = lanes_zero();
   for (size_t position = begin; position < end; ++position) {
     const size_t index = position * dimensions + d;
-    lanes loaded[2];
+    lanes loaded[attention_vectors];
     for (int v = 0; v < vectors; ++v)
       loaded[v] = n == 16 ? kv_load(type, values, index + 16 * (size_t)v)
                           : kv_load_first(type, values, index, n);
@@ -115,13 +135,15 @@ LANES void attention_values(martlet_kv_type type, int heads, int vectors, size_t
     }
 }
 
-/// One page for a tile of `heads` heads.
-LANES void attention_tile(martlet_kv_type type, int heads, size_t dimensions, const void *keys,
-                          const void *values, const float *query, float scale, size_t begin,
-                          size_t end, int opening, attention_state *states, float *output) {
-  attention_page pages[LANES_HEADS];
-  attention_scores(type, heads, dimensions, keys, query, scale, begin, end, opening, states, pages);
+/// A page's weighted values for all dimensions of `heads` heads, in pieces of 64 for one head (four
+/// chains), else of 32.
+LANES void attention_all_values(martlet_kv_type type, int heads, size_t dimensions,
+                                const void *values, size_t begin, size_t end, int opening,
+                                const attention_page *pages, float *output) {
   size_t d = 0;
+  if (heads == 1)
+    for (; d + 64 <= dimensions; d += 64)
+      attention_values(type, 1, 4, 16, dimensions, values, d, begin, end, opening, pages, output);
   for (; d + 32 <= dimensions; d += 32)
     attention_values(type, heads, 2, 16, dimensions, values, d, begin, end, opening, pages, output);
   if (d + 16 <= dimensions) {
@@ -133,29 +155,85 @@ LANES void attention_tile(martlet_kv_type type, int heads, size_t dimensions, co
                      pages, output);
 }
 
-/// All pages of one row for up to attention_group heads of one key-value head.
-LANES void attention_heads(martlet_kv_type type, const martlet_attention_row *row,
-                           size_t key_offset, size_t value_offset, size_t dimensions, size_t heads,
-                           const float *query, float scale, float *output) {
-  attention_state states[attention_group];
-  const size_t first_page = row->first / attention_positions;
-  const size_t last_page = (row->end - 1) / attention_positions;
-  for (size_t page = first_page; page <= last_page; ++page) {
-    const char *base = (const char *)row->pages[page];
-    const size_t begin = page == first_page ? row->first % attention_positions : 0;
-    const size_t end = page == last_page ? (row->end - 1) % attention_positions + 1
-                                         : (size_t)attention_positions;
-    size_t h = 0;
-    for (; h + LANES_HEADS <= heads; h += LANES_HEADS)
-      attention_tile(type, LANES_HEADS, dimensions, base + key_offset, base + value_offset,
-                     query + h * dimensions, scale, begin, end, page == first_page, states + h,
-                     output + h * dimensions);
-    for (; h < heads; ++h)
-      attention_tile(type, 1, dimensions, base + key_offset, base + value_offset,
-                     query + h * dimensions, scale, begin, end, page == first_page, states + h,
-                     output + h * dimensions);
+/// What is the same for all heads of one row and one key-value head.
+typedef struct attention_span {
+  const void *const *pages;
+  size_t key_offset, value_offset, dimensions;
+  size_t first_page, last_page, begin, end;  ///< `begin` in the first page, `end` in the last.
+  float scale;
+} attention_span;
+
+LANES size_t attention_begin(const attention_span *span, size_t page) {
+  return page == span->first_page ? span->begin : 0;
+}
+LANES size_t attention_end(const attention_span *span, size_t page) {
+  return page == span->last_page ? span->end : (size_t)attention_positions;
+}
+
+/// All pages for a tile of `heads` heads.
+LANES void attention_tile(martlet_kv_type type, int heads, const attention_span *span,
+                          const float *query, attention_state *states, float *output) {
+  for (size_t page = span->first_page; page <= span->last_page; ++page) {
+    const char *base = (const char *)span->pages[page];
+    const size_t begin = attention_begin(span, page), end = attention_end(span, page);
+    const int opening = page == span->first_page;
+    lanes low[LANES_HEADS], high[LANES_HEADS];
+    attention_page pages[LANES_HEADS];
+    attention_dots(type, heads, span->dimensions, base + span->key_offset, query, low, high);
+    for (int h = 0; h < heads; ++h)
+      attention_weights(low[h], high[h], span->scale, begin, end, opening, &states[h], &pages[h]);
+    attention_all_values(type, heads, span->dimensions, base + span->value_offset, begin, end,
+                         opening, pages, output);
   }
-  for (size_t h = 0; h < heads; ++h) {
+}
+
+/// All pages for one head, LANES_HEADS pages at a time while there are as many.
+LANES void attention_single(martlet_kv_type type, const attention_span *span, const float *query,
+                            attention_state *state, float *output) {
+  size_t page = span->first_page;
+  for (size_t left = span->last_page - page + 1; left > 0;) {
+    const size_t taken = left >= LANES_HEADS ? LANES_HEADS : 1;
+    lanes low[LANES_HEADS], high[LANES_HEADS];
+    if (taken > 1)
+      attention_page_dots(type, span->dimensions, span->pages + page, span->key_offset, query, low,
+                          high);
+    else
+      attention_dots(type, 1, span->dimensions,
+                     (const char *)span->pages[page] + span->key_offset, query, low, high);
+    for (size_t i = 0; i < taken; ++i, ++page) {
+      const size_t begin = attention_begin(span, page), end = attention_end(span, page);
+      const int opening = page == span->first_page;
+      attention_page weights;
+      attention_weights(low[i], high[i], span->scale, begin, end, opening, state, &weights);
+      attention_all_values(type, 1, span->dimensions,
+                           (const char *)span->pages[page] + span->value_offset, begin, end,
+                           opening, &weights, output);
+    }
+    left -= taken;
+  }
+}
+
+/// All pages of one row for up to attention_group heads of one key-value head.
+LANES void attention_heads(martlet_kv_type type, const attention_span *span, size_t heads,
+                           const float *query, float *output) {
+  attention_state states[attention_group];
+  const size_t dimensions = span->dimensions;
+  size_t h = 0;
+  for (; h + LANES_HEADS <= heads; h += LANES_HEADS)
+    attention_tile(type, LANES_HEADS, span, query + h * dimensions, states + h,
+                   output + h * dimensions);
+#if LANES_HEADS > 2
+  if (heads - h == 3) {
+    attention_tile(type, 3, span, query + h * dimensions, states + h, output + h * dimensions);
+    h += 3;
+  } else if (heads - h == 2) {
+    attention_tile(type, 2, span, query + h * dimensions, states + h, output + h * dimensions);
+    h += 2;
+  }
+#endif
+  for (; h < heads; ++h)
+    attention_single(type, span, query + h * dimensions, states + h, output + h * dimensions);
+  for (h = 0; h < heads; ++h) {
     lanes inverse = lanes_set(1.0f / states[h].sum);
     float *out = output + h * dimensions;
     size_t d = 0;
@@ -173,14 +251,24 @@ LANES void attention_typed(martlet_kv_type type, const martlet_kv_layout *layout
   const size_t dimensions = layout->head_dimensions, group = query_heads / layout->kv_heads;
   const size_t head_bytes = dimensions * attention_positions * kv_element_bytes(type);
   for (size_t kv_head = kv_head_begin; kv_head < kv_head_end; ++kv_head)
-    for (size_t r = 0; r < row_count; ++r)
+    for (size_t r = 0; r < row_count; ++r) {
+      const martlet_attention_row *row = &rows[r];
+      const attention_span span = {
+          .pages = row->pages,
+          .key_offset = kv_head * head_bytes,
+          .value_offset = (layout->kv_heads + kv_head) * head_bytes,
+          .dimensions = dimensions,
+          .first_page = row->first / attention_positions,
+          .last_page = (row->end - 1) / attention_positions,
+          .begin = row->first % attention_positions,
+          .end = (row->end - 1) % attention_positions + 1,
+          .scale = scale};
       for (size_t h = 0; h < group; h += attention_group) {
         const size_t heads = group - h < attention_group ? group - h : (size_t)attention_group;
         const size_t start = (kv_head * group + h) * dimensions;
-        attention_heads(type, &rows[r], kv_head * head_bytes,
-                        (layout->kv_heads + kv_head) * head_bytes, dimensions, heads,
-                        rows[r].query + start, scale, rows[r].output + start);
+        attention_heads(type, &span, heads, row->query + start, row->output + start);
       }
+    }
 }
 
 void LANES_NAME(attention_f32, LANES_ISA)(const martlet_kv_layout *layout, uint32_t query_heads,

@@ -34,7 +34,7 @@ ROWS_FUNCTION(bf16) {
 ROWS_FUNCTION(q4_0) {
   const uint8_t *block = source;
   for (size_t i = 0; i < count; i += 32, block += 18) {
-    lanes scale = lanes_set(lanes_scalar_f16(block));
+    lanes scale = lanes_set_f16(block);
     bytes packed = bytes_load(block + 2), eight = bytes_set(8);
     bytes low = bytes_and(packed, bytes_set(15)), high = bytes_shift_right(packed, 4);
     rows_scaled(output + i, bytes_subtract(low, eight), scale);
@@ -45,8 +45,8 @@ ROWS_FUNCTION(q4_0) {
 ROWS_FUNCTION(q4_1) {
   const uint8_t *block = source;
   for (size_t i = 0; i < count; i += 32, block += 20) {
-    lanes scale = lanes_set(lanes_scalar_f16(block));
-    lanes minimum = lanes_set(lanes_scalar_f16(block + 2));
+    lanes scale = lanes_set_f16(block);
+    lanes minimum = lanes_set_f16(block + 2);
     bytes packed = bytes_load(block + 4);
     rows_affine(output + i, bytes_and(packed, bytes_set(15)), scale, minimum);
     rows_affine(output + i + 16, bytes_shift_right(packed, 4), scale, minimum);
@@ -56,7 +56,7 @@ ROWS_FUNCTION(q4_1) {
 ROWS_FUNCTION(q5_0) {
   const uint8_t *block = source;
   for (size_t i = 0; i < count; i += 32, block += 22) {
-    lanes scale = lanes_set(lanes_scalar_f16(block));
+    lanes scale = lanes_set_f16(block);
     bytes packed = bytes_load(block + 6), sixteen = bytes_set(16);
     bytes low = bytes_or(bytes_and(packed, bytes_set(15)), bytes_of_bits(rows_bits(block + 2)));
     bytes high = bytes_or(bytes_shift_right(packed, 4), bytes_of_bits(rows_bits(block + 4)));
@@ -68,8 +68,8 @@ ROWS_FUNCTION(q5_0) {
 ROWS_FUNCTION(q5_1) {
   const uint8_t *block = source;
   for (size_t i = 0; i < count; i += 32, block += 24) {
-    lanes scale = lanes_set(lanes_scalar_f16(block));
-    lanes minimum = lanes_set(lanes_scalar_f16(block + 2));
+    lanes scale = lanes_set_f16(block);
+    lanes minimum = lanes_set_f16(block + 2);
     bytes packed = bytes_load(block + 8);
     bytes low = bytes_or(bytes_and(packed, bytes_set(15)), bytes_of_bits(rows_bits(block + 4)));
     bytes high = bytes_or(bytes_shift_right(packed, 4), bytes_of_bits(rows_bits(block + 6)));
@@ -81,7 +81,7 @@ ROWS_FUNCTION(q5_1) {
 ROWS_FUNCTION(q8_0) {
   const uint8_t *block = source;
   for (size_t i = 0; i < count; i += 32, block += 34) {
-    lanes scale = lanes_set(lanes_scalar_f16(block));
+    lanes scale = lanes_set_f16(block);
     rows_scaled(output + i, bytes_load(block + 2), scale);
     rows_scaled(output + i + 16, bytes_load(block + 18), scale);
   }
@@ -91,7 +91,7 @@ ROWS_FUNCTION(iq4_nl) {
   const uint8_t *block = source;
   const bytes table = bytes_load(martlet_iq4_nl_values);
   for (size_t i = 0; i < count; i += 32, block += 18) {
-    lanes scale = lanes_set(lanes_scalar_f16(block));
+    lanes scale = lanes_set_f16(block);
     bytes packed = bytes_load(block + 2);
     bytes low = bytes_and(packed, bytes_set(15)), high = bytes_shift_right(packed, 4);
     rows_scaled(output + i, bytes_lookup(table, low), scale);
@@ -106,7 +106,7 @@ LANES void rows_k32(float *output, bytes first, bytes second, float scale, float
   lanes_store(output + 16, lanes_subtract(lanes_multiply(s, lanes_of_unsigned(second)), m));
 }
 
-ROWS_FUNCTION(q4_K) {
+ROWS_FUNCTION(q4_k) {
   const uint8_t *block = source;
   const bytes nibble = bytes_set(15);
   for (size_t i = 0; i < count; i += 256, block += 144) {
@@ -139,7 +139,7 @@ ROWS_FUNCTION(q4_K) {
              d * scales[2 * (pair) + 1], d_minimum * minimums[2 * (pair) + 1]);                  \
   }
 
-ROWS_FUNCTION(q5_K) {
+ROWS_FUNCTION(q5_k) {
   const uint8_t *block = source;
   const bytes nibble = bytes_set(15), one = bytes_set(1);
   for (size_t i = 0; i < count; i += 256, block += 176) {
@@ -161,7 +161,7 @@ LANES void rows_q6(float *output, bytes low, bytes high, float scale) {
   rows_scaled(output, bytes_subtract(bytes_or(low, high), bytes_set(32)), lanes_set(scale));
 }
 
-ROWS_FUNCTION(q6_K) {
+ROWS_FUNCTION(q6_k) {
   const uint8_t *block = source;
   const bytes nibble = bytes_set(15), pair = bytes_set(0x30);
   for (size_t i = 0; i < count; i += 256, block += 210) {

@@ -17,7 +17,7 @@ void martlet_gemm_f32_f32_openblas(const martlet_gemm_arguments *arguments) {
   size_t columns = a->column_end - a->column_begin;
   size_t activation_stride = martlet_gemm_row_bytes(MARTLET_ACTIVATION_F32, a->depth) / 4;
   float *output = a->output + a->column_begin;
-  const float *weights = a->weights ? (const float *)a->weights + a->column_begin * a->depth : NULL;
+  const float *weights = (const float *)a->weights + a->column_begin * a->depth;
   // BLAS adds the product to what is there: start from output and bias, or from the bias alone.
   for (size_t row = 0; row < a->rows; ++row)
     for (size_t column = 0; column < columns; ++column) {
@@ -25,7 +25,6 @@ void martlet_gemm_f32_f32_openblas(const martlet_gemm_arguments *arguments) {
       float start = a->accumulate ? *target : 0;
       *target = a->bias ? start + a->bias[a->column_begin + column] : start;
     }
-  if (a->depth == 0) return;
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)a->rows, (blasint)columns,
               (blasint)a->depth, 1, a->activations, (blasint)activation_stride, weights,
               (blasint)a->depth, 1, output, (blasint)(a->rows > 1 ? a->output_stride : columns));

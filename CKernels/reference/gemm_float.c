@@ -2,7 +2,7 @@
 /// (portable class) and bf16 weights with bf16 activations (bf16-dot class).
 #include "dispatch/gemm_layout.h"
 #include "dispatch/gemm_variants.h"
-#include "dispatch/half.h"
+#include "reference/half.h"
 
 #include <math.h>
 
@@ -21,8 +21,8 @@ static inline void product(const martlet_gemm_arguments *arguments,
                            martlet_activation_type activation_type, dot_function dot) {
   size_t row_bytes = martlet_gemm_row_bytes(activation_type, arguments->depth);
   size_t tile_bytes = martlet_gemm_tile_bytes(arguments->weight_type, arguments->depth);
-  for (size_t row = 0; row < arguments->rows; row++)
-    for (size_t column = arguments->column_begin; column < arguments->column_end; column++) {
+  for (size_t row = 0; row < arguments->rows; ++row)
+    for (size_t column = arguments->column_begin; column < arguments->column_end; ++column) {
       dot_operands operands = {
         .activations = (const uint8_t *)arguments->activations + row * row_bytes,
         .tile = (const uint8_t *)arguments->weights + column / MARTLET_GEMM_TILE * tile_bytes,
@@ -43,7 +43,7 @@ static float dot_f32(dot_operands operands) {
   const float *activations = (const float *)operands.activations;
   const float *weights = (const float *)operands.tile + operands.output;
   float sum = 0;
-  for (size_t k = 0; k < operands.depth; k++)
+  for (size_t k = 0; k < operands.depth; ++k)
     sum = fmaf(activations[k], weights[16 * k], sum);
   return sum;
 }
@@ -52,8 +52,8 @@ static float dot_f16(dot_operands operands) {
   const float *activations = (const float *)operands.activations;
   const uint8_t *weights = operands.tile + 2 * operands.output;
   float sum = 0;
-  for (size_t k = 0; k < operands.depth; k++)
-    sum = fmaf(activations[k], martlet_float_of_f16(load_half(weights + 32 * k)), sum);
+  for (size_t k = 0; k < operands.depth; ++k)
+    sum = fmaf(activations[k], martlet_float_of_half(load_half(weights + 32 * k)), sum);
   return sum;
 }
 
@@ -61,9 +61,9 @@ static float dot_bf16(dot_operands operands) {
   const float *activations = (const float *)operands.activations;
   const uint8_t *weights = operands.tile + 4 * operands.output;
   float sum = 0;
-  for (size_t k = 0; k < operands.depth; k++)
+  for (size_t k = 0; k < operands.depth; ++k)
     sum = fmaf(activations[k],
-               martlet_float_of_bf16(load_half(weights + 64 * (k / 2) + 2 * (k % 2))), sum);
+               martlet_float_of_bfloat(load_half(weights + 64 * (k / 2) + 2 * (k % 2))), sum);
   return sum;
 }
 
@@ -79,8 +79,8 @@ static float dot_bf16_pairs(dot_operands operands) {
   float sum = 0;
   for (size_t k = 0; k < operands.depth; k += 2)
     for (size_t i = 2; i-- > 0;) {
-      float activation = martlet_float_of_bf16(load_half(operands.activations + 2 * (k + i)));
-      float weight = martlet_float_of_bf16(load_half(weights + 32 * k + 2 * i));
+      float activation = martlet_float_of_bfloat(load_half(operands.activations + 2 * (k + i)));
+      float weight = martlet_float_of_bfloat(load_half(weights + 32 * k + 2 * i));
       sum = flushed(fmaf(flushed(activation), flushed(weight), sum));
     }
   return sum;

@@ -2,8 +2,9 @@
 #include "dispatch/gemm_layout.h"
 #include "dispatch/gemm_variants.h"
 
+#include "reference/half.h"
+
 #include <math.h>
-#include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -11,24 +12,19 @@
 static martlet_q8_block prepare_block(const float *input) {
   martlet_q8_block block = {0};
   uint32_t largest_bits = 0;
-  for (size_t i = 0; i < MARTLET_GEMM_BLOCK; i++) {
-    uint32_t bits;
-    memcpy(&bits, &input[i], sizeof bits);
-    bits &= 0x7FFFFFFFu;
-    if (bits > largest_bits)
-      largest_bits = bits;
+  for (size_t i = 0; i < MARTLET_GEMM_BLOCK; ++i) {
+    const uint32_t bits = martlet_bits_of_float(input[i]) & 0x7FFFFFFFu;
+    if (bits > largest_bits) largest_bits = bits;
   }
-  float largest;
-  memcpy(&largest, &largest_bits, sizeof largest);
+  const float largest = martlet_float_of_bits(largest_bits);
   if (largest_bits >= 0x7F800000u) {
     block.scale = block.scaled_sum = NAN;
     return block;
   }
-  if (largest < MARTLET_Q8_SMALLEST)
-    return block;
+  if (largest < MARTLET_Q8_SMALLEST) return block;
   float inverse = 127.0f / largest;
   int32_t first = 0, second = 0;
-  for (size_t i = 0; i < MARTLET_GEMM_BLOCK; i++) {
+  for (size_t i = 0; i < MARTLET_GEMM_BLOCK; ++i) {
     // |input · inverse| is at most 127 · (1 + 2^-23), so that the rounded value fits int8.
     block.values[i] = (int8_t)nearbyintf(input[i] * inverse);
     *(i < 16 ? &first : &second) += block.values[i];
@@ -42,24 +38,19 @@ static martlet_q8_block prepare_block(const float *input) {
 
 void martlet_prepare_q8_reference(const float *input, size_t depth, void *prepared) {
   martlet_q8_block *blocks = prepared;
-  for (size_t b = 0; b < depth / MARTLET_GEMM_BLOCK; b++)
+  for (size_t b = 0; b < depth / MARTLET_GEMM_BLOCK; ++b)
     blocks[b] = prepare_block(input + b * MARTLET_GEMM_BLOCK);
 }
 
 /// To nearest even; subnormals become zero and NaNs quiet, as vcvtneps2bf16 does.
-static uint16_t to_bfloat16(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  uint32_t magnitude = bits & 0x7FFFFFFFu;
-  if (magnitude > 0x7F800000u)
-    return (uint16_t)(bits >> 16 | 0x40);
-  if (magnitude < 0x00800000u)
-    return (uint16_t)(bits >> 16 & 0x8000);
-  return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1)) >> 16);
+static uint16_t rounded(float value) {
+  const uint32_t bits = martlet_bits_of_float(value);
+  if ((bits & 0x7FFFFFFFu) < 0x00800000u) return (uint16_t)(bits >> 16 & 0x8000u);
+  return martlet_bfloat_of_float(value);
 }
 
 void martlet_prepare_bf16_reference(const float *input, size_t depth, void *prepared) {
   uint16_t *row = prepared;
-  for (size_t k = 0; k < depth; k++)
-    row[k] = to_bfloat16(input[k]);
+  for (size_t k = 0; k < depth; ++k)
+    row[k] = rounded(input[k]);
 }

@@ -1,16 +1,14 @@
 /// The specification of products of quantised weights with int8 activations.
 #include "dispatch/gemm_layout.h"
 #include "dispatch/gemm_variants.h"
-#include "dispatch/half.h"
+#include "reference/blocks.h"
 
 #include <math.h>
 
 #pragma STDC FP_CONTRACT OFF
 
 static inline float half_at(const uint8_t *halves, size_t index) {
-  uint16_t bits;
-  memcpy(&bits, halves + 2 * index, sizeof bits);
-  return martlet_float_of_f16(bits);
+  return martlet_read_half(halves + 2 * index);
 }
 
 // Unsigned quant of output `o` at depth `k` of a block, from the parts of gemm_layout.h.
@@ -50,7 +48,7 @@ static inline int32_t quant_of(martlet_weight_type type, const uint8_t *quants, 
 static inline int32_t dot_of(martlet_weight_type type, const uint8_t *quants, size_t o,
                              const martlet_q8_block *block, size_t begin, size_t end) {
   int32_t dot = 0;
-  for (size_t k = begin; k < end; k++)
+  for (size_t k = begin; k < end; ++k)
     dot += block->values[k] * quant_of(type, quants, o, k);
   return dot;
 }
@@ -78,7 +76,7 @@ static inline float add_step(martlet_weight_type type, const uint8_t *step, size
   case MARTLET_WEIGHT_Q5_K: {
     float minimum = half_at(step + half_bytes, o);
     const uint8_t *block = step + 2 * half_bytes;
-    for (size_t b = 0; b < 8; b++) {
+    for (size_t b = 0; b < 8; ++b) {
       sum = add_block(type, block + 32, o, blocks + b, scale * (float)block[o], sum);
       sum = fmaf(-(minimum * (float)block[16 + o]), blocks[b].scaled_sum, sum);
       block += 32 + MARTLET_GEMM_NIBBLE_BYTES;
@@ -89,8 +87,8 @@ static inline float add_step(martlet_weight_type type, const uint8_t *step, size
   }
   case MARTLET_WEIGHT_Q6_K: {
     const uint8_t *block = step + half_bytes;
-    for (size_t b = 0; b < 8; b++) {
-      for (size_t half = 0; half < 2; half++) {
+    for (size_t b = 0; b < 8; ++b) {
+      for (size_t half = 0; half < 2; ++half) {
         int32_t dot = dot_of(type, block + 32, o, blocks + b, 16 * half, 16 * half + 16);
         float half_scale = scale * (float)(int8_t)block[16 * half + o];
         sum = fmaf((float)dot, half_scale * blocks[b].scale, sum);
@@ -108,14 +106,14 @@ static inline void product(martlet_weight_type type, const martlet_gemm_argument
   size_t row_bytes = martlet_gemm_row_bytes(MARTLET_ACTIVATION_Q8, arguments->depth);
   size_t tile_bytes = martlet_gemm_tile_bytes(type, arguments->depth);
   size_t steps = arguments->depth / format.step_depth;
-  for (size_t row = 0; row < arguments->rows; row++)
-    for (size_t column = arguments->column_begin; column < arguments->column_end; column++) {
+  for (size_t row = 0; row < arguments->rows; ++row)
+    for (size_t column = arguments->column_begin; column < arguments->column_end; ++column) {
       const martlet_q8_block *blocks =
         (const void *)((const uint8_t *)arguments->activations + row * row_bytes);
       const uint8_t *tile =
         (const uint8_t *)arguments->weights + column / MARTLET_GEMM_TILE * tile_bytes;
       float sum = 0;
-      for (size_t s = 0; s < steps; s++)
+      for (size_t s = 0; s < steps; ++s)
         sum = add_step(type, tile + s * format.step_bytes, column % MARTLET_GEMM_TILE,
                        blocks + s * (format.step_depth / MARTLET_GEMM_BLOCK), sum);
       martlet_gemm_finish(arguments, row, column, sum);

@@ -91,7 +91,7 @@ void martlet_dequantize_iq4_nl_reference(size_t count, const void *source, float
   }
 }
 
-void martlet_dequantize_q4_K_reference(size_t count, const void *source, float *output) {
+void martlet_dequantize_q4_k_reference(size_t count, const void *source, float *output) {
   const uint8_t *block = source;
   for (size_t i = 0; i < count; i += 256, block += 144) {
     float d = martlet_read_half(block), d_minimum = martlet_read_half(block + 2);
@@ -106,7 +106,7 @@ void martlet_dequantize_q4_K_reference(size_t count, const void *source, float *
   }
 }
 
-void martlet_dequantize_q5_K_reference(size_t count, const void *source, float *output) {
+void martlet_dequantize_q5_k_reference(size_t count, const void *source, float *output) {
   const uint8_t *block = source;
   for (size_t i = 0; i < count; i += 256, block += 176) {
     float d = martlet_read_half(block), d_minimum = martlet_read_half(block + 2);
@@ -123,7 +123,7 @@ void martlet_dequantize_q5_K_reference(size_t count, const void *source, float *
   }
 }
 
-void martlet_dequantize_q6_K_reference(size_t count, const void *source, float *output) {
+void martlet_dequantize_q6_k_reference(size_t count, const void *source, float *output) {
   const uint8_t *block = source;
   for (size_t i = 0; i < count; i += 256, block += 210) {
     float d = martlet_read_half(block + 208);

@@ -13,7 +13,16 @@
 enum {
   /// Prepared rows of this size stay in the second-level cache while all tiles pass by.
   MARTLET_ACTIVATION_CACHE_BYTES = 1 << 19,
+  /// How far ahead of the weights in use their lines are asked for. A tile ends and the next begins
+  /// elsewhere, activations are read between, and a hardware prefetcher stops at every page: asking
+  /// makes a 4096-deep Q4_0 product of one row a quarter faster on Sapphire Rapids.
+  MARTLET_PREFETCH_BYTES = 4096,
 };
+
+/// Asks for the line that many bytes after `weights`. May point past the end: it cannot fault.
+ALWAYS_INLINE void prefetch_weights(const uint8_t *weights) {
+  _mm_prefetch((const char *)((uintptr_t)weights + MARTLET_PREFETCH_BYTES), _MM_HINT_T0);
+}
 
 /// Bias, accumulation and store of `tiles` tiles of `rows` rows; sums[i · row_sums + t] belongs to
 /// row `row` + i and the tile that begins at `column` + 16 · t.

@@ -1,4 +1,10 @@
 /// Products of bf16 weights with bf16 activations and the preparation of the latter, AVX-512 BF16.
+///
+/// The tile is that of gemm_float_avx512.h: eight rows by two tiles, 16 sums, 2 weights and a
+/// broadcast pair. A pair of depths takes 16 vdpbf16ps for 10 loads, twice the work per instruction
+/// of the float kernels. Zen 5 issues two per cycle of 32 products each; Sapphire Rapids, whose
+/// bf16 units are the AMX ones, about one in two cycles, so that there the class is worth its
+/// half-sized activations only. Bytes: 2 · columns · depth; operations: 2 · rows · columns · depth.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>

@@ -34,6 +34,7 @@ ALWAYS_INLINE void multiply_panel(martlet_weight_type type, martlet_activation_t
   UNROLLED for (size_t i = 0; i < rows; ++i)
     UNROLLED for (size_t t = 0; t < tiles; ++t) sums[i][t] = _mm512_setzero_ps();
   for (size_t s = 0; s < a->depth / format.step_depth; ++s) {
+    UNROLLED for (size_t t = 0; t < tiles; ++t) prefetch_weights(tile + t * tile_bytes);
     add_step(type, tiles, rows, activations, row_bytes, tile, tile_bytes, format.step_depth, sums);
     activations += format.step_depth * element_bytes;
     tile += format.step_bytes;

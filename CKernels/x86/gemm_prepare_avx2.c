@@ -1,4 +1,7 @@
-/// Preparing int8 and bf16 activations, AVX2.
+/// Preparing int8 and bf16 activations, AVX2: a block of 32 in four registers, eight values of bf16
+/// in one. Reads 4 bytes per element and writes 1.5 (int8) or 2; bound by the latency of the
+/// largest magnitude and the division that follows it, about 30 cycles per block that overlap its
+/// neighbours.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <math.h>

@@ -1,6 +1,7 @@
-/// Preparing int8 activations, AVX-512: one block of 32 in two registers. Bound by the two
-/// reductions' latency, about 40 cycles per block; a 4096-deep row takes some microseconds against
-/// the milliseconds of the product it serves.
+/// Preparing int8 activations, AVX-512: one block of 32 in two registers. Reads 4 bytes per element
+/// and writes 1.5; bound by the latency of the reductions and of the division between them, which
+/// overlaps the neighbouring blocks'. A 4096-deep row takes a microsecond against the milliseconds
+/// of the product it serves.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <math.h>
@@ -8,8 +9,9 @@
 #include "dispatch/gemm_layout.h"
 #include "dispatch/gemm_variants.h"
 
-#pragma clang attribute push(                                                              \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(                                                     \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), \
+    apply_to = function)
 
 void martlet_prepare_q8_avx512(const float *input, size_t depth, void *prepared) {
   martlet_q8_block *blocks = prepared;

@@ -1,9 +1,28 @@
 /// Products of quantised weights with int8 activations, AVX2.
+///
+/// Tile. One tile of 16 outputs, as two registers of 8, by up to 16 rows, a block of 32 depth at a
+/// time: the same bytes the AVX-512 kernel reads, each 64-byte group as two halves. Sixteen
+/// registers cannot hold an unpacked block (16 of quants), so it lies in the first-level cache
+/// (512 bytes) with the rows' sums; one broadcast of activations serves both halves.
+///
+/// Exactness. vpmaddubsw multiplies unsigned quants by signed activations and adds pairs in int16,
+/// saturating at 2^15: groups_per_sum says how many groups of which type stay below it. Quants of
+/// eight bits would not, so Q8_0 and IQ4_NL multiply magnitudes by activations that took the
+/// weight's sign (vpsignb), 2 · 128 · 127 at most. vpmaddwd by ones widens to int32. The sums are
+/// the same integers in every variant, and the float steps the same multiply-adds.
+///
+/// Work per block, row and tile, on three vector ports of which two multiply: 16 vpmaddubsw, up to
+/// 16 adds, 2 (4-bit types) to 16 (8-bit) vpmaddwd with as many adds, 6 float operations, and 16
+/// vpsignb for 8-bit types; 8 broadcasts and 16 loads of quants. About 15 cycles for 4-bit and 28
+/// for 8-bit types: a third and a fifth of what AVX-512 VNNI reaches per row. Bytes per call are as
+/// in gemm_q8_avx512_vnni.c. One row is still bound by reading weights on machines with 10 GB/s and
+/// less per core, and by arithmetic on others.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
 
 #include "dispatch/gemm_variants.h"
+#include "reference/blocks.h"
 
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 

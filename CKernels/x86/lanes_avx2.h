@@ -200,6 +200,14 @@ LANES void lanes_store_bf16_first(void *p, size_t n, lanes v) {
                           _mm256_extracti128_si256(packed, 1));
 }
 
+/// One float16 in every lane. Broadcast before it is converted: a conversion of one lane alone is
+/// compiled to an insertion into the register's old value, which chains loop iterations together.
+LANES lanes lanes_set_f16(const void *p) {
+  short half;
+  memcpy(&half, p, sizeof half);
+  __m256 all = _mm256_cvtph_ps(_mm_set1_epi16(half));
+  return LANES_EACH(all, all);
+}
 LANES float lanes_scalar_f16(const void *p) {
   uint16_t half;
   memcpy(&half, p, sizeof half);

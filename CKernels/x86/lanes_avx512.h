@@ -121,6 +121,13 @@ LANES void lanes_store_bf16_first(void *p, size_t n, lanes v) {
   _mm256_mask_storeu_epi16(p, lanes_first(n), _mm512_cvtepi32_epi16(rounded));
 }
 
+/// One float16 in every lane. Broadcast before it is converted: a conversion of one lane alone is
+/// compiled to an insertion into the register's old value, which chains loop iterations together.
+LANES lanes lanes_set_f16(const void *p) {
+  short half;
+  memcpy(&half, p, sizeof half);
+  return _mm512_cvtph_ps(_mm256_set1_epi16(half));
+}
 LANES float lanes_scalar_f16(const void *p) {
   uint16_t half;
   memcpy(&half, p, sizeof half);

@@ -63,8 +63,9 @@ public final class Session: Sendable {
     team = try ThreadTeam(threads: configuration.threads)
     model = try TransformerModel.load(
       path: path, numericClass: configuration.numericClass, team: team, progress: progress)
-    let backend = try TransformerBackend(
-      model: model, team: team, options: configuration.backend)
+    let parts = TransformerParts(
+      model: model, tokenizer: try Tokenizer(metadata: model.metadata))
+    let backend = try TransformerBackend(parts: parts, team: team, options: configuration.backend)
     engine = try Engine(backend: backend, configuration: configuration.engine)
     plugins = PluginHost(searchPath: .standard(directories: configuration.pluginDirectories))
     scaling = ScalingSession(

@@ -49,7 +49,8 @@ struct MartletCommand: AsyncParsableCommand {
 
   /// `MARTLET_LOG` sets what is logged to standard error: debug, info, notice, warning, error.
   private static var logLevel: Logger.Level {
-    ProcessInfo.processInfo.environment["MARTLET_LOG"].flatMap(Logger.Level.init) ?? .warning
+    ProcessInfo.processInfo.environment["MARTLET_LOG"].flatMap { Logger.Level(rawValue: $0) }
+      ?? .warning
   }
 
   /// What ArgumentParser itself raises: bad arguments, requests for help, exit codes.

@@ -6,7 +6,8 @@ import MartletModel
 /// branch is ahead of the run's clock (see ``Run/submit(_:_:)``) and nobody waits, what is read is
 /// its state at the clock, so that decisions do not depend on time.
 ///
-/// When the last reference goes, the branch is released.
+/// When the last reference goes, the branch is released. A branch that was submitted is referenced
+/// by the engine until its event was delivered.
 public final class Branch: Sendable {
   let core: EngineCore
   let state: BranchState

@@ -93,7 +93,8 @@ public final class Engine: Sendable {
     stops: StopRules = .init(), recorder: (any EngineObserver)? = nil
   ) throws(EngineError) -> Run {
     try Run(
-      engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops, recorder: recorder)
+      engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops, recorder: recorder
+    )
   }
 
   /// Pages in use by all runs.

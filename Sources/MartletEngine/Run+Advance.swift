@@ -23,7 +23,7 @@ extension Run {
       let reply = BlockingReply<Result<StoppedBranch?, EngineError>>()
       core.waitAny(state) { reply.send($0) }
       guard let stopped = try reply.receive().get() else { return nil }
-      if let event = stopped.event { return event }
+      if let event = stopped.take() { return event }
     }
   }
 
@@ -39,7 +39,7 @@ extension Run {
         core.cancel(state)
       }
       guard let stopped = try result.get() else { return nil }
-      if let event = stopped.event { return event }
+      if let event = stopped.take() { return event }
     }
   }
 
@@ -95,7 +95,7 @@ extension Run {
         return
       }
       core.waitAll(run, [state]) { result in
-        _ = branch  // Kept alive while it streams.
+        _ = (self, branch)  // Kept alive while they stream.
         switch result {
         case .success: continuation.finish()
         case .failure(let error): continuation.finish(throwing: error)

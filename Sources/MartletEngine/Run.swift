@@ -29,6 +29,8 @@ public struct RunStatistics: Sendable, Equatable {
 /// Deterministic use means one thread that calls submit, wait and cancel in turn, as a strategy
 /// does. Several tasks may also advance branches of one run at the same time; each text is still
 /// reproducible, only the order among them is not.
+///
+/// When the last reference to a run goes, whatever it had submitted is cancelled.
 public final class Run: Sendable {
   /// The engine it runs on, kept alive by its runs.
   public let engine: Engine
@@ -48,6 +50,8 @@ public final class Run: Sendable {
       core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops, recorder: recorder)
     root = core.makeRoot(state, prompt: prompt)
   }
+
+  deinit { core.abandon(state) }
 
   /// The seed of every draw of this run.
   public var seed: UInt64 { state.seed }

@@ -28,10 +28,11 @@ public final class AttentionBatch: @unchecked Sendable {
   public private(set) var rows: [AttentionRow] = []
 
   private var layout: martlet_kv_layout
-  /// Pages of all sequences one after another, and where each sequence's begin.
-  private var pages: [Int] = []
+  /// Addresses of the first layer of all sequences' pages one after another, and where each
+  /// sequence's begin.
+  private var bases: [UnsafeRawPointer] = []
   private var tableStarts: [Int] = []
-  /// The same pages as addresses in the selected layer.
+  /// The same pages in the selected layer.
   private var addresses: [UnsafeRawPointer?] = []
 
   /// A batch over the pages of `slab`.
@@ -48,13 +49,12 @@ public final class AttentionBatch: @unchecked Sendable {
   ///   - rows: in the order of the matrices' rows. No two rows write the same slot of a page.
   public func begin(tables: [[Int32]], rows: [AttentionRow]) {
     self.rows = rows
-    pages.removeAll(keepingCapacity: true)
+    bases.removeAll(keepingCapacity: true)
     tableStarts.removeAll(keepingCapacity: true)
     for table in tables {
-      tableStarts.append(pages.count)
+      tableStarts.append(bases.count)
       for page in table {
-        precondition(page >= 0 && Int(page) < slab.pages, "page \(page) of \(slab.pages)")
-        pages.append(Int(page))
+        bases.append(UnsafeRawPointer(slab.pointer(page: Int(page), layer: 0)))
       }
     }
     for row in rows {
@@ -64,15 +64,14 @@ public final class AttentionBatch: @unchecked Sendable {
           && row.position < tables[row.sequence].count * KVSlab.pageTokens,
         "positions \(row.first)...\(row.position) exceed the sequence's pages")
     }
-    addresses = Array(repeating: nil, count: pages.count)
+    addresses = bases
   }
 
   /// Turns to `layer`.
   public func select(layer: Int) {
     precondition(layer >= 0 && layer < slab.layers, "layer \(layer) of \(slab.layers)")
-    for index in pages.indices {
-      addresses[index] = UnsafeRawPointer(slab.pointer(page: pages[index], layer: layer))
-    }
+    let offset = layer * slab.bytesPerLayer
+    for index in bases.indices { addresses[index] = bases[index] + offset }
   }
 
   /// Stores keys and values of rows `range` at their positions in the selected layer.

@@ -61,17 +61,22 @@ public struct RopeConfiguration: Sendable, Equatable {
   }
 }
 
-/// Cosines and sines for the positions of one batch.
+/// Cosines and sines by position, each computed once, when it is first met.
 ///
-/// Use: `begin` on one thread, `fill` disjoint rows on any; then rotate. `@unchecked Sendable` by
-/// that rule.
+/// Use: `compute` on any threads for disjoint positions, `markComputed` on one; then rotate.
+/// `@unchecked Sendable` by that rule.
 public final class RopeTable: @unchecked Sendable {
   public let configuration: RopeConfiguration
+  /// Positions that can be met.
+  public let positions: Int
+  /// A row per position. Rows that were never met take no memory: the system gives pages when
+  /// they are written.
   private let rows: FloatMatrix
+  private var computed: [Bool]
 
-  /// Room for `rows` positions.
+  /// A table for positions 0 ..< `positions`.
   /// - Throws: `KernelError` `.argument` when the configuration is impossible, `.memory`.
-  public init(_ configuration: RopeConfiguration, rows: Int) throws(KernelError) {
+  public init(_ configuration: RopeConfiguration, positions: Int) throws(KernelError) {
     let dimensions = configuration.rotaryDimensions
     guard dimensions > 0, dimensions % 2 == 0, dimensions <= 65_536 else {
       throw KernelError(.argument, "\(dimensions) rotary dimensions: must be even and positive")
@@ -80,33 +85,55 @@ public final class RopeTable: @unchecked Sendable {
       throw KernelError(
         .argument, "\(factors.count) rope frequency factors for \(dimensions / 2) pairs")
     }
-    self.configuration = configuration
-    self.rows = try FloatMatrix(rows: rows, columns: dimensions)
-    // One position shows whether the kernel takes the configuration at all.
-    if rows > 0 { try compute([0], row: 0).throwing("rope configuration") }
-  }
-
-  /// Computes rows `range` for the same elements of `positions`. Disjoint ranges may run
-  /// concurrently.
-  public func fill(positions: [Int32], rows range: Range<Int>) {
-    rows.checkRows(range)
-    precondition(range.upperBound <= positions.count, "rows \(range) of \(positions.count)")
-    for row in range {
-      compute([positions[row]], row: row).expectSuccess("martlet_rope_table")
+    guard positions > 0, positions <= Int(Int32.max) else {
+      throw KernelError(.argument, "a rope table of \(positions) positions")
     }
+    self.configuration = configuration
+    self.positions = positions
+    rows = try FloatMatrix(rows: positions, columns: dimensions)
+    computed = Array(repeating: false, count: positions)
+    // One position shows whether the kernel takes the configuration at all.
+    try evaluate(0).throwing("rope configuration")
   }
 
-  /// Rotates every head of rows `range` of `values` in place by those rows' angles.
-  public func rotate(_ values: FloatMatrix, headDimensions: Int, rows range: Range<Int>) {
-    rows.checkRows(range)
+  /// Those of `positions` that are not in the table yet, ascending, each once.
+  public func missing(_ positions: [Int32]) -> [Int32] {
+    var found = positions.filter { !computed[Int($0)] }
+    found.sort()
+    return found.indices.filter { $0 == 0 || found[$0] != found[$0 - 1] }.map { found[$0] }
+  }
+
+  /// Computes `positions`, about 200 ns per pair. Disjoint positions may run concurrently.
+  public func compute(_ positions: ArraySlice<Int32>) {
+    for position in positions { evaluate(position).expectSuccess("martlet_rope_table") }
+  }
+
+  /// Notes that `positions` have been computed.
+  public func markComputed(_ positions: [Int32]) {
+    for position in positions { computed[Int(position)] = true }
+  }
+
+  /// Computes what is missing of `positions` on the calling thread.
+  public func prepare(_ positions: [Int32]) {
+    let missing = missing(positions)
+    compute(missing[...])
+    markComputed(missing)
+  }
+
+  /// Rotates every head of rows `range` of `values` in place, row i by positions[i].
+  public func rotate(
+    _ values: FloatMatrix, headDimensions: Int, positions: [Int32], rows range: Range<Int>
+  ) {
     values.checkRows(range)
     precondition(
       headDimensions >= configuration.rotaryDimensions && values.columns % headDimensions == 0,
       "\(values.columns) columns, heads of \(headDimensions)")
     for row in range {
+      let position = Int(positions[row])
+      precondition(computed[position], "position \(position) was not computed")
       martlet_rope_f32(
         layout, 1, values.columns / headDimensions, headDimensions,
-        configuration.rotaryDimensions, rows.base + row * rows.stride,
+        configuration.rotaryDimensions, rows.base + position * rows.stride,
         values.base + row * values.stride, values.stride
       ).expectSuccess("martlet_rope_f32")
     }
@@ -116,7 +143,8 @@ public final class RopeTable: @unchecked Sendable {
     configuration.layout == .adjacent ? MARTLET_ROPE_ADJACENT : MARTLET_ROPE_HALVES
   }
 
-  private func compute(_ positions: [Int32], row: Int) -> martlet_status {
+  private func evaluate(_ position: Int32) -> martlet_status {
+    rows.checkRow(Int(position))
     var c = martlet_rope_configuration()
     c.size = UInt32(MemoryLayout<martlet_rope_configuration>.size)
     c.layout = layout
@@ -139,7 +167,8 @@ public final class RopeTable: @unchecked Sendable {
     var status = MARTLET_OK
     Kernels.withOptionalPointer(configuration.frequencyFactors) { factors in
       c.frequency_factors = factors
-      status = martlet_rope_table(&c, positions.count, positions, rows.base + row * rows.stride)
+      status = martlet_rope_table(
+        &c, 1, [position], rows.base + Int(position) * rows.stride)
     }
     return status
   }

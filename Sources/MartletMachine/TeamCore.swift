@@ -17,8 +17,8 @@ final class TeamCore: @unchecked Sendable {
 
   private let width: Int
   private let spin: UInt64
-  /// Callers from different threads take turns.
-  private let turn = Mutex<Void>(())
+  /// Callers from different threads take turns; whose turn it is minds the crowd.
+  private let turn = Mutex(Contention())
   private let body: UnsafeMutablePointer<Body?>
   private let claims: [PaddedAtomic]
   private let generation = PaddedAtomic(0)
@@ -44,18 +44,25 @@ final class TeamCore: @unchecked Sendable {
 
   /// Runs all parts of a job; called by the thread that becomes worker 0.
   func run(_ job: Body) {
-    turn.withLock { _ in
+    turn.withLock { contention in
       let previous = CurrentTeam.enter(self)
       defer { CurrentTeam.leave(previous) }
+      let begin = monotonicNanoseconds()
+      if contention.isSolo(at: begin) {
+        for part in 0..<width { job(part) }
+        return
+      }
       withoutActuallyEscaping(job) { job in
         body.pointee = job
-        runPublished()
+        let worked = runPublished()
         body.pointee = nil
+        contention.record(begin: begin, worked: worked, end: monotonicNanoseconds())
       }
     }
   }
 
-  private func runPublished() {
+  /// Runs the published job to its end and returns when the caller had nothing left to do.
+  private func runPublished() -> UInt64 {
     done.value.store(0, ordering: .relaxed)
     let current = generation.value.load(ordering: .relaxed) + 1
     generation.value.store(current, ordering: .sequentiallyConsistent)
@@ -65,7 +72,9 @@ final class TeamCore: @unchecked Sendable {
       perform(part)
       _ = done.value.wrappingAdd(1, ordering: .acquiringAndReleasing)
     }
+    let worked = monotonicNanoseconds()
     wait(on: doneBell) { done.value.load(ordering: .sequentiallyConsistent) == UInt64(width) }
+    return worked
   }
 
   /// The life of worker `index` until the team ends.

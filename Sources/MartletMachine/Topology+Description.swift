@@ -11,8 +11,8 @@ extension Topology: CustomStringConvertible {
       lines.append(
         "package \(index)\(model) (\(Self.counted(own.count, "core")), "
           + "\(Self.counted(cpus.count, "hardware thread")))")
-      for node in numaNodes where packages.count == 1 || own.contains(where: { $0.numaNode == node.id })
-      {
+      let ownNodes = Set(own.map(\.numaNode))
+      for node in numaNodes where packages.count == 1 || ownNodes.contains(node.id) {
         lines.append("  " + describe(node))
       }
       for cache in distinctCaches(of: cpus) { lines.append("  " + cache) }
@@ -43,7 +43,9 @@ extension Topology: CustomStringConvertible {
         ranges.append(cpu...cpu)
       }
     }
-    let text = ranges.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
+    let text = ranges.map { range in
+      range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
+    }
     return (cpus.count == 1 ? "CPU " : "CPUs ") + text.joined(separator: ",")
   }
 

@@ -162,7 +162,7 @@ public struct Branch: Hashable {
       return try table.readText("extract") { buffer, capacity, needed in
         table.host.pointee.extract?(table.run, handle, buffer, capacity, needed)
       }
-    } catch where error.code == .notFound {
+    } catch  where error.code == .notFound {
       return nil
     }
   }
@@ -170,7 +170,8 @@ public struct Branch: Hashable {
 
 extension HostTable {
   /// Wraps handles that a host call returned.
-  func branches(_ handles: [martlet_branch?], _ call: StaticString) throws(PluginError) -> [Branch] {
+  func branches(_ handles: [martlet_branch?], _ call: StaticString) throws(PluginError) -> [Branch]
+  {
     var result: [Branch] = []
     result.reserveCapacity(handles.count)
     for handle in handles {

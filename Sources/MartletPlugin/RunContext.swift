@@ -104,7 +104,7 @@ public struct RunContext {
     do throws(PluginError) {
       try work()
       return nil
-    } catch where error.endsRun {
+    } catch  where error.endsRun {
       return error
     }
   }

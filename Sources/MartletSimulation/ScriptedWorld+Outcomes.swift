@@ -39,7 +39,8 @@ extension ScriptedWorld {
       for step in state.transitions where step.probability > 0 {
         let probability = path.probability * step.probability
         if let word = step.word {
-          open.append((step.next, path.tokens + [words.token(word)!], path.text + word, probability))
+          let tokens = path.tokens + [words.token(word)!]
+          open.append((step.next, tokens, path.text + word, probability))
         } else {
           found.append(outcome(path.tokens + [words.end], probability, finished: true))
         }

@@ -96,7 +96,7 @@ typedef struct martlet_check_family {
 extern const martlet_check_family martlet_check_families[];
 extern const size_t martlet_check_family_count;
 
-// ---- random inputs -------------------------------------------------------------------------------
+// ---- random inputs ------------------------------------------------------------------------------
 
 /// Uniform 64 bits.
 uint64_t check_random(martlet_check *check);
@@ -130,7 +130,7 @@ void check_fill(martlet_check *check, check_kind kind, float *values, size_t cou
 extern const size_t check_lengths[];
 extern const size_t check_length_count;
 
-// ---- memory --------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 /// Forgets the run's buffers, so that check_buffer hands their memory out again.
 void check_new_run(martlet_check *check);
@@ -148,7 +148,7 @@ void check_poison(martlet_check *check);
 /// Whether `bytes` bytes from `p` on are still as check_buffer left them.
 int check_untouched(const void *p, size_t bytes);
 
-// ---- running and comparing -----------------------------------------------------------------------
+// ---- running and comparing ----------------------------------------------------------------------
 
 /// Says what is about to run, for the message of a failure.
 void check_describe(martlet_check *check, const char *format, ...)
@@ -163,7 +163,7 @@ void check_guarded_end(martlet_check *check);
 #define CHECK_CALL(check, statement)                       \
   do {                                                     \
     ++(check)->runs;                                       \
-    if (sigsetjmp((check)->escape, 1) == 0) {              \
+    if (sigsetjmp((check)->escape, 0) == 0) {              \
       check_guarded_begin(check);                          \
       statement;                                           \
     }                                                      \

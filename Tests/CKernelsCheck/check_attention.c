@@ -41,7 +41,8 @@ static void prepare(martlet_check *check, attention_case *a, check_kind kind, si
   a->width = (size_t)a->query_heads * a->layout.head_dimensions;
   a->scale = 1.0f / sqrtf((float)a->layout.head_dimensions);
   size_t pages = 0;
-  for (size_t r = 0; r < rows; ++r) pages += (end[r] - 1) / page_tokens - first[r] / page_tokens + 1;
+  for (size_t r = 0; r < rows; ++r)
+    pages += (end[r] - 1) / page_tokens - first[r] / page_tokens + 1;
   a->slab = check_aligned_buffer(check, "pages", pages * page_bytes);
   memset(a->slab, 0xff, pages * page_bytes);
   const size_t bytes = rows * a->width * sizeof(float);
@@ -122,7 +123,7 @@ static void windows(martlet_check *check) {
     for (int type = MARTLET_KV_F32; type <= MARTLET_KV_BF16; ++type) {
       const uint32_t first[3] = {edge, 0, edge}, end[3] = {page_tokens, edge + 1, 65 + edge};
       check_describe(check, "%s, windows at slot %u", type_names[type], edge);
-      attention_case a = shape((martlet_kv_type)type, 1, 3, 18);
+      attention_case a = shape((martlet_kv_type)type, 1, 1 + edge % 4, 18);
       prepare(check, &a, CHECK_NORMAL, 3, first, end);
       compare(check, &a);
       for (size_t i = 0; i < 3 * a.width && !check->failures; ++i)
@@ -219,7 +220,7 @@ static void float64(martlet_check *check) {
     }
 }
 
-// ---- writing and copying -------------------------------------------------------------------------
+// ---- writing and copying ------------------------------------------------------------------------
 
 static void write_slots(martlet_check *check) {
   static const uint32_t sizes[] = {1, 2, 5, 15, 16, 17, 31, 32, 33, 64, 100, 128};
@@ -301,7 +302,7 @@ static void copy_slots(martlet_check *check) {
     }
 }
 
-// ---- timings -------------------------------------------------------------------------------------
+// ---- timings ------------------------------------------------------------------------------------
 
 static void repeat(void *context, martlet_any_function function) {
   attention_case *a = context;
@@ -321,7 +322,7 @@ static void time_attention(martlet_check *check, martlet_check_timing *timing) {
 
 typedef struct write_context {
   martlet_kv_layout layout;
-  char *page;
+  char *page, *target;
   float *keys, *values;
 } write_context;
 
@@ -343,6 +344,21 @@ static void time_write(martlet_check *check, martlet_check_timing *timing) {
   check_time(check, timing, repeat_write, &w);
 }
 
+static void repeat_copy(void *context, martlet_any_function function) {
+  write_context *w = context;
+  ((martlet_kv_copy_function *)function)(&w->layout, w->page, w->target, 17);
+}
+
+static void time_copy(martlet_check *check, martlet_check_timing *timing) {
+  write_context w = {.layout = {sizeof(martlet_kv_layout), MARTLET_KV_F16, 8, 128}};
+  const size_t bytes = martlet_kv_page_bytes(&w.layout);
+  w.page = check_aligned_buffer(check, "source", bytes);
+  w.target = check_aligned_buffer(check, "target", bytes);
+  strcpy(timing->shape, "17 slots × 8 heads × 128 f16");
+  timing->bytes = (double)bytes * 17 / page_tokens * 2;
+  check_time(check, timing, repeat_copy, &w);
+}
+
 static const martlet_check_case attention_cases[] = {
     {"dimensions", dimensions, 0},         {"groups", groups, 0},
     {"windows", windows, 0},               {"special values", special_values, 0},
@@ -356,7 +372,7 @@ static const martlet_check_case copy_cases[] = {{"slots", copy_slots, 0}};
 
 const martlet_check_operation martlet_check_attention_operations[] = {
     {"kv_write", write_cases, 2, time_write},
-    {"kv_copy", copy_cases, 1, NULL},
+    {"kv_copy", copy_cases, 1, time_copy},
     {"attention_f32", attention_cases, 6, time_attention},
 };
 const size_t martlet_check_attention_operation_count = 3;

@@ -163,7 +163,7 @@ static void layer_float64(martlet_check *check) {
   }
 }
 
-// ---- add -----------------------------------------------------------------------------------------
+// ---- add ----------------------------------------------------------------------------------------
 
 static void compare_add(martlet_check *check, check_kind kind, size_t count) {
   check_new_run(check);
@@ -205,7 +205,7 @@ static void add_float64(martlet_check *check) {
   }
 }
 
-// ---- timings -------------------------------------------------------------------------------------
+// ---- timings ------------------------------------------------------------------------------------
 
 static void repeat_rms(void *context, martlet_any_function function) {
   norm_buffers *b = context;

@@ -20,7 +20,7 @@ static martlet_rope_configuration plain(uint32_t rotary) {
                                       .high_frequency_factor = 4};
 }
 
-// ---- the table -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 /// Calls the table on guarded memory and compares each angle with `frequency(pair)` · position.
 static void compare_table(martlet_check *check, const martlet_rope_configuration *c,
@@ -107,7 +107,7 @@ static void table_yarn(martlet_check *check) {
   compare_table(check, &c, frequencies, 1 + 0.1 * log(4.0));
 }
 
-// ---- the rotation --------------------------------------------------------------------------------
+// ---- the rotation -------------------------------------------------------------------------------
 
 typedef struct rope_buffers {
   martlet_rope_layout layout;
@@ -221,6 +221,27 @@ static void time_rope(martlet_check *check, martlet_check_timing *timing) {
   check_time(check, timing, repeat, &b);
 }
 
+typedef struct table_context {
+  martlet_rope_configuration configuration;
+  int32_t positions[64];
+  float *table;
+} table_context;
+
+static void repeat_table(void *context, martlet_any_function function) {
+  table_context *t = context;
+  ((martlet_rope_table_function *)function)(&t->configuration, 64, t->positions, t->table);
+}
+
+static void time_table(martlet_check *check, martlet_check_timing *timing) {
+  table_context t = {.configuration = plain(128)};
+  for (int32_t i = 0; i < 64; ++i) t.positions[i] = 1000 + i;
+  t.table = check_buffer(check, "table", 64 * 128 * sizeof(float), 0);
+  strcpy(timing->shape, "64 × 128");
+  timing->bytes = 64.0 * 128 * 4;
+  timing->operations = 64.0 * 128;
+  check_time(check, timing, repeat_table, &t);
+}
+
 static const martlet_check_case table_cases[] = {
     {"plain and linear", table_plain, 0},
     {"Llama 3", table_llama3, 0},
@@ -234,7 +255,7 @@ static const martlet_check_case rope_cases[] = {
 };
 
 const martlet_check_operation martlet_check_rope_operations[] = {
-    {"rope_table", table_cases, 3, NULL},
+    {"rope_table", table_cases, 3, time_table},
     {"rope_f32", rope_cases, 4, time_rope},
 };
 const size_t martlet_check_rope_operation_count = 2;

@@ -1,5 +1,5 @@
-/// Checks of dequantising. The block formats themselves are proven by fixtures made with GGUF's own
-/// Python package (Tests/MartletKernelsTests); here every variant meets the reference bit for bit.
+/// Checks of dequantising: every variant meets the reference bit for bit, and the reference meets
+/// GGUF's own Python package.
 #include "check.h"
 
 #include <martlet/rows.h>
@@ -7,26 +7,36 @@
 #include <math.h>
 #include <string.h>
 
-/// The storage of an operation's type.
+/// The storage of an operation's type, and the hash of what GGUF's own Python package makes of
+/// the blocks that `golden` draws (scripts/gguf-dequantize-hashes.py).
 typedef struct row_type {
   const char *operation;
   martlet_weight_type type;
+  uint64_t hash;
 } row_type;
 
 static const row_type types[] = {
-    {"dequantize_f32", MARTLET_WEIGHT_F32},   {"dequantize_f16", MARTLET_WEIGHT_F16},
-    {"dequantize_bf16", MARTLET_WEIGHT_BF16}, {"dequantize_q4_0", MARTLET_WEIGHT_Q4_0},
-    {"dequantize_q4_1", MARTLET_WEIGHT_Q4_1}, {"dequantize_q5_0", MARTLET_WEIGHT_Q5_0},
-    {"dequantize_q5_1", MARTLET_WEIGHT_Q5_1}, {"dequantize_q8_0", MARTLET_WEIGHT_Q8_0},
-    {"dequantize_q4_K", MARTLET_WEIGHT_Q4_K}, {"dequantize_q5_K", MARTLET_WEIGHT_Q5_K},
-    {"dequantize_q6_K", MARTLET_WEIGHT_Q6_K}, {"dequantize_iq4_nl", MARTLET_WEIGHT_IQ4_NL},
+    {"dequantize_f32", MARTLET_WEIGHT_F32, 0},
+    {"dequantize_f16", MARTLET_WEIGHT_F16, 0x503dacc4f8ef1f56},
+    {"dequantize_bf16", MARTLET_WEIGHT_BF16, 0x543549dd5f58cfb0},
+    {"dequantize_q4_0", MARTLET_WEIGHT_Q4_0, 0x8475e237f234e4d1},
+    {"dequantize_q4_1", MARTLET_WEIGHT_Q4_1, 0x37de90ac64933297},
+    {"dequantize_q5_0", MARTLET_WEIGHT_Q5_0, 0x121c96057a5ea9f4},
+    {"dequantize_q5_1", MARTLET_WEIGHT_Q5_1, 0x1f5482864f38cafe},
+    {"dequantize_q8_0", MARTLET_WEIGHT_Q8_0, 0x91c85d055daa63cb},
+    {"dequantize_q4_k", MARTLET_WEIGHT_Q4_K, 0x9ced806b1a876c30},
+    {"dequantize_q5_k", MARTLET_WEIGHT_Q5_K, 0x5e4ab80b4668c325},
+    {"dequantize_q6_k", MARTLET_WEIGHT_Q6_K, 0x3e789c93e8fa9b56},
+    {"dequantize_iq4_nl", MARTLET_WEIGHT_IQ4_NL, 0xca01d370ea27f490},
 };
 
-static martlet_weight_type type_of(const martlet_entry *entry) {
-  for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); ++i)
-    if (!strcmp(types[i].operation, entry->operation)) return types[i].type;
-  return MARTLET_WEIGHT_F32;
+static const row_type *row_type_of(const martlet_entry *entry) {
+  for (size_t i = 1; i < sizeof(types) / sizeof(types[0]); ++i)
+    if (!strcmp(types[i].operation, entry->operation)) return &types[i];
+  return &types[0];
 }
+
+static martlet_weight_type type_of(const martlet_entry *entry) { return row_type_of(entry)->type; }
 
 typedef struct row_buffers {
   size_t count, source_bytes;
@@ -108,6 +118,35 @@ static void gather(martlet_check *check) {
   check_poison(check);
 }
 
+static void golden(martlet_check *check) {
+  enum { blocks = 64 };
+  const row_type *type = row_type_of(check->entry);
+  if (type->type == MARTLET_WEIGHT_F32) return;
+  check_describe(check, "%d blocks against the hash of GGUF's Python package", (int)blocks);
+  row_buffers b = prepare(check, blocks);
+  const size_t bytes = b.source_bytes / blocks;
+  check->random = 42;
+  for (size_t i = 0; i < b.source_bytes; ++i) b.source[i] = (unsigned char)check_random(check);
+  for (size_t block = 0; block < blocks; ++block) {
+    // Scales below 2, so that nothing is infinite or NaN.
+    unsigned char *at = b.source + block * bytes;
+    if (type->type == MARTLET_WEIGHT_Q6_K) at += bytes - 2;
+    at[1] &= 0xbf;
+    if (type->type == MARTLET_WEIGHT_Q4_1 || type->type == MARTLET_WEIGHT_Q5_1 ||
+        type->type == MARTLET_WEIGHT_Q4_K || type->type == MARTLET_WEIGHT_Q5_K)
+      at[3] &= 0xbf;
+  }
+  CHECK_CALL(check, ((martlet_dequantize_function *)check->entry->function)(b.count, b.source,
+                                                                            b.actual));
+  uint64_t hash = 0xcbf29ce484222325ull;
+  const unsigned char *output = (const unsigned char *)b.actual;
+  for (size_t i = 0; i < b.count * sizeof(float); ++i)
+    hash = (hash ^ output[i]) * 0x100000001b3ull;
+  if (hash != type->hash)
+    check_fail(check, "hash 0x%016llx, expected 0x%016llx", (unsigned long long)hash,
+               (unsigned long long)type->hash);
+}
+
 static void repeat(void *context, martlet_any_function function) {
   row_buffers *b = context;
   ((martlet_dequantize_function *)function)(b->count, b->source, b->actual);
@@ -129,12 +168,13 @@ static const martlet_check_case cases[] = {
     {"lengths", lengths, 0},
     {"every half", all_halves, 0},
     {"gather", gather, 0},
+    {"golden", golden, 0},
 };
 
-#define OPERATION(type) {"dequantize_" #type, cases, 3, time_rows}
+#define OPERATION(type) {"dequantize_" #type, cases, 4, time_rows}
 const martlet_check_operation martlet_check_rows_operations[] = {
     OPERATION(f32),  OPERATION(f16),  OPERATION(bf16), OPERATION(q4_0),
     OPERATION(q4_1), OPERATION(q5_0), OPERATION(q5_1), OPERATION(q8_0),
-    OPERATION(q4_K), OPERATION(q5_K), OPERATION(q6_K), OPERATION(iq4_nl),
+    OPERATION(q4_k), OPERATION(q5_k), OPERATION(q6_k), OPERATION(iq4_nl),
 };
 const size_t martlet_check_rows_operation_count = 12;

@@ -10,7 +10,9 @@
   F(activation)         \
   F(softmax)            \
   F(attention)          \
-  F(rows)
+  F(rows)               \
+  F(gemm)               \
+  F(gemm_prepare)
 
 ALL_FAMILIES(FAMILY)
 

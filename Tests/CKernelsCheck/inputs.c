@@ -68,7 +68,9 @@ void check_fill(martlet_check *check, check_kind kind, float *values, size_t cou
       case CHECK_SUBNORMAL:
         values[i] = bits & 6 ? sign * float_of_bits((uint32_t)(bits >> 41)) : sign * 0.0f;
         break;
-      case CHECK_HUGE: values[i] = sign * float_of_bits(0x7f000000u | (uint32_t)(bits >> 42)); break;
+      case CHECK_HUGE:
+        values[i] = sign * float_of_bits(0x7f000000u | (uint32_t)(bits >> 42));
+        break;
       case CHECK_CANCELLING:
         values[i] = bits & 6 ? check_normal(check) : (i % 2 ? -0x1p20f : 0x1p20f);
         break;

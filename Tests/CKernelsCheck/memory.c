@@ -102,7 +102,7 @@ void check_poison(martlet_check *check) {
   }
 }
 
-// ---- faults --------------------------------------------------------------------------------------
+// ---- faults -------------------------------------------------------------------------------------
 
 static _Thread_local martlet_check *running;
 static _Thread_local volatile uintptr_t fault_address;
@@ -129,7 +129,9 @@ void martlet_check_catch_faults(void) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_sigaction = on_fault;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  // Not deferred: the handler leaves by a jump that does not restore the signal mask, which would
+  // cost a system call for every kernel call.
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   for (int i = 0; i < 3; ++i) sigaction(caught[i], &action, &previous[i]);
 }
 

@@ -3,6 +3,7 @@
 
 #include "broken.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -48,7 +49,8 @@ static int matches(const char *filter, const martlet_entry *entry) {
   if (!filter || !*filter) return 1;
   while (*filter) {
     const size_t length = strcspn(filter, ",");
-    if (length && (contains(entry->family, filter, length) || contains(entry->name, filter, length)))
+    if (length &&
+        (contains(entry->family, filter, length) || contains(entry->name, filter, length)))
       return 1;
     filter += length;
     if (*filter) ++filter;
@@ -191,7 +193,10 @@ martlet_status martlet_check_run(const martlet_check_options *options,
   run->summary.size = sizeof run->summary;
   run->check.timing_seconds = options->timing_seconds > 0 ? options->timing_seconds : 0.01;
 
-  martlet_status status = MARTLET_OK;
+  // The fault handlers belong to the process, so one run at a time.
+  static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&one_at_a_time);
+  volatile martlet_status status = MARTLET_OK;
   martlet_check_catch_faults();
   if (sigsetjmp(run->check.out_of_memory, 1) == 0) {
     size_t count;
@@ -205,6 +210,7 @@ martlet_status martlet_check_run(const martlet_check_options *options,
     status = MARTLET_E_MEMORY;
   }
   martlet_check_release_faults();
+  pthread_mutex_unlock(&one_at_a_time);
   release_buffers(&run->check);
   if (summary) *summary = run->summary;
   free(run);

@@ -61,6 +61,15 @@ func engineError<T>(_ body: () throws -> T) -> EngineError? {
   }
 }
 
+/// Waits for something that another thread is about to do; false after ten seconds.
+func eventually(_ condition: @Sendable () -> Bool) async -> Bool {
+  for _ in 0..<5000 {
+    if condition() { return true }
+    try? await Task.sleep(for: .milliseconds(2))
+  }
+  return condition()
+}
+
 /// A gate with a number of tokens, which checks that it is never asked for more.
 final class CountingGate: TokenGate {
   private let state: Mutex<(left: Int?, granted: Int)>

@@ -6,6 +6,9 @@ import MartletModel
 
 /// A tiny transformer with seeded random weights, and the same transformer in float64.
 struct TransformerFixture {
+  /// Read once: it takes longer than these models do.
+  private static let topology = Result { try Topology.current() }
+
   let configuration: TransformerConfiguration
   let parts: TransformerParts
   let reference: ReferenceTransformer
@@ -34,9 +37,12 @@ struct TransformerFixture {
           try PackedWeights(
             type: .f16, numericClass: numericClass, outputs: outputs, depth: depth, source: $0)
         }
-        return (packed, try halves.withUnsafeBytes {
-          try Kernels.dequantize(.f16, count: halves.count, source: $0).map(Double.init)
-        })
+        return (
+          packed,
+          try halves.withUnsafeBytes {
+            try Kernels.dequantize(.f16, count: halves.count, source: $0).map(Double.init)
+          }
+        )
       }
       let packed = try values.withUnsafeBytes {
         try PackedWeights(
@@ -89,7 +95,7 @@ struct TransformerFixture {
   ) throws -> TransformerBackend {
     try TransformerBackend(
       parts: parts,
-      team: ThreadTeam(plan: PlacementPlan(threads: threads, topology: Topology.current())),
+      team: ThreadTeam(plan: PlacementPlan(threads: threads, topology: Self.topology.get())),
       options: TransformerBackend.Options(
         kvType: kvType, maximumBatchTokens: maximumBatchTokens))
   }

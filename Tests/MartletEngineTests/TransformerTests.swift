@@ -71,9 +71,8 @@ import Testing
   @Test(arguments: [1, 2]) func crowdsChangeNothing(threads: Int) throws {
     for fixture in try Self.fixtures() {
       let prompts = (0..<16).map { fixture.tokens(3 + 5 * $0, seed: UInt64(100 + $0)) }
-      let alone = try prompts.map {
-        try TransformerDriver(fixture.backend()).run($0, chunk: 1000)
-      }
+      let single = TransformerDriver(try fixture.backend())
+      let alone = try prompts.map { try single.run($0, chunk: 1000) }
       let driver = TransformerDriver(try fixture.backend(threads: threads), firstPage: 3)
       let sequences = prompts.map { _ in driver.sequence() }
       var got = [[[Float]]](repeating: [], count: prompts.count)
@@ -82,7 +81,8 @@ import Testing
       while true {
         // A few tokens of every unfinished sequence, in an order of its own each time.
         var work: [(sequence: Int, tokens: [Token])] = []
-        for index in prompts.indices.shuffled(using: &random) where next[index] < prompts[index].count {
+        for index in prompts.indices.shuffled(using: &random)
+        where next[index] < prompts[index].count {
           let end = min(prompts[index].count, next[index] + Int(1 + random.next() % 9))
           work.append((sequences[index], Array(prompts[index][next[index]..<end])))
           next[index] = end

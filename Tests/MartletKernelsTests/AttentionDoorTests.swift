@@ -53,7 +53,8 @@ struct AttentionDoorTests {
       batch.select(layer: 1)
       for head in 0..<kvHeads {
         batch.attend(
-          queries: queries, scale: 0.25, into: output, rows: 0..<rows.count, kvHeads: head..<head + 1)
+          queries: queries, scale: 0.25, into: output, rows: 0..<rows.count,
+          kvHeads: head..<head + 1)
       }
     }
     attend(tables)
@@ -91,30 +92,34 @@ struct AttentionDoorTests {
 
   @Test func badRopeConfigurationsAreErrors() {
     var odd = RopeConfiguration(layout: .halves, rotaryDimensions: 7)
-    #expect(throws: KernelError.self) { try RopeTable(odd, rows: 1) }
+    #expect(throws: KernelError.self) { try RopeTable(odd, positions: 1) }
     odd.rotaryDimensions = 0
-    #expect(throws: KernelError.self) { try RopeTable(odd, rows: 1) }
+    #expect(throws: KernelError.self) { try RopeTable(odd, positions: 1) }
     odd.rotaryDimensions = 8
     odd.frequencyFactors = [1, 1]
-    #expect(throws: KernelError.self) { try RopeTable(odd, rows: 1) }
+    #expect(throws: KernelError.self) { try RopeTable(odd, positions: 1) }
   }
 
   @Test(arguments: [RopeConfiguration.Layout.adjacent, .halves])
   func rotationKeepsLengthsAndPositionZero(layout: RopeConfiguration.Layout) throws {
-    let table = try RopeTable(RopeConfiguration(layout: layout, rotaryDimensions: 8), rows: 2)
-    table.fill(positions: [0, 1], rows: 0..<2)
+    let table = try RopeTable(
+      RopeConfiguration(layout: layout, rotaryDimensions: 8), positions: 2)
+    #expect(table.missing([1, 0, 1]) == [0, 1])
+    table.prepare([0, 1])
+    #expect(table.missing([1, 0]) == [])
     var random = SeededRandom(3)
     let row = random.floats(24)
     let values = try FloatMatrix(rows: 2, columns: 24)
     values.setRow(0, row)
     values.setRow(1, row)
-    table.rotate(values, headDimensions: 12, rows: 0..<2)
+    table.rotate(values, headDimensions: 12, positions: [0, 1], rows: 0..<2)
     #expect(values.row(0) == row)
     for head in 0..<2 {
-      let (first, second) = layout == .adjacent ? (head * 12, head * 12 + 1) : (head * 12, head * 12 + 4)
+      let first = head * 12
+      let second = first + (layout == .adjacent ? 1 : 4)
       let expected = row[first] * cos(Float(1)) - row[second] * sin(Float(1))
       #expect(abs(values[1, first] - expected) < 1e-6)
-      #expect(Array(values.row(1)[head * 12 + 8..<head * 12 + 12]) == Array(row[head * 12 + 8..<head * 12 + 12]))
+      #expect(values.row(1)[first + 8..<first + 12] == row[first + 8..<first + 12])
     }
   }
 

@@ -34,7 +34,8 @@ struct MappedFileTests {
     file.release(0..<10)
   }
 
-  @Test(arguments: [-1..<3, 0..<11, 10..<11]) func rangesOutsideAreErrors(range: Range<Int>) throws {
+  @Test(arguments: [-1..<3, 0..<11, 10..<11]) func rangesOutsideAreErrors(range: Range<Int>) throws
+  {
     let path = try Self.temporary(Array(repeating: 1, count: 10))
     defer { try? FileManager.default.removeItem(atPath: path) }
     let file = try MappedFile(path: path)

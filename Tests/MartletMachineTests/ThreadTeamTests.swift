@@ -5,10 +5,12 @@ import Synchronization
 import Testing
 
 @Suite(.serialized) struct ThreadTeamTests {
-  /// A plan of `count` workers, unpinned, so that tests can have more workers than CPUs.
+  /// A team of `count` workers, more than there are CPUs if need be.
   static func team(_ count: Int) throws -> ThreadTeam {
-    try ThreadTeam(plan: PlacementPlan(threads: count, topology: Topology.current()))
+    try ThreadTeam(plan: PlacementPlan(threads: count, topology: topology.get()))
   }
+  /// Read once: it takes longer than most of these tests.
+  private static let topology = Result { try Topology.current() }
 
   @Test(arguments: [1, 2, 3, 8]) func everyPartRunsOnce(width: Int) throws {
     let team = try Self.team(width)

@@ -40,6 +40,16 @@ import Testing
     #expect(!model.configuration.tiedOutput)
   }
 
+  @Test func aVocabularyIsNotNeededToRun() throws {
+    let folder = try TemporaryFolder()
+    var file = tinyModel()
+    for key in ["tokens", "scores", "token_type", "model"] { file.remove("tokenizer.ggml.\(key)") }
+    file.add("tokenizer.ggml.model", "no_vocab")
+    let model = try TransformerModel.load(path: folder.write(file.bytes))
+    #expect(model.configuration.vocabularySize == 8)
+    #expect(modelError { _ = try Tokenizer(metadata: model.metadata) } != nil)
+  }
+
   @Test func embeddingRowsAreTheFileS() throws {
     let folder = try TemporaryFolder()
     let model = try TransformerModel.load(path: folder.write(tinyModel().bytes))

@@ -68,6 +68,8 @@ import Testing
           let model = try TransformerModel.load(path: path)
           // Whatever was accepted can be used.
           for tensor in model.layers { _ = tensor.packedByteCount }
+          _ = try Tokenizer(metadata: model.metadata).encode(
+            "ab c", addSpecial: true, parseSpecial: true)
           accepted += 1
         } catch {
           refused += 1

@@ -28,9 +28,11 @@
 /// [any thread] from any thread the plugin owns, until `run` returns. Scorers and extractors are
 /// called from any thread, also concurrently, unless their component says MARTLET_COMPONENT_SERIAL.
 ///
-/// Cancellation and budget. After cancellation or a deadline each call that works returns
-/// MARTLET_E_CANCELLED (or MARTLET_E_BUDGET when a budget ran out); reading functions, candidate
-/// and answer calls go on working so that the best answer so far can be returned.
+/// Cancellation and budget. After cancellation or a deadline each call that generates returns
+/// MARTLET_E_CANCELLED, and MARTLET_E_BUDGET when a budget ran out; reading functions, scorers and
+/// extractors of text, candidate and answer calls go on working so that the best answer so far can
+/// be returned. A strategy that goes on for long after that is given up: every handle it holds
+/// becomes invalid, and its answer so far counts.
 #ifndef MARTLET_PLUGIN_H
 #define MARTLET_PLUGIN_H
 
@@ -187,7 +189,8 @@ typedef struct martlet_host {
   martlet_status (*submit)(martlet_run run, const martlet_branch *branches, uint32_t count,
                            const martlet_advance *how);
   /// Waits for the next submitted branch that stopped. Events come in an order that does not depend
-  /// on time: by tokens committed, then by branch path. MARTLET_E_STATE when nothing was submitted.
+  /// on time: by tokens committed, then by branch path. A branch that a budget stopped gives an
+  /// event like any other, with MARTLET_STOP_BUDGET. MARTLET_E_STATE when nothing was submitted.
   /// [run thread, blocks]
   martlet_status (*wait_any)(martlet_run run, martlet_event *event);
   /// Stops a submitted branch at the next token. It produces no event. [run thread]

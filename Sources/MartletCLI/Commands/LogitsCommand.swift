@@ -35,7 +35,11 @@ struct LogitsCommand: ParsableCommand {
     let team = try ThreadTeam(threads: threads)
     let model = try TransformerModel.load(
       path: modelPath(model), numericClass: numeric, team: team)
-    let backend = try TransformerBackend(model: model, team: team)
+    // Ids are given, so a file without a vocabulary will do.
+    let parts = TransformerParts(
+      model: model,
+      tokenizer: TextlessCodec(vocabularySize: model.configuration.vocabularySize))
+    let backend = try TransformerBackend(parts: parts, team: team)
     try check(ids, backend)
 
     try backend.reservePages((ids.count + backend.pageTokens - 1) / backend.pageTokens)
@@ -50,7 +54,7 @@ struct LogitsCommand: ParsableCommand {
             wantsLogits: all || position == ids.count - 1)
         }, sequences: [Array(pages)])
       let logits = try LogitsBuffer(
-        rows: max(batch.logitsRows, 1), vocabularySize: backend.vocabularySize)
+        rows: max(batch.logitsRows, 1), vocabulary: backend.vocabularySize)
       try backend.forward(batch, logits: logits)
       for row in 0..<batch.logitsRows { values += logits.row(row) }
     }

@@ -6,7 +6,7 @@ import Martlet
 struct PluginCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plugin", abstract: "Lists and checks plugins.",
-    subcommands: [PluginListCommand.self, PluginCheckCommand.self, PluginCaseCommand.self])
+    subcommands: [PluginListCommand.self, PluginCheckCommand.self])
 }
 
 /// Where plugins are looked for, as options of a command.

@@ -71,10 +71,10 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     let streaming = stream && !json
-    let work = Task {
-      try await session.scaling.run(
-        rendered, trace: recorder,
-        onText: streaming ? { FileHandle.standardOutput.write(Data($0.utf8)) } : nil)
+    let onText: (@Sendable (String) -> Void)? =
+      streaming ? { text in FileHandle.standardOutput.write(Data(text.utf8)) } : nil
+    let work = Task<RunResult, any Error> {
+      try await session.scaling.run(rendered, trace: recorder, onText: onText)
     }
     let interruption = Interruption { work.cancel() }
     defer { interruption.end() }

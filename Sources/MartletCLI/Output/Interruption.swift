@@ -2,7 +2,7 @@ import Dispatch
 import Foundation
 
 /// Calls a closure on the first control-C; the second one ends the program as usual.
-final class Interruption: Sendable {
+final class Interruption {
   private let source: any DispatchSourceSignal
 
   init(_ onInterrupt: @escaping @Sendable () -> Void) {

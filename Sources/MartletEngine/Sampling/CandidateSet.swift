@@ -11,26 +11,33 @@ struct CandidateSet: Sendable {
     /// Relative to the most likely token's 1.
     var weight: Double
 
+    @inline(__always)
     func ranksBefore(_ other: Candidate) -> Bool {
       logit > other.logit || (logit == other.logit && id < other.id)
     }
   }
 
-  private var members: [Candidate] = []
+  private var ids: [Token] = []
+  private var logits: [Float] = []
+  private var weights: [Double] = []
   private var scratch: [Candidate] = []
 
   /// Starts with every token of finite logit at or above `floor`.
-  mutating func gather(_ logits: [Float], atLeast floor: Float) {
-    members.removeAll(keepingCapacity: true)
-    for i in 0..<logits.count where logits[i] >= floor && logits[i] > -.infinity {
-      members.append(Candidate(logit: logits[i], id: Token(i), weight: 0))
+  mutating func gather(_ row: [Float], atLeast floor: Float) {
+    ids.removeAll(keepingCapacity: true)
+    logits.removeAll(keepingCapacity: true)
+    let least = max(floor, -.greatestFiniteMagnitude)
+    for i in 0..<row.count where row[i] >= least {
+      ids.append(Token(truncatingIfNeeded: i))
+      logits.append(row[i])
     }
   }
 
   /// Keeps the `k` highest-ranked.
   mutating func keepMostLikely(_ k: Int) {
-    guard k < members.count else { return }
-    scratch = members
+    guard k < ids.count else { return }
+    weights = [Double](repeating: 0, count: ids.count)
+    fillScratch()
     var low = 0
     var high = scratch.count
     while high - low > 1 {
@@ -42,29 +49,37 @@ struct CandidateSet: Sendable {
 
   /// Sets every weight to exp((logit − maximum) / temperature).
   mutating func weigh(maximum: Double, temperature: Double) {
+    weights = [Double](repeating: 0, count: ids.count)
+    let top = SIMD4<Double>(repeating: maximum)
+    let whole = logits.count & ~3
     var i = 0
-    while i < members.count {
-      let lanes = min(4, members.count - i)
-      var x = SIMD4<Double>.zero
-      for lane in 0..<lanes {
-        x[lane] = (Double(members[i + lane].logit) - maximum) / temperature
-      }
-      let e = PortableMath.exp(x)
-      for lane in 0..<lanes { members[i + lane].weight = e[lane] }
+    while i < whole {
+      let x = SIMD4(
+        Double(logits[i]), Double(logits[i + 1]), Double(logits[i + 2]), Double(logits[i + 3]))
+      let e = PortableMath.exp((x - top) / temperature)
+      weights[i] = e.x
+      weights[i + 1] = e.y
+      weights[i + 2] = e.z
+      weights[i + 3] = e.w
       i += 4
+    }
+    while i < logits.count {
+      weights[i] = PortableMath.exp((Double(logits[i]) - maximum) / temperature)
+      i += 1
     }
   }
 
   /// Keeps the fewest highest-ranked whose weights reach `fraction` of the whole.
   mutating func keepMass(_ fraction: Double) {
-    scratch = members
-    let target = members.reduce(0) { $0 + $1.weight } * fraction
+    fillScratch()
+    let target = total * fraction
     var kept = 0.0
     var low = 0
     var high = scratch.count
     while high - low > 1 {
       let split = partition(low, high)
-      let mass = scratch[low..<split].reduce(0) { $0 + $1.weight }
+      var mass = 0.0
+      for i in low..<split { mass += scratch[i].weight }
       if kept + mass >= target {
         high = split
       } else {
@@ -77,25 +92,52 @@ struct CandidateSet: Sendable {
 
   /// Keeps weights of at least `floor`; the most likely token always stays.
   mutating func keepWeight(atLeast floor: Double) {
-    members.removeAll { $0.weight < floor }
+    filter { $0.weight >= floor }
   }
 
   /// The token at `uniform` (0 ..< 1) of the cumulative weight, in order of id.
   func draw(_ uniform: Double) -> Token {
-    let total = members.reduce(0) { $0 + $1.weight }
     let target = uniform * total
     var cumulative = 0.0
-    var last = members[0].id
-    for candidate in members where candidate.weight > 0 {
-      cumulative += candidate.weight
-      last = candidate.id
+    var last = 0
+    for i in 0..<weights.count where weights[i] > 0 {
+      cumulative += weights[i]
+      last = i
       if cumulative > target { break }
     }
-    return last
+    return ids[last]
+  }
+
+  private var total: Double {
+    var sum = 0.0
+    for weight in weights { sum += weight }
+    return sum
+  }
+
+  private mutating func fillScratch() {
+    scratch.removeAll(keepingCapacity: true)
+    for i in 0..<ids.count {
+      scratch.append(Candidate(logit: logits[i], id: ids[i], weight: weights[i]))
+    }
   }
 
   private mutating func keep(through last: Candidate) {
-    members.removeAll { last.ranksBefore($0) }
+    filter { !last.ranksBefore($0) }
+  }
+
+  @inline(__always)
+  private mutating func filter(_ keeps: (Candidate) -> Bool) {
+    var count = 0
+    for i in 0..<ids.count
+    where keeps(Candidate(logit: logits[i], id: ids[i], weight: weights[i])) {
+      ids[count] = ids[i]
+      logits[count] = logits[i]
+      weights[count] = weights[i]
+      count += 1
+    }
+    ids.removeLast(ids.count - count)
+    logits.removeLast(logits.count - count)
+    weights.removeLast(weights.count - count)
   }
 
   /// Divides scratch[low..<high], two elements or more, into higher ranks and lower ranks; returns

@@ -134,14 +134,20 @@ struct DistributionShape {
     let maximum = Double(best)
     var sums = SIMD4<Double>.zero
     var weighted = SIMD4<Double>.zero
-    var i = 0
-    while i < row.count {
-      var x = SIMD4<Double>(repeating: -.infinity)
-      for lane in 0..<min(4, row.count - i) { x[lane] = Double(row[i + lane]) - maximum }
+    func add(_ a: Float, _ b: Float, _ c: Float, _ d: Float) {
+      let x = SIMD4(Double(a), Double(b), Double(c), Double(d)) - maximum
       let e = PortableMath.exp(x)
       sums += e
       weighted += x.replacing(with: 0, where: x .< -708) * e
-      i += 4
+    }
+    let none = -Float.infinity
+    let whole = row.count & ~3
+    for i in stride(from: 0, to: whole, by: 4) { add(row[i], row[i + 1], row[i + 2], row[i + 3]) }
+    switch row.count - whole {
+    case 1: add(row[whole], none, none, none)
+    case 2: add(row[whole], row[whole + 1], none, none)
+    case 3: add(row[whole], row[whole + 1], row[whole + 2], none)
+    default: break
     }
     let sum = (sums[0] + sums[2]) + (sums[1] + sums[3])
     let moment = (weighted[0] + weighted[2]) + (weighted[1] + weighted[3])

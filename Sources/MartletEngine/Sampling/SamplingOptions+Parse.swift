@@ -18,7 +18,8 @@ extension SamplingOptions {
       let item = part.trimmingSpaces()
       if item.isEmpty {
         if text.trimmingSpaces().isEmpty { break }
-        throw EngineError(.argument, "sampling '\(text)' has an empty part; write key=value,key=value")
+        throw EngineError(
+          .argument, "sampling '\(text)' has an empty part; write key=value,key=value")
       }
       guard let equals = item.firstIndex(of: "=") else {
         throw EngineError(.argument, "sampling option '\(item)' has no value; write \(item)=VALUE")

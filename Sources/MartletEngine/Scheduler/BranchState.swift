@@ -50,6 +50,8 @@ final class BranchState: @unchecked Sendable {
 
 /// One advance of a branch, from submission until its event was delivered.
 struct Flight {
+  /// Keeps the branch from being released while it advances, whoever else lets go of it.
+  let handle: Branch?
   let startRound: Int
   let startCount: Int
   /// Where the new text begins.

@@ -7,7 +7,18 @@ extension EngineCore {
   }
 
   func setGate(_ gate: (any TokenGate)?, of run: RunState) {
-    locked { () throws(Never) in run.gate = gate }
+    // The old one is let go of without the lock: what it holds may call the engine.
+    _ = locked { () throws(Never) in
+      defer { run.gate = gate }
+      return run.gate
+    }
+  }
+
+  /// Stops what a run that nobody can wait for any more had submitted.
+  func abandon(_ run: RunState) {
+    locked { () throws(Never) in
+      for state in run.flights { withdraw(state, rollingBack: false) }
+    }
   }
 
   func statistics(of run: RunState) -> RunStatistics {
@@ -110,7 +121,8 @@ extension EngineCore {
   ) {
     let run = state.run
     state.flight = Flight(
-      startRound: round, startCount: state.count, startText: state.text.bytes.count,
+      handle: state.handle, startRound: round, startCount: state.count,
+      startText: state.text.bytes.count,
       maxTokens: advance.maxTokens, delimiter: advance.delimiter.map { Array($0.utf8) },
       wantsEvent: events, onToken: onToken, streamed: state.text.completeEnd)
     run.flights.append(state)
@@ -193,8 +205,8 @@ extension EngineCore {
     if let next = stopped.min(by: { $0.round < $1.round }) {
       guard next.round <= slowestRound(run) else { return false }
       run.clock = max(run.clock, next.round)
+      let event = StoppedBranch(next.flight?.handle, next.stop)
       land(next)
-      let event = StoppedBranch(state: next, stop: next.stop)
       run.anyWaiters.removeFirst()
       answers.append { waiter.deliver(.success(event)) }
       return true

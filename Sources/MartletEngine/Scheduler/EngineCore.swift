@@ -157,6 +157,8 @@ final class EngineCore: @unchecked Sendable {
         lock.lock()
       }
     }
+    // The thread and the core hold each other.
+    driver = nil
     lock.unlock()
     driverEnd.signal()
   }
@@ -185,14 +187,16 @@ final class EngineCore: @unchecked Sendable {
   }
 
   func shutdown() {
-    locked { () throws(Never) in
-      guard !isStopping else { return }
-      isStopping = true
-      for run in runs { halt(run, EngineError(.cancelled, "the engine was shut down")) }
-      wake()
+    let isDriver = locked { () throws(Never) in
+      if !isStopping {
+        isStopping = true
+        for run in runs { halt(run, EngineError(.cancelled, "the engine was shut down")) }
+        wake()
+      }
+      return Thread.current === driver
     }
     // The last reference to an engine may go in an answer given by the driver itself.
-    guard Thread.current !== driver else { return }
+    if isDriver { return }
     driverEnd.wait()
     driverEnd.signal()
   }

@@ -1,4 +1,5 @@
 import MartletModel
+import Synchronization
 
 /// What the engine knows of a run. Everything mutable is used with the engine's lock held.
 final class RunState: @unchecked Sendable {
@@ -89,12 +90,19 @@ final class RunState: @unchecked Sendable {
   }
 }
 
-/// An event on its way to the one who waits. The branch's handle is taken up on the receiving
-/// thread, so that the driver never holds the last reference to it.
-struct StoppedBranch: Sendable {
-  let state: BranchState
-  let stop: StopReason
+/// An event on its way to the one who waits, who takes the branch out of it: so the driver never
+/// holds the last reference to a branch, and its pages return when the receiver lets go of it.
+final class StoppedBranch: Sendable {
+  private let branch: Mutex<Branch?>
+  private let stop: StopReason
 
-  /// nil when the handle is gone: then nobody wants the event.
-  var event: BranchEvent? { state.handle.map { BranchEvent(branch: $0, stop: stop) } }
+  init(_ branch: Branch?, _ stop: StopReason) {
+    self.branch = Mutex(branch)
+    self.stop = stop
+  }
+
+  /// The event, once.
+  func take() -> BranchEvent? {
+    branch.withLock { $0.take() }.map { BranchEvent(branch: $0, stop: stop) }
+  }
 }

@@ -16,6 +16,10 @@ struct ProductGroup: Sendable {
   private var products: [Product] = []
   /// Tiles before each product, and all of them at the end.
   private var tileStarts = [0]
+  /// The activations that the products read, each once.
+  private(set) var inputs: [PreparedActivations] = []
+  private var inputTypes: [ActivationType] = []
+  private var depth = 0
 
   mutating func add(
     _ weights: PackedWeights, bias: [Float]? = nil, _ scratch: TransformerScratch,
@@ -24,12 +28,23 @@ struct ProductGroup: Sendable {
     guard let activations = scratch.prepared[weights.activationType] else {
       preconditionFailure("scratch was made for other weights")
     }
+    precondition(products.isEmpty || depth == weights.depth, "products over different rows")
+    depth = weights.depth
+    if !inputTypes.contains(weights.activationType) {
+      inputTypes.append(weights.activationType)
+      inputs.append(activations)
+    }
     products.append(
       Product(
         weights: weights, bias: bias, activations: activations, output: output,
         accumulate: accumulate))
     let tile = Kernels.columnTile
     tileStarts.append((tileStarts.last ?? 0) + (weights.outputs + tile - 1) / tile)
+  }
+
+  /// Starts a new batch of `rows` rows in all inputs.
+  func begin(rows: Int) {
+    for (input, type) in zip(inputs, inputTypes) { input.begin(type, rows: rows, depth: depth) }
   }
 
   /// Runs all products on the team. Chunks are a few per worker, so that a slow core takes fewer.

@@ -8,29 +8,31 @@ extension TransformerBackend {
     _ batch: ForwardBatch, _ logits: LogitsBuffer, _ clock: inout PhaseClock
   ) throws(EngineError) {
     let rows = batch.tokens.count
-    try embed(batch)
+    let positions = batch.tokens.map { Int32($0.position) }
+    try embed(batch, positions)
     clock.mark(.embedding)
-    for (index, layer) in parts.layers.enumerated() {
-      attend(layer, index, rows, &clock)
-      feedForward(layer, rows, &clock)
+    for index in parts.layers.indices {
+      attend(index, positions, &clock)
+      feedForward(index, rows, &clock)
     }
     output(batch, logits)
     clock.mark(.output)
   }
 
   /// Hidden states, rotation tables and page tables of the batch.
-  private func embed(_ batch: ForwardBatch) throws(EngineError) {
+  private func embed(_ batch: ForwardBatch, _ positions: [Int32]) throws(EngineError) {
     let rows = batch.tokens.count
     do throws(ModelError) {
       try parts.embedding.gather(batch.tokens.map(\.token), into: scratch.residual, rows: 0..<rows)
     } catch {
       throw EngineError(.backend, "\(name): \(error)")
     }
-    let positions = batch.tokens.map { Int32($0.position) }
     let rope = scratch.rope
-    forEachRow(rows, work: parts.configuration.rope.rotaryDimensions * 32) { range in
-      rope.fill(positions: positions, rows: range)
+    let missing = rope.missing(positions)
+    forEachRow(missing.count, work: parts.configuration.rope.rotaryDimensions * 64) { range in
+      rope.compute(missing[range])
     }
+    rope.markComputed(missing)
     let window = parts.configuration.slidingWindow
     attention.begin(
       tables: batch.sequences,
@@ -41,49 +43,43 @@ extension TransformerBackend {
       })
   }
 
-  private func attend(
-    _ layer: LayerWeights, _ index: Int, _ rows: Int, _ clock: inout PhaseClock
-  ) {
-    prepare(
-      normalizing: layer.attentionNorm, rows, for: [layer.query, layer.key, layer.value])
+  private func attend(_ index: Int, _ positions: [Int32], _ clock: inout PhaseClock) {
+    let (layer, products) = (parts.layers[index], products[index])
+    let rows = positions.count
+    prepare(normalizing: layer.attentionNorm, rows, for: products.projections)
     clock.mark(.preparing)
-
-    var projections = ProductGroup()
-    projections.add(layer.query, bias: layer.queryBias, scratch, into: scratch.queries)
-    projections.add(layer.key, bias: layer.keyBias, scratch, into: scratch.keys)
-    projections.add(layer.value, bias: layer.valueBias, scratch, into: scratch.values)
-    projections.run(on: team)
+    products.projections.run(on: team)
     clock.mark(.projections)
 
     attention.select(layer: index)
-    rotateAndStore(layer, rows)
+    rotateAndStore(layer, positions)
     clock.mark(.rotation)
 
     attendRows(rows)
     clock.mark(.attention)
 
-    prepare(scratch.attended, rows, for: [layer.attentionOutput])
+    prepare(scratch.attended, rows, for: products.attentionOutput)
     clock.mark(.preparing)
-    var output = ProductGroup()
-    output.add(layer.attentionOutput, scratch, into: scratch.residual, accumulate: true)
-    output.run(on: team)
+    products.attentionOutput.run(on: team)
     clock.mark(.attentionOutput)
   }
 
   /// Norms of query and key heads, rotation, and keys and values into their pages.
-  private func rotateAndStore(_ layer: LayerWeights, _ rows: Int) {
+  private func rotateAndStore(_ layer: LayerWeights, _ positions: [Int32]) {
     let c = parts.configuration
     let scratch = scratch
     let attention = attention
-    forEachRow(rows, work: c.queryWidth + 2 * c.kvWidth) { range in
+    forEachRow(positions.count, work: c.queryWidth + 2 * c.kvWidth) { range in
       if let norm = layer.queryNorm {
         Kernels.rmsNormHeads(scratch.queries, weight: norm, epsilon: c.normEpsilon, rows: range)
       }
       if let norm = layer.keyNorm {
         Kernels.rmsNormHeads(scratch.keys, weight: norm, epsilon: c.normEpsilon, rows: range)
       }
-      scratch.rope.rotate(scratch.queries, headDimensions: c.headDimensions, rows: range)
-      scratch.rope.rotate(scratch.keys, headDimensions: c.headDimensions, rows: range)
+      for heads in [scratch.queries, scratch.keys] {
+        scratch.rope.rotate(
+          heads, headDimensions: c.headDimensions, positions: positions, rows: range)
+      }
       attention.write(keys: scratch.keys, values: scratch.values, rows: range)
     }
   }
@@ -94,7 +90,7 @@ extension TransformerBackend {
     let c = parts.configuration
     let scratch = scratch
     let attention = attention
-    let blockRows = max(1, min(16, rows / team.width))
+    let blockRows = max(1, min(16, rows / (team.width * 4)))
     let blocks = (rows + blockRows - 1) / blockRows
     team.forEachChunk(count: blocks * c.kvHeads) { units in
       for unit in units {
@@ -107,27 +103,21 @@ extension TransformerBackend {
     }
   }
 
-  private func feedForward(_ layer: LayerWeights, _ rows: Int, _ clock: inout PhaseClock) {
+  private func feedForward(_ index: Int, _ rows: Int, _ clock: inout PhaseClock) {
     let c = parts.configuration
-    prepare(normalizing: layer.feedForwardNorm, rows, for: [layer.gate, layer.up])
+    let products = products[index]
+    prepare(normalizing: parts.layers[index].feedForwardNorm, rows, for: products.gated)
     clock.mark(.preparing)
-    var gated = ProductGroup()
-    gated.add(layer.gate, scratch, into: scratch.gate)
-    gated.add(layer.up, scratch, into: scratch.up)
-    gated.run(on: team)
+    products.gated.run(on: team)
 
-    let scratch = scratch
+    let (gate, up) = (scratch.gate, scratch.up)
     let activation = c.activation == .gelu ? GateActivation.gelu : .silu
-    let down = scratch.prepared[layer.down.activationType]
-    down?.begin(layer.down.activationType, rows: rows, depth: c.feedForwardWidth)
+    products.down.begin(rows: rows)
     forEachRow(rows, work: 4 * c.feedForwardWidth) { range in
-      Kernels.gate(
-        activation, gate: scratch.gate, up: scratch.up, into: scratch.gate, rows: range)
-      down?.fill(from: scratch.gate, rows: range)
+      Kernels.gate(activation, gate: gate, up: up, into: gate, rows: range)
+      for input in products.down.inputs { input.fill(from: gate, rows: range) }
     }
-    var product = ProductGroup()
-    product.add(layer.down, scratch, into: scratch.residual, accumulate: true)
-    product.run(on: team)
+    products.down.run(on: team)
     clock.mark(.feedForward)
   }
 
@@ -139,43 +129,28 @@ extension TransformerBackend {
     for (row, source) in wanted.enumerated() where row != source {
       scratch.residual.copyRow(row, from: scratch.residual, row: source)
     }
-    prepare(normalizing: parts.outputNorm, wanted.count, for: [parts.output])
     var product = ProductGroup()
     product.add(parts.output, scratch, into: logits.matrix)
+    prepare(normalizing: parts.outputNorm, wanted.count, for: product)
     product.run(on: team)
   }
 
-  /// Normalises the residual's first `rows` rows and prepares them for products with `weights`.
-  private func prepare(
-    normalizing weight: [Float], _ rows: Int, for weights: [PackedWeights]
-  ) {
+  /// Normalises the residual's first `rows` rows and prepares them for `products`.
+  private func prepare(normalizing weight: [Float], _ rows: Int, for products: ProductGroup) {
     let epsilon = parts.configuration.normEpsilon
     let (residual, normed) = (scratch.residual, scratch.normed)
-    let targets = begin(weights, rows: rows)
+    products.begin(rows: rows)
     forEachRow(rows, work: residual.columns * 2) { range in
       Kernels.rmsNorm(residual, weight: weight, epsilon: epsilon, into: normed, rows: range)
-      for target in targets { target.fill(from: normed, rows: range) }
+      for input in products.inputs { input.fill(from: normed, rows: range) }
     }
   }
 
-  /// Prepares the first `rows` rows of `input` for products with `weights`.
-  private func prepare(_ input: FloatMatrix, _ rows: Int, for weights: [PackedWeights]) {
-    let targets = begin(weights, rows: rows)
-    forEachRow(rows, work: input.columns) { range in
-      for target in targets { target.fill(from: input, rows: range) }
-    }
-  }
-
-  /// The activations that `weights` read, each once, begun afresh.
-  private func begin(_ weights: [PackedWeights], rows: Int) -> [PreparedActivations] {
-    var types: [ActivationType] = []
-    for matrix in weights where !types.contains(matrix.activationType) {
-      types.append(matrix.activationType)
-    }
-    return types.compactMap { type in
-      let target = scratch.prepared[type]
-      target?.begin(type, rows: rows, depth: weights[0].depth)
-      return target
+  /// Prepares the first `rows` rows of `matrix` for `products`.
+  private func prepare(_ matrix: FloatMatrix, _ rows: Int, for products: ProductGroup) {
+    products.begin(rows: rows)
+    forEachRow(rows, work: matrix.columns) { range in
+      for input in products.inputs { input.fill(from: matrix, rows: range) }
     }
   }
 
@@ -185,6 +160,7 @@ extension TransformerBackend {
     _ rows: Int, work: Int, _ body: @Sendable (_ range: Range<Int>) -> Void
   ) {
     let worthwhile = 8_192
+    guard rows > 0 else { return }
     guard rows > 1, rows * work >= 2 * worthwhile else { return body(0..<rows) }
     let grain = max(1, max(rows / (team.width * 4), worthwhile / max(1, work)))
     team.forEachChunk(count: rows, grain: grain, body)

@@ -45,6 +45,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
 
   let parts: TransformerParts
   let scratch: TransformerScratch
+  let products: [LayerProducts]
   let slab: KVSlab
   let attention: AttentionBatch
   private let times = Mutex(ForwardStatistics())
@@ -77,7 +78,24 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     } catch {
       throw Self.engineError(error, "\(parts.name) cannot be set up")
     }
+    let scratch = scratch
+    products = parts.layers.map { LayerProducts($0, scratch) }
     attention = AttentionBatch(slab: slab)
+  }
+
+  /// A backend over a loaded model, with the tokenizer of its file.
+  /// - Throws: `EngineError` `.backend` when the file's tokenizer cannot be used, else as above.
+  public convenience init(
+    model: TransformerModel, team: ThreadTeam, options: Options = Options()
+  ) throws(EngineError) {
+    let tokenizer: Tokenizer
+    do throws(ModelError) {
+      tokenizer = try Tokenizer(metadata: model.metadata)
+    } catch {
+      throw EngineError(.backend, "\(model.configuration.name): \(error)")
+    }
+    try self.init(
+      parts: TransformerParts(model: model, tokenizer: tokenizer), team: team, options: options)
   }
 
   /// Where the time went since the backend was made or `resetStatistics` was called.

@@ -109,7 +109,8 @@ public struct TransformerParts: Sendable {
   ) throws(EngineError) {
     guard vector == nil || vector?.count == count else {
       throw EngineError(
-        .argument, "\(name): the \(role)\(place(layer)) has \(vector?.count ?? 0) values, not \(count)")
+        .argument,
+        "\(name): the \(role)\(place(layer)) has \(vector?.count ?? 0) values, not \(count)")
     }
   }
 

@@ -2,7 +2,7 @@ import MartletKernels
 import MartletModel
 
 /// Everything a forward pass writes between its input and its logits, allocated once.
-struct TransformerScratch {
+final class TransformerScratch: Sendable {
   /// The hidden state that blocks add to.
   let residual: FloatMatrix
   /// Its normalised form.
@@ -28,7 +28,7 @@ struct TransformerScratch {
     attended = try FloatMatrix(rows: rows, columns: c.queryWidth)
     gate = try FloatMatrix(rows: rows, columns: c.feedForwardWidth)
     up = try FloatMatrix(rows: rows, columns: c.feedForwardWidth)
-    rope = try RopeTable(c.rope, rows: rows)
+    rope = try RopeTable(c.rope, positions: c.contextLength)
 
     let deepest = max(c.width, c.queryWidth, c.feedForwardWidth)
     var prepared: [ActivationType: PreparedActivations] = [:]

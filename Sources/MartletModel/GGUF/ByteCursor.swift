@@ -35,15 +35,19 @@ struct ByteCursor {
   /// Reads a 64-bit length and steps over that many bytes, returning where they are.
   mutating func lengthPrefixed(_ field: @autoclosure () -> String) throws(ModelError) -> Range<Int>
   {
-    let start = offset
-    let length = try integer(UInt64.self, "\(field()) length")
-    guard length <= UInt64(remaining) else {
-      offset = start
-      throw truncated(field(), needs: length)
+    // Files hold hundreds of thousands of strings: the sound case comes first and builds no text.
+    if remaining >= 8 {
+      let raw = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+      let length = UInt64(littleEndian: raw)
+      if length <= UInt64(remaining - 8) {
+        let start = offset + 8
+        offset = start + Int(length)
+        return start..<offset
+      }
     }
-    let range = offset..<(offset + Int(length))
-    offset = range.upperBound
-    return range
+    let length = try integer(UInt64.self, "\(field()) length")
+    offset -= 8
+    throw truncated(field(), needs: length)
   }
 
   /// Steps over `count` elements of at least `size` bytes each, or proves that they cannot fit.

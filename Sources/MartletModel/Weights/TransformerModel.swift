@@ -2,6 +2,10 @@ import MartletKernels
 
 /// A model ready to run: configuration, packed weights and metadata.
 ///
+/// The tokenizer and the chat template are values of their own, made from `metadata`
+/// (`Tokenizer(metadata:)`): a model whose vocabulary is absent or of an unknown kind still turns
+/// token ids into logits.
+///
 /// Immutable and shared freely between threads.
 public final class TransformerModel: Sendable {
   /// The file it came from (the first part of a split model).
@@ -46,6 +50,8 @@ public final class TransformerModel: Sendable {
     progress: (@Sendable (Double) -> Void)?
   ) throws(ModelError) {
     let plan = try TensorPlan.make(file)
+    // Before packing, which gives back the pages that this touches.
+    fingerprint = Fingerprint.of(file)
     var reader = WeightReader(
       file, plan, numericClass: numericClass, team: team, progress: progress)
     var configuration = plan.configuration
@@ -60,7 +66,6 @@ public final class TransformerModel: Sendable {
     output = try reader.output()
     tokenEmbedding = try reader.embedding()
     metadata = file.metadata
-    fingerprint = Fingerprint.of(file)
     packedByteCount = layers.reduce(output.byteCount) { $0 + $1.packedByteCount }
     self.layers = layers
     progress?(1)

@@ -36,8 +36,7 @@ final class ComponentScope: Sendable {
   /// The failure of a component's function as a sentence.
   func failure(_ call: String, _ status: martlet_status) -> String {
     let reason = takeExplanation()
-    return "\(kind) '\(id)' failed in \(call): "
-      + (reason.isEmpty ? statusName(status) : "\(reason) (\(statusName(status)))")
+    return "\(kind) '\(id)' failed in \(call): \(reason.isEmpty ? statusName(status) : reason)"
   }
 }
 

@@ -66,3 +66,17 @@ struct BranchTable {
   /// All branches, in order of path.
   var ordered: [Branch] { branches.values.sorted { $0.path < $1.path } }
 }
+
+/// Calls that broke a rule of the interface: a dead or foreign handle, or the wrong thread. They
+/// harm nobody but their caller; the conformance checker asks whether there were any.
+enum Misuse {
+  private static let most = 16
+  private static let calls = Mutex<[String]>([])
+
+  static func note(_ message: String) {
+    calls.withLock { if $0.count < most { $0.append(message) } }
+  }
+
+  /// The first of them, since the process began.
+  static var noted: [String] { calls.withLock { $0 } }
+}

@@ -6,10 +6,19 @@ import MartletEngine
 struct HostFailure: Error {
   let status: martlet_status
   let message: String
+  /// Whether the call came from a thread that must not make it.
+  var isWrongThread = false
 
   init(_ status: martlet_status, _ message: String) {
     self.status = status
     self.message = message
+  }
+
+  static var wrongThread: HostFailure {
+    var failure = HostFailure(
+      MARTLET_E_STATE, "this function may be called only on the thread that 'run' was called on")
+    failure.isWrongThread = true
+    return failure
   }
 
   init(_ error: EngineError) {

@@ -58,7 +58,8 @@ let hostWaitAny:
   }
 
 let hostCancel: @convention(c) (martlet_run?, martlet_branch?) -> martlet_status = { run, branch in
-  strategyCall(run, onRunThread: true) { run throws(HostFailure) in try run.branch(branch).cancel() }
+  strategyCall(run, onRunThread: true) { run throws(HostFailure) in try run.branch(branch).cancel()
+  }
 }
 
 let hostScore:

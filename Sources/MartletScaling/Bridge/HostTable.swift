@@ -41,6 +41,7 @@ func componentCall(
     return MARTLET_OK
   } catch {
     LastError.text = error.message
+    if error.status == MARTLET_E_HANDLE || error.isWrongThread { Misuse.note(error.message) }
     return error.status
   }
 }

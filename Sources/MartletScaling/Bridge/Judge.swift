@@ -15,6 +15,8 @@ struct ChosenComponent: Sendable {
 final class Judge: Sendable {
   private let scorers: [ChosenComponent]
   private let extractor: ChosenComponent?
+  /// Judges when no scorer of the list can; the conformance checker gives one.
+  private let fallback: (@Sendable (JudgedText) -> Double)?
   private let logger: Logger
   private let state = Mutex(State())
 
@@ -26,9 +28,13 @@ final class Judge: Sendable {
     var extractor: ExtractorInstance?
   }
 
-  init(scorers: [ChosenComponent], extractor: ChosenComponent?, logger: Logger) {
+  init(
+    scorers: [ChosenComponent], extractor: ChosenComponent?,
+    fallback: (@Sendable (JudgedText) -> Double)? = nil, logger: Logger
+  ) {
     self.scorers = scorers
     self.extractor = extractor
+    self.fallback = fallback
     self.logger = logger
   }
 
@@ -39,12 +45,13 @@ final class Judge: Sendable {
   /// - Throws: `NOT_FOUND` without a scorer, else what the scorer returns.
   func score(_ text: JudgedText, run: PluginRun?) throws(HostFailure) -> Double {
     while true {
+      if let fallback, state.withLock({ $0.current >= scorers.count }) { return fallback(text) }
       let (scorer, isSettled) = try currentScorer(run)
       do throws(HostFailure) {
         let score = try scorer.score(text)
         state.withLock { $0.isSettled = true }
         return score
-      } catch where error.status == MARTLET_E_UNSUPPORTED && !isSettled && passOver(scorer) {
+      } catch  where error.status == MARTLET_E_UNSUPPORTED && !isSettled && passOver(scorer) {
         continue
       }
     }
@@ -97,9 +104,10 @@ final class Judge: Sendable {
     return (scorer, false)
   }
 
-  /// Goes on to the next scorer of the list; false when this was the last.
+  /// Goes on to the next scorer of the list; false when there is nothing to go on to.
   private func passOver(_ scorer: ScorerInstance) -> Bool {
-    guard state.withLock({ $0.current + 1 }) < scorers.count else { return false }
+    let next = state.withLock { $0.current + 1 }
+    guard next < scorers.count || fallback != nil else { return false }
     state.withLock { state in
       state.current += 1
       state.scorer = nil

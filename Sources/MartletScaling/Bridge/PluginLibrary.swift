@@ -28,7 +28,8 @@ final class PluginLibrary: Sendable {
   /// - Throws: `refused` with the reason.
   init(path: String, manifest: PluginManifest) throws(ScalingError) {
     guard let image = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
-      throw ScalingError(.refused, "it does not load: \(dlerror().map { String(cString: $0) } ?? "")")
+      throw ScalingError(
+        .refused, "it does not load: \(dlerror().map { String(cString: $0) } ?? "")")
     }
     guard let symbol = dlsym(image, MARTLET_PLUGIN_ENTRY_SYMBOL) else {
       throw ScalingError(.refused, "it does not export '\(MARTLET_PLUGIN_ENTRY_SYMBOL)'")
@@ -79,7 +80,8 @@ final class PluginLibrary: Sendable {
         throw ScalingError(.refused, "component \(index) of its list is null")
       }
       let component = try Self.component(descriptor, index: index)
-      guard manifest.components.contains(where: { $0.kind == component.kind && $0.id == component.id })
+      guard
+        manifest.components.contains(where: { $0.kind == component.kind && $0.id == component.id })
       else {
         throw ScalingError(
           .refused, "its manifest does not mention its \(component.kind) '\(component.id)'")

@@ -53,10 +53,7 @@ final class PluginRun: Sendable {
     let isOwn = state.withLock { state in
       state.thread.map { pthread_equal($0, pthread_self()) != 0 } ?? false
     }
-    if !isOwn {
-      throw HostFailure(
-        MARTLET_E_STATE, "this function may be called only on the thread that 'run' was called on")
-    }
+    if !isOwn { throw .wrongThread }
   }
 
   func checkOpen() throws(HostFailure) {

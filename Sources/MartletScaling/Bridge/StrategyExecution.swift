@@ -43,6 +43,7 @@ struct StrategyExecution: Sendable {
     defer { run.close() }
     switch end {
     case .hung:
+      run.engineRun.cancel()
       run.judge.abandon()
       return RunEnding(
         candidates: run.candidates, answer: run.answer ?? Self.best(of: run.candidates),
@@ -66,7 +67,8 @@ struct StrategyExecution: Sendable {
 
     var answer = run.answer
     if answer == nil, hasFailed || wasCancelled || budget != nil {
-      if run.candidates.isEmpty { addFurthestBranch() }
+      // A failure alone is worth hearing about more than a text that nobody chose.
+      if run.candidates.isEmpty, !hasFailed { addFurthestBranch() }
       answer = Self.best(of: run.candidates)
     }
     let candidates = run.candidates

@@ -148,7 +148,8 @@ struct FieldReader {
     case .integer(let value): return String(value)
     case .number(let value): return "\(value)"
     case .flag(let value): return value ? "true" : "false"
-    case let value?: throw failure(field, "must be a string, number or boolean, not \(value.kindName)")
+    case let value?:
+      throw failure(field, "must be a string, number or boolean, not \(value.kindName)")
     }
   }
 

@@ -131,5 +131,7 @@ struct ResolvedOptions: Sendable {
   func declaration(_ name: String) -> OptionDeclaration? { declarations[name] }
 
   /// The value as text; nil for an undeclared name.
-  func text(_ name: String) -> String? { declarations[name].map { values[name] ?? $0.defaultValue } }
+  func text(_ name: String) -> String? {
+    declarations[name].map { values[name] ?? $0.defaultValue }
+  }
 }

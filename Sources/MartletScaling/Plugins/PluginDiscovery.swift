@@ -38,7 +38,8 @@ struct PluginDiscovery {
       manifest = try PluginManifest(file: path)
     } catch {
       // The message begins with the path already.
-      let reason = error.message.hasPrefix("\(path): ")
+      let reason =
+        error.message.hasPrefix("\(path): ")
         ? String(error.message.dropFirst(path.count + 2)) : error.message
       refusals.append(PluginRefusal(path: path, reason: reason))
       return

@@ -55,7 +55,11 @@ public final class PluginHost: Sendable {
     components =
       (BuiltInStrategy.allCases.map { InstalledComponent(manifest: $0.manifest, plugin: nil) }
       + discovery.components)
-      .sorted { ($0.manifest.kind.rawABIValue, $0.manifest.id) < ($1.manifest.kind.rawABIValue, $1.manifest.id) }
+      .sorted {
+        ($0.manifest.kind.rawABIValue, $0.manifest.id) < (
+          $1.manifest.kind.rawABIValue, $1.manifest.id
+        )
+      }
     self.logger = logger
     for refusal in discovery.refusals { logger.warning("not using \(refusal)") }
     state = Mutex(State(refusals: discovery.refusals))
@@ -67,7 +71,9 @@ public final class PluginHost: Sendable {
 
   /// The component of a kind with an id.
   /// - Throws: `notFound`, naming what there is, or what was refused under that id.
-  public func component(_ kind: ComponentKind, _ id: String) throws(ScalingError) -> InstalledComponent {
+  public func component(_ kind: ComponentKind, _ id: String) throws(ScalingError)
+    -> InstalledComponent
+  {
     if let found = components.first(where: { $0.manifest.kind == kind && $0.manifest.id == id }) {
       return found
     }

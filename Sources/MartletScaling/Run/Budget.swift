@@ -48,7 +48,8 @@ public struct Budget: Sendable, Equatable {
     }
     if let seconds, !(seconds > 0 && seconds.isFinite) {
       throw ScalingError(
-        .budget, "a budget of \(seconds) seconds generates nothing; give more than 0, or none at all")
+        .budget,
+        "a budget of \(seconds) seconds generates nothing; give more than 0, or none at all")
     }
   }
 }

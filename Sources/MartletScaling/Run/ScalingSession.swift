@@ -20,15 +20,27 @@ public final class ScalingSession: Sendable {
   private let kvBytesLimit: Int?
   private let grace: Duration
   private let logger: Logger
+  /// Judges where no scorer can; the conformance checker sets it.
+  private let fallbackScorer: (@Sendable (JudgedText) -> Double)?
 
   /// A session on an engine.
   /// - Parameters:
   ///   - kvBytesLimit: the engine's ceiling, so that strategies can ask what is left of it.
   ///   - grace: how long a strategy may go on after its run ended before it is given up.
-  public init(
+  public convenience init(
     engine: Engine, plugins: PluginHost, model: String, defaults: ModelDefaults = ModelDefaults(),
     kvBytesLimit: Int? = nil, grace: Duration = .seconds(10),
     logger: Logger = Logger(label: "martlet.run")
+  ) {
+    self.init(
+      engine: engine, plugins: plugins, model: model, defaults: defaults,
+      kvBytesLimit: kvBytesLimit, grace: grace, logger: logger, fallbackScorer: nil)
+  }
+
+  init(
+    engine: Engine, plugins: PluginHost, model: String, defaults: ModelDefaults,
+    kvBytesLimit: Int?, grace: Duration, logger: Logger,
+    fallbackScorer: (@Sendable (JudgedText) -> Double)?
   ) {
     self.engine = engine
     self.plugins = plugins
@@ -37,6 +49,7 @@ public final class ScalingSession: Sendable {
     self.kvBytesLimit = kvBytesLimit
     self.grace = grace
     self.logger = logger
+    self.fallbackScorer = fallbackScorer
   }
 
   /// Runs a prompt and returns the answer with everything that was considered and used.
@@ -126,7 +139,7 @@ public final class ScalingSession: Sendable {
       for id in defaults.scorers + strategy.defaultScorers {
         do throws(ScalingError) {
           scorers.append(try choose(.scorer, id, request.scorerOptions))
-        } catch where error.code != .option {
+        } catch  where error.code != .option {
           logger.debug("default scorer '\(id)' is not used: \(error.message)")
         }
       }
@@ -137,19 +150,17 @@ public final class ScalingSession: Sendable {
     } else if let id = defaults.extractor ?? strategy.defaultExtractor {
       do throws(ScalingError) {
         extractor = try choose(.extractor, id, request.extractorOptions)
-      } catch where error.code != .option {
+      } catch  where error.code != .option {
         logger.debug("default extractor '\(id)' is not used: \(error.message)")
       }
     }
-    return Judge(scorers: scorers, extractor: extractor, logger: logger)
+    return Judge(
+      scorers: scorers, extractor: extractor, fallback: fallbackScorer, logger: logger)
   }
 
   private func choose(
     _ kind: ComponentKind, _ id: String, _ options: [String: String]
   ) throws(ScalingError) -> ChosenComponent {
-    let component = try plugins.component(kind, id)
-    return ChosenComponent(
-      component: try plugins.load(component),
-      options: try ResolvedOptions(component.manifest, set: options))
+    try plugins.choose(kind, id, options: options)
   }
 }

@@ -67,7 +67,9 @@ struct TraceDocument {
       instant(decode(token), at: time, track: track(path), args)
     case .forked(let path, let first, let count):
       let parent = track(path)
-      instant("fork", at: time, track: parent, ["children": .integer(Int64(count))])
+      // A slice, not an instant: arrows start at slices.
+      span(
+        "fork", from: time, to: time + 1000, track: parent, ["children": .integer(Int64(count))])
       for index in first..<first + count {
         flow(at: time, from: parent, to: track(path.child(UInt32(index))))
       }
@@ -133,8 +135,8 @@ struct TraceDocument {
     flows += 1
     let at = microseconds(time)
     events.append(TraceEvent(name: "fork", ph: "s", ts: at, tid: parent, id: flows, cat: "fork"))
-    events.append(
-      TraceEvent(name: "fork", ph: "f", ts: at, tid: child, id: flows, cat: "fork", bp: "e"))
+    // Without a binding point the arrow ends at the child's next slice: its first advance.
+    events.append(TraceEvent(name: "fork", ph: "f", ts: at, tid: child, id: flows, cat: "fork"))
   }
 }
 
@@ -150,11 +152,10 @@ struct TraceEvent: Encodable {
   var s: String?
   var id: Int?
   var cat: String?
-  var bp: String?
 
   init(
     name: String, ph: String, ts: Double, tid: Int, args: [String: JSONValue]? = nil,
-    dur: Double? = nil, s: String? = nil, id: Int? = nil, cat: String? = nil, bp: String? = nil
+    dur: Double? = nil, s: String? = nil, id: Int? = nil, cat: String? = nil
   ) {
     self.name = name
     self.ph = ph
@@ -165,7 +166,6 @@ struct TraceEvent: Encodable {
     self.s = s
     self.id = id
     self.cat = cat
-    self.bp = bp
   }
 }
 

@@ -2,8 +2,9 @@ import MartletPlugin
 
 /// Finds the final answer of a text, in a form in which equal answers are equal texts.
 ///
-/// In this order: what follows the last `#` (`#90`, `#### 42`), the last `\boxed{}`, what follows
-/// the last "answer is" or "answer:", the last number. A number is written without grouping commas,
+/// In this order: what follows the last `#` (`#90`, `#### 42`), or the line before it when the text
+/// ends there (a derivation such as `3*7=21 21+25=46 #` is its own answer); the last `\boxed{}`;
+/// what follows the last "answer is" or "answer:"; the last number. A number is written without grouping commas,
 /// currency or percent sign, leading zeros, trailing zeros after the point, or a plus.
 struct FinalAnswer: Extractor {
   static let id = "final-answer"
@@ -21,9 +22,17 @@ struct FinalAnswer: Extractor {
   private func afterHash(_ text: [Character]) -> String? {
     guard let hash = text.lastIndex(of: "#") else { return nil }
     let line = text[(hash + 1)...].prefix { !$0.isNewline }
-    guard let answer = canonical(line) else { return nil }
+    guard let answer = canonical(line) else { return derivation(text, endingAt: hash) }
     let isHeading = line.first == " " && !(hash >= 3 && text[hash - 3..<hash] == ["#", "#", "#"])
     return isHeading && canonicalNumber(trimmed(line)) == nil ? nil : answer
+  }
+
+  /// The line that a final ` #` closes.
+  private func derivation(_ text: [Character], endingAt hash: Int) -> String? {
+    guard text[(hash + 1)...].allSatisfy(\.isWhitespace) else { return nil }
+    let start = text[..<hash].lastIndex { $0.isNewline }.map { $0 + 1 } ?? 0
+    let steps = text[start..<hash].drop { $0.isWhitespace }
+    return steps.last == " " ? String(steps) + "#" : nil
   }
 
   private func boxed(_ text: [Character]) -> String? {

@@ -41,6 +41,10 @@ struct FirstFinish: Strategy {
     let spent = zip(branches, states).reduce(0) {
       $0 + (open.contains($1.0) ? $1.1.generatedTokens : 0)
     }
+    if winner != nil {
+      run.component.log(
+        .info, "cancelled \(cancelled.count) of \(width) branches, which had \(spent) tokens")
+    }
     try run.component.trace(
       "first-finish",
       [

@@ -4,9 +4,9 @@
 /// The checks come from the same lists that dispatch uses, so a listed variant is checked and timed
 /// without further registration, and a listed operation that has no check is a failure.
 ///
-/// Runs of this library must not overlap in one process. While it runs it catches SIGSEGV, SIGBUS
-/// and SIGILL on its own thread, so that a kernel which leaves its buffers is a reported failure;
-/// faults of other threads go to the handler that was there before.
+/// Runs in one process wait for each other. While one runs it catches SIGSEGV, SIGBUS and SIGILL on
+/// its own thread, so that a kernel which leaves its buffers is a reported failure; faults of other
+/// threads go to the handler that was there before. Do not start a run from a callback.
 #ifndef MARTLET_CHECK_H
 #define MARTLET_CHECK_H
 

@@ -1,0 +1,152 @@
+import Foundation
+public import MartletEngine
+
+/// Checks that a plugin keeps the rules of `plugin.h`, one case at a time.
+///
+/// Each case belongs in a process of its own, because a faulty plugin may crash or hang it:
+/// ``runAll(path:timeout:spawn:progress:)`` starts one process per case, and that process calls
+/// ``runCase(_:path:)`` and prints its report. Everything runs on a simulated backend, which the
+/// caller makes, so no model is needed and results repeat.
+public struct PluginChecker: Sendable {
+  /// What is checked.
+  public enum Case: String, Sendable, CaseIterable, Codable {
+    /// The manifest can be read and says all it must.
+    case manifest
+    /// The host accepts it; its library loads and its descriptor agrees with the manifest.
+    case load
+    /// Every component can be made, used and destroyed.
+    case lifecycle
+    /// Two runs with one seed give the same result.
+    case determinism
+    /// It stays within a token budget and returns when that ends.
+    case budget
+    /// It returns what it can on a budget of one token.
+    case smallestBudget = "smallest-budget"
+    /// It returns soon after the run is cancelled.
+    case cancellation
+    /// It returns soon after its deadline.
+    case deadline
+    /// It runs at the least and greatest values of its options, within reason.
+    case options
+    /// No page of keys and values stays behind.
+    case pages
+    /// It uses no dead handle and no wrong thread, also after its run.
+    case handles
+
+    /// What it checks, as a sentence without its end.
+    public var summary: String {
+      switch self {
+      case .manifest: "the manifest can be read"
+      case .load: "the library loads and agrees with the manifest"
+      case .lifecycle: "components can be made, used and destroyed"
+      case .determinism: "one seed gives one result"
+      case .budget: "a token budget is kept"
+      case .smallestBudget: "a budget of one token gives a result"
+      case .cancellation: "a cancelled run returns soon"
+      case .deadline: "a run returns soon after its deadline"
+      case .options: "options work at their limits"
+      case .pages: "all pages are given back"
+      case .handles: "no dead handle and no wrong thread is used"
+      }
+    }
+  }
+
+  /// How one case ended.
+  public struct Report: Sendable, Equatable, Codable {
+    /// The case.
+    public let name: Case
+    /// Whether it passed.
+    public let passed: Bool
+    /// What was found, or what went wrong.
+    public let detail: String
+
+    /// A report.
+    public init(_ name: Case, passed: Bool, _ detail: String) {
+      self.name = name
+      self.passed = passed
+      self.detail = detail
+    }
+
+    /// One line of JSON, as a case's own process prints it.
+    public var json: String {
+      // Three plain fields always encode.
+      (try? String(decoding: JSONEncoder().encode(self), as: UTF8.self)) ?? "{}"
+    }
+  }
+
+  /// Makes the simulated backend; the argument is the seconds that each forward pass shall take.
+  public typealias MakeBackend = @Sendable (_ secondsPerForward: Double) -> any Backend
+
+  let makeBackend: MakeBackend
+  let prompt: String
+  let grace: Duration
+
+  /// A checker.
+  /// - Parameters:
+  ///   - prompt: a prompt that the backend's tokenizer can read.
+  ///   - grace: how long a strategy may go on after its run has ended.
+  public init(
+    prompt: String, grace: Duration = .seconds(2), makeBackend: @escaping MakeBackend
+  ) {
+    self.prompt = prompt
+    self.grace = grace
+    self.makeBackend = makeBackend
+  }
+
+  /// Runs one case in this process. A plugin that crashes takes the process with it.
+  /// - Parameter path: a manifest, a library or a folder with one plugin.
+  public func runCase(_ name: Case, path: String) async -> Report {
+    do throws(CaseFailure) {
+      let detail = try await check(name, path: path)
+      return Report(name, passed: true, detail)
+    } catch {
+      return Report(name, passed: false, error.message)
+    }
+  }
+
+  /// Runs every case, each in a process that `spawn` describes.
+  ///
+  /// - Parameters:
+  ///   - timeout: how long one case may take before its process is killed.
+  ///   - spawn: the program and arguments of a process that calls ``runCase(_:path:)`` for the case
+  ///     and prints ``Report/json`` as its last line. `martlet plugin check PATH --case NAME` is one.
+  ///   - progress: told of each report as it comes.
+  public func runAll(
+    path: String, timeout: Duration = .seconds(30),
+    spawn: (Case) -> (executable: String, arguments: [String]),
+    progress: (Report) -> Void = { _ in }
+  ) async -> [Report] {
+    var reports: [Report] = []
+    for name in Case.allCases {
+      let report = await run(name, timeout: timeout, spawn: spawn)
+      progress(report)
+      reports.append(report)
+      // Without a readable manifest no other case has a subject.
+      if name == .manifest, !report.passed { break }
+    }
+    return reports
+  }
+
+  /// Runs one case in a process that `spawn` describes, as ``runAll(path:timeout:spawn:progress:)``
+  /// does.
+  public func run(
+    _ name: Case, timeout: Duration = .seconds(30),
+    spawn: (Case) -> (executable: String, arguments: [String])
+  ) async -> Report {
+    let (executable, arguments) = spawn(name)
+    let process = CaseProcess(executable: executable, arguments: arguments, timeout: timeout)
+    return await process.report(of: name)
+  }
+}
+
+/// Why a case failed.
+struct CaseFailure: Error {
+  let message: String
+  /// Whether it only says that the run was cancelled, as asked.
+  let isCancellation: Bool
+
+  init(_ message: String, isCancellation: Bool = false) {
+    self.message = message
+    self.isCancellation = isCancellation
+  }
+}

@@ -1,0 +1,88 @@
+import CMartlet
+import Testing
+
+/// The public C doors answer bad arguments with a status and touch nothing.
+@Suite struct KernelContractTests {
+  private func layout(
+    _ type: martlet_kv_type = MARTLET_KV_F16, heads: UInt32 = 2, dimensions: UInt32 = 64
+  ) -> martlet_kv_layout {
+    martlet_kv_layout(
+      size: UInt32(MemoryLayout<martlet_kv_layout>.size), type: type, kv_heads: heads,
+      head_dimensions: dimensions)
+  }
+
+  @Test func nullAndOverlappingStridesAreRefused() {
+    var values: [Float] = .init(repeating: 1, count: 8)
+    #expect(martlet_rms_norm_f32(1, 4, nil, 4, values, 1e-5, &values, 4) == MARTLET_E_ARGUMENT)
+    #expect(martlet_add_f32(4, nil, &values) == MARTLET_E_ARGUMENT)
+    #expect(martlet_silu_gate_f32(4, values, nil, &values) == MARTLET_E_ARGUMENT)
+    #expect(martlet_softmax_f32(2, 4, 1, values, 3, &values, 4) == MARTLET_E_ARGUMENT)
+    #expect(martlet_rope_f32(MARTLET_ROPE_HALVES, 1, 1, 4, 3, values, &values, 4) != MARTLET_OK)
+    #expect(martlet_rope_f32(MARTLET_ROPE_HALVES, 1, 1, 4, 6, values, &values, 4) != MARTLET_OK)
+    #expect(martlet_dequantize(MARTLET_WEIGHT_Q4_K, 32, values, &values) == MARTLET_E_ARGUMENT)
+    #expect(values == .init(repeating: 1, count: 8))
+    // Nothing to do is fine, whatever the pointers.
+    #expect(martlet_rms_norm_f32(0, 4, nil, 4, nil, 1e-5, nil, 4) == MARTLET_OK)
+    #expect(martlet_add_f32(0, nil, nil) == MARTLET_OK)
+  }
+
+  @Test func pageSizesFollowTheLayout() {
+    for (type, bytes) in [(MARTLET_KV_F32, 4), (MARTLET_KV_F16, 2), (MARTLET_KV_BF16, 2)] {
+      var good = layout(type)
+      #expect(martlet_kv_page_bytes(&good) == 2 * 2 * 64 * 32 * bytes)
+    }
+    for bad in [layout(heads: 0), layout(dimensions: 0), layout(dimensions: 257)] {
+      var bad = bad
+      #expect(martlet_kv_page_bytes(&bad) == 0)
+    }
+    var unsized = layout()
+    unsized.size = 0
+    #expect(martlet_kv_page_bytes(&unsized) == 0)
+  }
+
+  @Test func ropeConfigurationsAreChecked() {
+    var configuration = martlet_rope_configuration()
+    var table: [Float] = .init(repeating: 9, count: 4)
+    #expect(martlet_rope_table(&configuration, 1, [0], &table) == MARTLET_E_ARGUMENT)
+    configuration.size = UInt32(MemoryLayout<martlet_rope_configuration>.size)
+    configuration.rotary_dimensions = 4
+    configuration.base = 10000
+    #expect(martlet_rope_table(&configuration, 1, [0], &table) == MARTLET_OK)
+    #expect(table == [1, 0, 1, 0])
+    configuration.scaling = MARTLET_ROPE_SCALING_LLAMA3
+    #expect(martlet_rope_table(&configuration, 1, [0], &table) == MARTLET_E_ARGUMENT)
+    configuration.scaling = MARTLET_ROPE_SCALING_NONE
+    configuration.rotary_dimensions = 3
+    #expect(martlet_rope_table(&configuration, 1, [0], &table) == MARTLET_E_ARGUMENT)
+  }
+
+  @Test func everyOperationHasOneServingVariantPerClassAndAReason() {
+    var serving: [String: Int] = [:]
+    var seen: Set<String> = []
+    for index in 0..<martlet_variant_count() {
+      var variant = martlet_variant()
+      variant.size = UInt32(MemoryLayout<martlet_variant>.size)
+      #expect(martlet_variant_at(index, &variant) == MARTLET_OK)
+      let name = String(cString: variant.name)
+      #expect(seen.insert(name).inserted, "\(name) is listed twice")
+      #expect(name == String(cString: variant.operation) + "_" + String(cString: variant.isa))
+      #expect(variant.reason != nil && variant.reason.pointee != 0)
+      #expect(variant.serving == 0 || variant.available == 1)
+      serving["\(String(cString: variant.operation)) \(variant.numeric_class)", default: 0] +=
+        Int(variant.serving)
+    }
+    #expect(serving.values.allSatisfy { $0 == 1 }, "\(serving.filter { $0.value != 1 })")
+    var variant = martlet_variant()
+    variant.size = UInt32(MemoryLayout<martlet_variant>.size)
+    #expect(martlet_variant_at(martlet_variant_count(), &variant) == MARTLET_E_ARGUMENT)
+  }
+
+  @Test func featuresInUseAreAmongThoseDetected() {
+    let detected = martlet_isa_detected()
+    #expect(martlet_isa_features() & ~detected == 0)
+    for bit in 0..<32 where detected >> bit & 1 == 1 {
+      #expect(martlet_isa_feature_name(1 << UInt32(bit)) != nil)
+    }
+    #expect(martlet_isa_feature_name(1 << 31) == nil)
+  }
+}

@@ -1,0 +1,110 @@
+import Foundation
+import MartletEngine
+import MartletScaling
+import MartletSimulation
+import Testing
+
+@Suite struct BudgetTests {
+  @Test(
+    arguments: ["greedy", "sample", "best-of-n", "best-of-n-c", "self-consistency", "first-finish"])
+  func tokensAreNeverExceeded(strategy: String) async throws {
+    for tokens in [1, 2, 7, 64] {
+      let (session, engine) = try makeSession(endless)
+      let options = ["greedy", "sample"].contains(strategy) ? [] : ["n=16"]
+      let result = try await session.run(
+        request("abc", strategy, options, maxTokens: 500, budget: Budget(tokens: tokens)))
+      #expect(result.usage.generatedTokens == tokens)
+      #expect(result.stoppedBecause == .budgetTokens)
+      #expect(result.candidates.reduce(0) { $0 + $1.tokens } == tokens)
+      #expect(engine.pagesInUse == 0)
+    }
+  }
+
+  @Test func aBudgetThatSufficesIsNotWhyItStopped() async throws {
+    let (session, _) = try makeSession(makeWorld)
+    let free = try await session.run(request(makeWorld.prompt, "best-of-n", ["n=16"]))
+    // Four tokens a branch, the end included: exactly enough, and one too few.
+    for (tokens, cause) in [(64, RunResult.StopCause.finished), (63, .budgetTokens)] {
+      let result = try await session.run(
+        request(makeWorld.prompt, "best-of-n", ["n=16"], budget: Budget(tokens: tokens)))
+      #expect(result.stoppedBecause == cause)
+      #expect(result.usage.generatedTokens == tokens)
+      #expect(result.text == free.text)
+    }
+  }
+
+  @Test(arguments: ["sample", "best-of-n", "first-finish"])
+  func theCeilingOnKVBytesIsSaid(strategy: String) async throws {
+    // Twenty pages of 32 tokens: fewer than sixteen endless branches want.
+    let backend = SimulatedBackend(world: endless, bytesPerPage: 4096)
+    let engine = try Engine(
+      backend: backend, configuration: EngineConfiguration(kvBytesLimit: 20 * 4096))
+    let session = ScalingSession(
+      engine: engine, plugins: shipped, model: "simulation", kvBytesLimit: 20 * 4096)
+    let options = strategy == "sample" ? [] : ["n=16"]
+    let result = try await session.run(request("abc", strategy, options, maxTokens: 3000))
+    #expect(result.stoppedBecause == .budgetKVBytes)
+    #expect(!result.text.isEmpty)
+    #expect(result.usage.peakKVBytes <= 20 * 4096)
+    #expect(engine.pagesInUse == 0)
+  }
+
+  @Test func whatIsLeftIsSharedAlikeUnderOneSeed() async throws {
+    var texts: Set<[String]> = []
+    for _ in 0..<3 {
+      let (session, _) = try makeSession(endless)
+      let result = try await session.run(
+        request("abc", "best-of-n", ["n=5"], maxTokens: 100, budget: Budget(tokens: 33)))
+      texts.insert(result.candidates.map(\.text))
+    }
+    #expect(texts.count == 1)
+  }
+
+  @Test(arguments: [
+    ("tokens=0", "0 tokens"), ("tokens=-3", "-3 tokens"), ("tokens=many", "many"),
+    ("seconds=0", "0.0 seconds"), ("seconds=-1", "-1.0 seconds"), ("seconds=nan", "nan"),
+    ("seconds=inf", "inf"), ("flops=3", "flops"), ("tokens", "tokens"), ("", "name=amount"),
+  ])
+  func uselessBudgetsAreErrors(text: String, mention: String) throws {
+    let error = #expect(throws: ScalingError.self) { try Budget(parsing: text) }
+    #expect(error?.code == .budget)
+    #expect(error?.message.contains(mention) == true, "\(error?.message ?? "")")
+  }
+
+  @Test func budgetsAreRead() throws {
+    #expect(try Budget(parsing: "tokens=64,seconds=2.5") == Budget(tokens: 64, seconds: 2.5))
+  }
+
+  @Test func aZeroBudgetIsAnErrorOfTheRunToo() async throws {
+    let (session, _) = try makeSession(endless)
+    let zero = try request("abc", "greedy", budget: Budget(tokens: 0))
+    await #expect(throws: ScalingError.self) { try await session.run(zero) }
+  }
+
+  @Test(arguments: ["greedy", "best-of-n", "first-finish"])
+  func theDeadlineReturnsTheBestSoFar(strategy: String) async throws {
+    let (session, engine) = try makeSession(
+      endless, cost: SimulatedCost(perForward: 0.005, sleeps: true))
+    // A busy machine may not get to the first token in time; then it gets more.
+    for seconds in [0.2, 1, 5, 20] {
+      let result = try await session.run(
+        request("abc", strategy, maxTokens: 100_000, budget: Budget(seconds: seconds)))
+      #expect(result.stoppedBecause == .budgetSeconds)
+      #expect(engine.pagesInUse == 0)
+      if !result.text.isEmpty { return }
+    }
+    Issue.record("nothing was generated within 20 seconds")
+  }
+
+  @Test func theLedgerReservesAllOrNothing() throws {
+    let ledger = try BudgetLedger(Budget(tokens: 10))
+    #expect(ledger.reserve(6))
+    #expect(!ledger.reserve(5))
+    #expect(ledger.ended == .tokens)
+    #expect(ledger.reserve(4))
+    #expect(ledger.remainingTokens == 0)
+    ledger.refund(3)
+    #expect(ledger.remainingTokens == 3)
+    #expect(ledger.reservedTokens == 7)
+  }
+}

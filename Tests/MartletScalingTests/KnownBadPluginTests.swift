@@ -1,0 +1,149 @@
+import Foundation
+import MartletEngine
+import MartletScaling
+import MartletSimulation
+import Testing
+
+/// Plugins that break a rule each, and what becomes of them.
+@Suite struct KnownBadPluginTests {
+  @Test(arguments: [
+    ("wrong_size", "martlet_plugin states size"),
+    ("wrong_strategy_size", "martlet_strategy of 'wrong-strategy-size' states size 4096"),
+    ("wrong_major", "plugin interface 1.1"),
+    ("wrong_version", "version '2.0.0' and its manifest '1.0.0'"),
+    ("reserved_kind", "kind 5"),
+    ("null_function", "a function of strategy 'null-function' is null"),
+    ("null_entry", "cannot serve"),
+    ("missing_symbol", "martlet_plugin_entry"),
+  ])
+  func isRefusedWithTheReason(name: String, reason: String) async throws {
+    let plugin = try FixturePlugin(name)
+    let host = plugin.host
+    let (session, engine) = try makeSession(endless, plugins: host)
+    let wanted = try request("abc", plugin.id)
+    let error = await #expect(throws: ScalingError.self) { try await session.run(wanted) }
+    #expect(error?.code == .refused)
+    #expect(error?.message.contains(reason) == true, "\(error?.message ?? "")")
+    #expect(host.refusals.contains { $0.reason.contains(reason) })
+    #expect(engine.pagesInUse == 0)
+    // The same reason is what the checker's case reports.
+    let report = try await check(plugin, .load)
+    #expect(!report.passed && report.detail.contains(reason), "\(report.detail)")
+  }
+
+  @Test(arguments: [
+    ("crash", PluginChecker.Case.lifecycle, "crash: signal 11"),
+    ("hang", .lifecycle, "hang"),
+    ("hang", .cancellation, "hang"),
+    ("over_budget", .budget, "hang"),
+    ("over_budget", .smallestBudget, "hang"),
+    ("over_budget", .deadline, "hang"),
+    ("stale_handle", .handles, "was released"),
+    ("call_after_destroy", .handles, "the run is over"),
+    ("nondeterministic", .determinism, "under one seed"),
+    ("fails_early", .lifecycle, "the moon is in the wrong phase"),
+    ("fails_late", .lifecycle, "plugin_failed"),
+  ])
+  func failsItsCase(name: String, failing: PluginChecker.Case, detail: String) async throws {
+    let report = try await check(try FixturePlugin(name), failing)
+    #expect(!report.passed)
+    #expect(report.detail.contains(detail), "\(report.detail)")
+  }
+
+  @Test func aGoodOnePassesAllCases() async throws {
+    let plugin = try FixturePlugin("well_behaved")
+    for report in await checkAll(plugin.manifestPath) {
+      #expect(report.passed, "\(report.name): \(report.detail)")
+    }
+  }
+
+  @Test(arguments: [
+    "BestOfN", "BestOfNC", "SelfConsistency", "FirstFinish", "ExactChecker", "MeanLogprob",
+    "FinalAnswer",
+  ])
+  func theShippedOnesPassAllCases(name: String) async throws {
+    let folder = URL(fileURLWithPath: PluginSearchPath.currentExecutable)
+      .deletingLastPathComponent().path
+    let reports = await checkAll("\(folder)/libMartlet\(name).so")
+    #expect(reports.map(\.name) == PluginChecker.Case.allCases)
+    for report in reports { #expect(report.passed, "\(report.name): \(report.detail)") }
+  }
+
+  @Test func misuseGivesStatusesAndNeverTraps() async throws {
+    let plugin = try FixturePlugin("misuse")
+    let (session, engine) = try makeSession(
+      HashedWorld(seed: 5, endBias: 2.5), plugins: plugin.host)
+    // Twice: the second run also tries the branch and the run handle of the first.
+    for _ in 0..<2 {
+      let result = try await session.run(request("abc", plugin.id, maxTokens: 20))
+      #expect([.finished, .length].contains(result.stoppedBecause), "\(result.failure ?? "")")
+    }
+    #expect(engine.pagesInUse == 0)
+  }
+
+  @Test func anAnswerOutlivesAFailure() async throws {
+    let plugin = try FixturePlugin("fails_late")
+    let (session, _) = try makeSession(HashedWorld(seed: 5, endBias: 2.5), plugins: plugin.host)
+    let result = try await session.run(request("abc", plugin.id, maxTokens: 20))
+    #expect(result.stoppedBecause == .pluginFailed)
+    #expect(!result.text.isEmpty)
+    #expect(result.failure?.contains("the second thoughts did not come") == true)
+  }
+
+  @Test func aFailureWithoutAnAnswerIsAnError() async throws {
+    let plugin = try FixturePlugin("fails_early")
+    let (session, engine) = try makeSession(endless, plugins: plugin.host)
+    let wanted = try request("abc", plugin.id)
+    let error = await #expect(throws: ScalingError.self) { try await session.run(wanted) }
+    #expect(error?.code == .plugin)
+    #expect(error?.message.contains("the moon is in the wrong phase") == true)
+    #expect(engine.pagesInUse == 0)
+  }
+
+  @Test func aHungStrategyIsGivenUpAfterItsDeadline() async throws {
+    let plugin = try FixturePlugin("hang")
+    let (session, engine) = try makeSession(
+      endless, plugins: plugin.host, grace: .milliseconds(100))
+    let result = try await session.run(
+      request("abc", plugin.id, budget: Budget(seconds: 0.05)))
+    #expect(result.stoppedBecause == .pluginHung)
+    #expect(engine.pagesInUse == 0)
+  }
+
+  @Test func aStrategyThatIgnoresItsBudgetStaysWithinIt() async throws {
+    let plugin = try FixturePlugin("over_budget")
+    let (session, engine) = try makeSession(
+      endless, plugins: plugin.host, grace: .milliseconds(100))
+    let result = try await session.run(request("abc", plugin.id, budget: Budget(tokens: 9)))
+    #expect(result.stoppedBecause == .pluginHung)
+    #expect(result.usage.generatedTokens == 9)
+    #expect(engine.pagesInUse == 0)
+  }
+
+  // MARK: Checks in processes of their own
+
+  private var probe: String {
+    URL(fileURLWithPath: PluginSearchPath.currentExecutable).deletingLastPathComponent()
+      .appendingPathComponent("PluginProbe").path
+  }
+
+  private func checkAll(_ path: String) async -> [PluginChecker.Report] {
+    let probe = probe
+    return await checker.runAll(path: path, timeout: .seconds(60)) { (probe, [path, $0.rawValue]) }
+  }
+
+  private func check(
+    _ plugin: FixturePlugin, _ name: PluginChecker.Case
+  ) async throws -> PluginChecker.Report {
+    let (probe, path) = (probe, plugin.manifestPath)
+    // Only a real hang shall run into the limit, however busy the machine is.
+    return await checker.run(
+      name, timeout: .seconds(plugin.id == "hang" ? 3 : 60),
+      spawn: { (probe, [path, $0.rawValue]) })
+  }
+
+  /// Only starts processes here; its backend is never made.
+  private var checker: PluginChecker {
+    PluginChecker(prompt: "?") { _ in SimulatedBackend(world: endless) }
+  }
+}
