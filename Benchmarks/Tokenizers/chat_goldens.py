@@ -8,7 +8,7 @@ the styles that model files use, and what Jinja2 makes of them.
 import json
 import pathlib
 
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 TARGET = (pathlib.Path(__file__).resolve().parents[2]
@@ -173,7 +173,7 @@ none is none and x is undefined and 3 is odd and 4 is even and 9 is divisibleby 
 [{'r':'a','v':1},{'r':'b','v':2}] | selectattr('r','equalto','b') | map(attribute='v') | list
 [0,1,2,'',none] | select | list ~ [1,2,3,4] | reject('even') | list
 ['a','b'] | map('upper') | join('')
-{'b': 2, 'a': 1} | dictsort
+{'b': 2, 'a': 1} | dictsort | map('join') | join(' ')
 missing | default('d') ~ '' | default('e', true) ~ '' | default('f')
 {'a': {'b': [1, 'é', null_value | default(none)]}, 'c': 1.5, 'd': true} | tojson
 [1, {'a': []}, {}] | tojson(indent=2)
@@ -182,7 +182,7 @@ missing | default('d') ~ '' | default('e', true) ~ '' | default('f')
 'path/to'.startswith('path') ~ 'path/to'.endswith(('x','to')) ~ 'abcabc'.find('c') ~ 'abc'.find('z')
 '\\n\\nab\\n'.lstrip('\\n').rstrip() ~ 'ab'.replace('a', 'c') ~ 'a\\nb\\r\\nc'.splitlines()
 'abc'.upper() ~ 'ABC'.lower() ~ '12'.isdigit() ~ 'aXbXc'.count('X') ~ '-'.join(['a','b'])
-{'k': 'v', 'w': 2}.items() | list ~ {'k': 1}.get('z', 'dflt') ~ {'k': 1}.keys() | list
+{'k': 'v', 'w': 2}.items() | map('first') | list ~ {'k': 1}.get('z', 'dflt') ~ {'k': 1}.keys() | list
 range(5) | list ~ range(2, 8, 3) | list ~ range(3, 0, -1) | list
 ('a', 'b')[1] ~ ('x' if true) ~ ('y' if false)
 '12' | int + 3 ~ '1.5' | float ~ 'zz' | int(7) ~ -3 | abs
@@ -219,6 +219,16 @@ CONVERSATIONS = [
 ]
 
 
+class Generation(Extension):
+    """`{% generation %}` marks what the model wrote and changes nothing."""
+
+    tags = {"generation"}
+
+    def parse(self, parser):
+        next(parser.stream)
+        return parser.parse_statements(["name:endgeneration"], drop_needle=True)
+
+
 def environment():
     def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators,
@@ -228,7 +238,7 @@ def environment():
         raise ValueError(message)
 
     result = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
-                                           extensions=[loopcontrols])
+                                           extensions=[loopcontrols, Generation])
     result.filters["tojson"] = tojson
     result.globals["raise_exception"] = refuse
     return result
@@ -236,7 +246,6 @@ def environment():
 
 def render(template, variables):
     """The output, or None where Jinja2 refuses."""
-    template = template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
     try:
         return environment().from_string(template).render(**variables)
     except Exception:

@@ -255,6 +255,11 @@ struct TemplateLexer {
       } else if scalar == ".", !isFloat, ("0"..."9").contains(next) {
         isFloat = true
         text.append(".")
+      } else if scalar == "e" || scalar == "E", let length = exponentLength() {
+        isFloat = true
+        text += TemplateText.string(source[position..<position + length])
+        position += length
+        break
       } else if scalar != "_" || !("0"..."9").contains(next) {
         break
       }
@@ -265,6 +270,15 @@ struct TemplateLexer {
       throw TemplateText.error("the number \(text) is too large", line: line)
     }
     return .integer(value)
+  }
+
+  /// The length of `e`, a sign and digits at the present place.
+  private func exponentLength() -> Int? {
+    var end = position + 1
+    if end < source.count, source[end] == "+" || source[end] == "-" { end += 1 }
+    let digits = end
+    while end < source.count, ("0"..."9").contains(source[end]) { end += 1 }
+    return end > digits ? end - position : nil
   }
 
   private mutating func lexString(quote: Unicode.Scalar) throws(ModelError) -> String {

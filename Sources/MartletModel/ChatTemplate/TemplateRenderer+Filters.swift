@@ -161,6 +161,10 @@ extension TemplateRenderer {
         result += piece
       }
       return .string(result)
+    // What is empty or none has nothing to choose from.
+    case "map" where !value.isTrue, "select" where !value.isTrue, "reject" where !value.isTrue,
+      "selectattr" where !value.isTrue, "rejectattr" where !value.isTrue:
+      return .list([])
     case "map":
       var result: [TemplateValue] = []
       for item in try elements(of: value) {
