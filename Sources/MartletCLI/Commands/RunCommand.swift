@@ -65,10 +65,8 @@ struct RunCommand: AsyncParsableCommand {
     let request = try makeRequest(text)
     let session = try model.open()
     let rendered = try chat ? render(text, session) : request
-    let recorder = trace.map { _ in
-      let codec = session.engine.tokenizer
-      return TraceRecorder { codec.text(of: [$0]) }
-    }
+    let codec = session.engine.tokenizer
+    let recorder = trace == nil ? nil : TraceRecorder { token in codec.text(of: [token]) }
 
     let streaming = stream && !json
     let onText: (@Sendable (String) -> Void)? =
