@@ -68,11 +68,16 @@ import Testing
     "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
     "{% set ns = namespace(s='xxxxxxxx') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}"
       + "{% endfor %}",
-    "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+    "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l + ns.l %}"
+      + "{% endfor %}",
     "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = [ns.l, ns.l] %}"
       + "{% endfor %}{{ ns.l }}",
     "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}"
       + "{% endfor %}{{ ns.l == ns.l }}",
+    "{% set ns = namespace(l=[1]) %}{% for i in range(99999) %}{% set ns.l = [ns.l] %}"
+      + "{% endfor %}",
+    "{% set ns = namespace(l={}) %}{% for i in range(99999) %}{% set ns.l = dict(a=ns.l) %}"
+      + "{% endfor %}",
     "{{ 'x' * 999999999999 }}", "{{ 'aaaa' | replace('a', 'b' * 30000000) }}",
     "{% macro f(x) %}{{ f(x) }}{{ f(x) }}{% endmacro %}{{ f(1) }}",
     "{{ range(1000000000) }}", "{{ 2 ** 9999999 }}",
@@ -90,6 +95,14 @@ import Testing
         _ = try ChatTemplate(source: source).render(variables: [:])
       }
     }
+  }
+
+  @Test func chainsOfNamespacesComeApart() throws {
+    let template = try ChatTemplate(
+      source: "{% set ns = namespace(t=namespace()) %}{% for i in range(99999) %}"
+        + "{% set cur = ns.t %}{% set cur.next = namespace(back=cur) %}"
+        + "{% set ns.t = cur.next %}{% endfor %}done")
+    #expect(try template.render(variables: [:]) == "done")
   }
 
   @Test func damagedTemplatesNeverTrap() throws {

@@ -19,10 +19,10 @@ public struct ChatMessage: Sendable {
 
 /// Turns a conversation into the text a model was trained to continue.
 ///
-/// Model files carry their chat format as a Jinja template. This renders the part of Jinja that such
-/// templates use, as Jinja2 does with `trim_blocks` and `lstrip_blocks`: if, for, set, macro, break,
-/// continue, raw, the operators, `namespace`, `range`, `raise_exception`, `strftime_now`, and the
-/// common filters, tests and methods. Anything else is an error that names it and the line.
+/// Model files carry their chat format as a Jinja template. This renders the part of Jinja that
+/// such templates use, as Jinja2 does with `trim_blocks` and `lstrip_blocks`: if, for, set, macro,
+/// break, continue, raw, the operators, `namespace`, `range`, `raise_exception`, `strftime_now`,
+/// and the common filters, tests and methods. Anything else is an error that names it and the line.
 ///
 /// Templates come with model files and are not trusted: a rendering takes a bounded number of steps
 /// and makes a bounded amount of text, and reaches nothing but the values it is given.
@@ -43,10 +43,11 @@ public struct ChatTemplate: Sendable {
 
   /// The text of a conversation.
   ///
-  /// `addGenerationPrompt` ends it where the assistant is to speak; `bos` and `eos` are the texts of
-  /// the tokens that start and end a sequence; `variables` are further names the template may use,
-  /// such as `tools` or `enable_thinking`; `date` is what `strftime_now` shows. Throws `template`
-  /// where the template refuses the messages, does what is not supported, or exceeds the limits.
+  /// `addGenerationPrompt` ends it where the assistant is to speak; `bos` and `eos` are the texts
+  /// of the tokens that start and end a sequence; `variables` are further names the template may
+  /// use, such as `tools` or `enable_thinking`; `date` is what `strftime_now` shows. Throws
+  /// `template` where the template refuses the messages, does what is not supported, or exceeds the
+  /// limits.
   public func render(
     messages: [ChatMessage], addGenerationPrompt: Bool, bos: String, eos: String,
     variables: [String: TemplateValue] = [:], date: Date = Date(), timeZone: TimeZone = .current
@@ -74,6 +75,7 @@ public struct ChatTemplate: Sendable {
   ) throws(ModelError) -> String {
     var renderer = TemplateRenderer(
       variables: variables, date: TemplateDate(date, timeZone: timeZone))
+    defer { renderer.dissolve() }
     var output = ""
     _ = try renderer.render(nodes, into: &output)
     return output

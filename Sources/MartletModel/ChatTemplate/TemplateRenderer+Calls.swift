@@ -54,12 +54,13 @@ extension TemplateRenderer {
       var entries = TemplateDictionary()
       if case .dictionary(let given)? = arguments.positional.first { entries = given }
       for (name, value) in arguments.named { entries[.string(name)] = value }
+      try checkNesting(.dictionary(entries))
       if name == "dict" { return .dictionary(entries) }
-      let space = TemplateNamespace()
+      var values: [String: TemplateValue] = [:]
       for (key, value) in zip(entries.keys, entries.values) {
-        space.values[try text(of: key)] = value
+        values[try text(of: key)] = value
       }
-      return .namespace(space)
+      return makeNamespace(values)
     case "strftime_now":
       let format = try string(arguments.positional.first, "the format of 'strftime_now'")
       guard let text = date.formatted(format) else {

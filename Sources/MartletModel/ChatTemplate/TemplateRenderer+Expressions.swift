@@ -10,6 +10,7 @@ extension TemplateRenderer {
     case .list(let items):
       var values: [TemplateValue] = []
       for item in items { values.append(try evaluate(item)) }
+      try checkNesting(.list(values))
       return .list(values)
     case .dictionary(let entries):
       var dictionary = TemplateDictionary()
@@ -20,6 +21,7 @@ extension TemplateRenderer {
         }
         dictionary[name] = try evaluate(value)
       }
+      try checkNesting(.dictionary(dictionary))
       return .dictionary(dictionary)
     case .attribute(let owner, let name): return try attribute(evaluate(owner), name)
     case .item(let owner, let key): return try item(evaluate(owner), evaluate(key))

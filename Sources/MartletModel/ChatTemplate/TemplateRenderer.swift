@@ -12,6 +12,7 @@ struct TemplateRenderer {
   static let byteLimit = 32 << 20
   static let listLimit = 1_000_000
   static let callLimit = 24
+  static let nestingLimit = 64
 
   /// Scope 0 holds what the caller gives, 1 what the template sets at its top, further ones loops.
   var scopes: [[String: TemplateValue]]
@@ -21,6 +22,8 @@ struct TemplateRenderer {
   /// Bytes of strings made so far; a template cannot make more than it could ever put out.
   private var bytes = 0
   private var calls = 0
+  /// Every namespace made, so that `dissolve` can take them apart.
+  private var namespaces: [TemplateNamespace] = []
 
   init(variables: [String: TemplateValue], date: TemplateDate) {
     scopes = [variables, [:]]
@@ -51,6 +54,38 @@ struct TemplateRenderer {
     if overflow || bytes > Self.byteLimit {
       throw error("the template makes more than \(Self.byteLimit >> 20) MB of text")
     }
+  }
+
+  /// Fails when a value just made nests too deep to be printed, compared or released safely.
+  mutating func checkNesting(
+    _ value: TemplateValue, depth: Int = 0
+  ) throws(ModelError) {
+    try step()
+    if depth > Self.nestingLimit {
+      throw error("values nest deeper than \(Self.nestingLimit)")
+    }
+    switch value {
+    case .list(let items):
+      for item in items { try checkNesting(item, depth: depth + 1) }
+    case .dictionary(let entries):
+      for item in entries.values { try checkNesting(item, depth: depth + 1) }
+    case .function(let function):
+      if case .method(let owner, _) = function.kind { try checkNesting(owner, depth: depth + 1) }
+    default: break
+    }
+  }
+
+  mutating func makeNamespace(_ values: [String: TemplateValue]) -> TemplateValue {
+    let space = TemplateNamespace()
+    space.values = values
+    namespaces.append(space)
+    return .namespace(space)
+  }
+
+  /// Empties the namespaces one by one: they may refer to each other in chains and circles.
+  mutating func dissolve() {
+    for space in namespaces { space.values.removeAll() }
+    scopes.removeAll()
   }
 
   // MARK: Statements

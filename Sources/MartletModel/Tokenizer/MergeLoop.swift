@@ -17,9 +17,9 @@ struct MergeSymbol {
 
 /// Merges neighbours, best priority first and leftmost among equals, until none may merge.
 ///
-/// This order is what byte-level BPE ("Neural Machine Translation of Rare Words with Subword Units")
-/// and SentencePiece's BPE share. Few symbols are searched directly; many go through a heap, so n
-/// symbols cost O(n log n) whatever they are. Buffers are kept between words.
+/// This order is what byte-level BPE ("Neural Machine Translation of Rare Words with Subword
+/// Units") and SentencePiece's BPE share. Few symbols are searched directly; many go through a
+/// heap, so n symbols cost O(n log n) whatever they are. Buffers are kept between words.
 struct MergeLoop {
   var symbols: [MergeSymbol] = []
 

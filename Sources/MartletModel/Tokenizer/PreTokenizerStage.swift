@@ -88,7 +88,8 @@ enum PreTokenizerStage: Sendable {
     }
   }
 
-  /// A word of letters that are not Han, perhaps after one other character and before a contraction.
+  /// A word of letters that are not Han, perhaps after one other character and before a
+  /// contraction.
   private static func kimiWord(_ text: ScalarText, _ position: Int, _ end: Int) -> Int? {
     func isLetter(_ index: Int) -> Bool {
       index < end && !text.classes[index].isDisjoint(with: .letter) && !isHan(text.scalars[index])

@@ -1,10 +1,10 @@
 /// Text decoded to code points, with each one's class and where its bytes lie: what the
 /// pre-tokenizers scan.
 ///
-/// Bytes that are not UTF-8 are taken as llama.cpp takes them, so that the tokens agree: a byte that
-/// starts no sequence becomes U+FFFD and reading goes on one byte later; an overlong form stands
-/// for the code point it spells; a surrogate stays. A sequence beyond U+10FFFF (where llama.cpp
-/// fails) counts as bytes that start no sequence.
+/// Bytes that are not UTF-8 are taken as llama.cpp takes them, so that the tokens agree: a byte
+/// that starts no sequence becomes U+FFFD and reading goes on one byte later; an overlong form
+/// stands for the code point it spells; a surrogate stays. A sequence beyond U+10FFFF (where
+/// llama.cpp fails) counts as bytes that start no sequence.
 struct ScalarText {
   private(set) var scalars: [UInt32] = []
   private(set) var classes: [ScalarClass] = []
@@ -46,7 +46,8 @@ struct ScalarText {
     Self.appendUTF8(scalar, to: &bytes)
   }
 
-  /// The code point of a two- to four-byte sequence, judged by lead byte and continuation bits only.
+  /// The code point of a two- to four-byte sequence, judged by lead byte and continuation bits
+  /// only.
   private static func sequence(_ input: Span<UInt8>, at offset: Int) -> (UInt32, Int)? {
     let lead = input[offset]
     let size: Int

@@ -1,9 +1,10 @@
 /// Turns text into the tokens a model was trained on, and back.
 ///
-/// Two families are served: byte-level byte pair encoding with the pre-tokenizer that the model file
-/// names ("Neural Machine Translation of Rare Words with Subword Units"; "Language Models are
+/// Two families are served: byte-level byte pair encoding with the pre-tokenizer that the model
+/// file names ("Neural Machine Translation of Rare Words with Subword Units"; "Language Models are
 /// Unsupervised Multitask Learners"), and SentencePiece's BPE with byte fallback ("SentencePiece: A
-/// simple and language independent subword tokenizer"). Ids agree with llama.cpp's, token for token.
+/// simple and language independent subword tokenizer"). Ids agree with llama.cpp's, token for
+/// token.
 ///
 /// Text that is not UTF-8 is taken as llama.cpp takes it: byte-level BPE reads a stray byte as
 /// U+FFFD, SentencePiece keeps it as a byte token. A tokenizer is a value that threads may share;

@@ -35,8 +35,8 @@ public struct TokenizerVocabulary: Sendable {
   public var addsBOS: Bool?
   public var addsEOS: Bool?
   public var addsSpacePrefix: Bool?
-  /// `tokenizer.ggml.remove_extra_whitespaces`: kept for information; neither SentencePiece's BPE nor
-  /// byte pair encoding uses it.
+  /// `tokenizer.ggml.remove_extra_whitespaces`: kept for information; neither SentencePiece's BPE
+  /// nor byte pair encoding uses it.
   public var removesExtraWhitespace: Bool?
   /// `general.name` and `general.architecture`: a few families have rules of their own.
   public var modelName = ""
