@@ -1,4 +1,5 @@
 import CMartlet
+import Foundation
 
 /// What this CPU can do and what this process may use of it.
 public enum ISA {
@@ -12,9 +13,11 @@ public enum ISA {
   /// the reference, so a program should say so and stop.
   public static func validate() throws(KernelError) {
     guard martlet_isa_status() == MARTLET_OK else {
+      let value = ProcessInfo.processInfo.environment["MARTLET_ISA"] ?? ""
       throw KernelError(
         .argument,
-        "MARTLET_ISA names no known level; use reference, avx2, avx512 or native, or unset it")
+        "MARTLET_ISA is '\(value)', which names no level; use reference, avx2, avx512 or native, "
+          + "or unset it")
     }
   }
 

@@ -5,11 +5,11 @@
 public struct ModelError: Error, CustomStringConvertible, Sendable, Equatable {
   /// What kind of failure it is.
   public enum Code: String, Sendable, CaseIterable {
-    /// The file cannot be opened, is empty, or is not a GGUF file.
+    /// The file cannot be opened or is empty.
     case file
     /// The file ends before something it announces.
     case truncated
-    /// The bytes contradict the GGUF format or each other.
+    /// The file is not GGUF, or its bytes contradict the format or each other.
     case format
     /// A metadata key or a tensor that the model needs is absent.
     case missing

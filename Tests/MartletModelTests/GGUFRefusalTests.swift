@@ -123,7 +123,7 @@ import Testing
     let empty = try folder.write([], "empty.gguf")
     #expect(modelError { _ = try GGUFFile(path: empty) }?.code == .file)
     let short = try folder.write(Array("GGUF".utf8), "short.gguf")
-    #expect(modelError { _ = try GGUFFile(path: short) }?.code == .file)
+    #expect(modelError { _ = try GGUFFile(path: short) }?.code == .format)
   }
 
   @Test func everyTruncationIsAnError() throws {

@@ -59,12 +59,12 @@ private struct GGUFParser {
   private func header(_ cursor: inout ByteCursor) throws(ModelError) -> UInt32 {
     guard cursor.remaining >= 24 else {
       throw ModelError(
-        .file, "\(path): \(cursor.remaining) bytes are too few for a GGUF file. Is it a model?")
+        .format, "\(path): \(cursor.remaining) bytes are too few for a GGUF file. Is it a model?")
     }
     let magic = try cursor.integer(UInt32.self, "magic")
     guard magic == Self.magic else {
       throw ModelError(
-        .file,
+        .format,
         "\(path): not a GGUF file (it starts with 0x\(String(magic, radix: 16)) instead of "
           + "'GGUF'). Convert the model to GGUF first.")
     }
