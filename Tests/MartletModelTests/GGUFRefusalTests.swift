@@ -14,7 +14,7 @@ import Testing
   }
 
   static let cases: [Case] = [
-    Case(name: "magic", code: .file, mentions: ["not a GGUF"]) { $0.magic = [1, 2, 3, 4] },
+    Case(name: "magic", code: .format, mentions: ["not a GGUF"]) { $0.magic = [1, 2, 3, 4] },
     Case(name: "version 1", code: .unsupported, mentions: ["version 1"]) { $0.version = 1 },
     Case(name: "version 4", code: .unsupported, mentions: ["version 4"]) { $0.version = 4 },
     Case(name: "big-endian", code: .unsupported, mentions: ["big-endian"]) {
