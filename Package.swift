@@ -42,9 +42,10 @@ let package = Package(
     .library(name: "MartletSimulation", targets: ["MartletSimulation"]),
     .executable(name: "martlet", targets: ["MartletCLI"]),
     .library(name: "CMartlet", type: .dynamic, targets: ["CMartlet", "CKernels"]),
-  ] + (pluginNames + cPluginNames).map {
-    .library(name: "Martlet\($0)", type: .dynamic, targets: [$0])
-  },
+  ]
+    + (pluginNames + cPluginNames).map {
+      .library(name: "Martlet\($0)", type: .dynamic, targets: [$0])
+    },
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),

@@ -162,21 +162,25 @@ def sample_batch(model, prompts, temperature, generator):
     x = x[torch.arange(n), length - 1]
 
     live, position, written = torch.arange(n), length.clone(), [[] for _ in range(n)]
+    open_ = torch.ones(n, dtype=torch.bool)  # rows that have not ended, among the live ones
     while True:
         logits = F.linear(model.norm(x), model.embed.weight).float()
         if temperature == 0:
             chosen = logits.argmax(-1)
         else:
             chosen = torch.multinomial(F.softmax(logits / temperature, -1), 1, generator=generator)[:, 0]
-        for row, token in zip(live.tolist(), chosen.tolist()):
-            written[row].append(token)
-        keep = (chosen != NEWLINE) & (position < c.context)
-        if not keep.all():
-            if not keep.any():
-                return [decode(w) for w in written]
-            live, position, chosen = live[keep], position[keep], chosen[keep]
+        for row, token, going in zip(live.tolist(), chosen.tolist(), open_.tolist()):
+            if going:
+                written[row].append(token)
+        open_ &= (chosen != NEWLINE) & (position < c.context)
+        if not open_.any():
+            return [decode(w) for w in written]
+        position = position.clamp(max=c.context - 1)
+        if open_.sum() < 0.7 * len(live):  # moving the cache is dear: drop ended rows in bulk
+            live, position, chosen = live[open_], position[open_], chosen[open_]
             for kv in cache:
-                kv[0], kv[1] = kv[0][keep], kv[1][keep]
+                kv[0], kv[1] = kv[0][open_], kv[1][open_]
+            open_ = torch.ones(len(live), dtype=torch.bool)
         end = int(position.max()) + 1
         rows, visible = torch.arange(len(live)), torch.arange(end)[None] <= position[:, None]
         x = model.embed(chosen)[:, None]

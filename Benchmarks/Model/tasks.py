@@ -24,8 +24,8 @@ MAX_TOKENS = 250  # one token per character; leaves room in a context of 256 for
 class MakeDifficulty:
     """Difficulty of `make`."""
 
-    four: float = 0.5  # share of problems with four numbers; the others have three
-    largest: int = 30  # given numbers are uniform in 1...largest
+    four: float = 0.25  # share of problems with four numbers; the others have three
+    largest: int = 20  # given numbers are uniform in 1...largest
     target: int = 500  # largest target
     limit: int = 999  # largest intermediate result
 
@@ -37,8 +37,8 @@ class CalcDifficulty:
     steps: tuple = (3, 5)  # number of operations, uniform, both ends included
     start: int = 99  # first number is uniform in 2...start
     add: int = 99  # operand of + and - is uniform in 2...add
-    mul: int = 29  # operand of * is uniform in 2...mul
-    limit: int = 9999  # largest absolute intermediate result
+    mul: int = 9  # operand of * is uniform in 2...mul
+    limit: int = 999  # largest absolute intermediate result
 
 
 # The defaults that every published figure uses.

@@ -89,13 +89,15 @@ static void special_values(martlet_check *check) {
       if (check->entry->numeric_class != MARTLET_NUMERIC_PORTABLE &&
           (weights != GEMM_WEIGHTS_NORMAL || kind == CHECK_HUGE || kind == CHECK_BITS))
         continue;
+      // A single product shows the sign of a zero that a longer sum would swallow.
       for (size_t rows = 1; rows <= 5; rows += 4)
-        compare(check, (gemm_shape){.rows = rows,
-                                    .columns = 37,
-                                    .depth = step == 1 ? 31 : 2 * step,
-                                    .bias = kind & 1,
-                                    .input_kind = (check_kind)kind,
-                                    .weight_kind = (gemm_weight_kind)weights});
+        for (int several = 0; several < 2; ++several)
+          compare(check, (gemm_shape){.rows = rows,
+                                      .columns = 37,
+                                      .depth = !several ? step : step == 1 ? 31 : 2 * step,
+                                      .bias = kind & 1,
+                                      .input_kind = (check_kind)kind,
+                                      .weight_kind = (gemm_weight_kind)weights});
     }
 }
 
@@ -203,9 +205,10 @@ static void packing(martlet_check *check) {
 
 // ---- the public door ----------------------------------------------------------------------------
 
-static void expect(martlet_check *check, martlet_status status, martlet_status expected,
-                   const char *what) {
-  ++check->runs;
+static void expect(martlet_check *check, const martlet_gemm_arguments *arguments,
+                   martlet_status expected, const char *what) {
+  volatile martlet_status status = expected;
+  CHECK_CALL(check, status = martlet_gemm(arguments));
   if (status != expected)
     check_fail(check, "%s gave '%s'", what, martlet_status_name(status));
 }
@@ -218,32 +221,32 @@ static void door(martlet_check *check) {
   check_describe(check, "the public door");
   const martlet_gemm_arguments good = p.variant;
   martlet_gemm_arguments bad = good;
-  expect(check, martlet_gemm(&good), MARTLET_OK, "a valid product");
-  expect(check, martlet_gemm(NULL), MARTLET_E_ARGUMENT, "no arguments");
+  expect(check, &good, MARTLET_OK, "a valid product");
+  expect(check, NULL, MARTLET_E_ARGUMENT, "no arguments");
   bad.size = 8;
-  expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "a short structure");
+  expect(check, &bad, MARTLET_E_ARGUMENT, "a short structure");
   bad = good, bad.column_begin = 8;
-  expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "a range inside a tile");
+  expect(check, &bad, MARTLET_E_ARGUMENT, "a range inside a tile");
   bad = good, bad.column_end = 41;
-  expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "a range past the columns");
+  expect(check, &bad, MARTLET_E_ARGUMENT, "a range past the columns");
   bad = good, bad.column_end = 24;
-  expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "a range that ends inside a tile");
+  expect(check, &bad, MARTLET_E_ARGUMENT, "a range that ends inside a tile");
   bad = good, bad.weights = (const char *)good.weights + 4;
-  expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "misaligned weights");
+  expect(check, &bad, MARTLET_E_ARGUMENT, "misaligned weights");
   bad = good, bad.output_stride = 39;
-  expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "a stride below the columns");
+  expect(check, &bad, MARTLET_E_ARGUMENT, "a stride below the columns");
   bad = good, bad.weight_type = (martlet_weight_type)77;
-  expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "an unknown type");
+  expect(check, &bad, MARTLET_E_ARGUMENT, "an unknown type");
   bad = good, bad.numeric_class = (martlet_numeric_class)9;
-  expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "an unknown class");
+  expect(check, &bad, MARTLET_E_ARGUMENT, "an unknown class");
   bad = good, bad.depth = SIZE_MAX / 512 * 256;
-  expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "an overflowing shape");
+  expect(check, &bad, MARTLET_E_ARGUMENT, "an overflowing shape");
   if (step > 1) {
     bad = good, bad.depth = step + 1;
-    expect(check, martlet_gemm(&bad), MARTLET_E_ARGUMENT, "part of a block");
+    expect(check, &bad, MARTLET_E_ARGUMENT, "part of a block");
   }
   bad = good, bad.depth = 0, bad.activations = NULL, bad.weights = NULL;
-  expect(check, martlet_gemm(&bad), MARTLET_OK, "an empty sum");
+  expect(check, &bad, MARTLET_OK, "an empty sum");
   check_same_bytes(check, p.bias, p.actual, 40 * sizeof(float));
   check_poison(check);
 }

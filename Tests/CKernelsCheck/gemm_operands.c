@@ -108,9 +108,10 @@ static void *pack(martlet_check *check, const char *name, const gemm_product *pr
   const size_t bytes =
       martlet_gemm_packed_bytes(type, numeric_class, shape->columns, shape->depth);
   void *packed = check_aligned_buffer(check, name, bytes);
-  if (martlet_gemm_pack(type, numeric_class, shape->columns, shape->depth, product->source, packed,
-                        0, shape->columns))
-    check_fail(check, "packing was refused");
+  volatile martlet_status status = MARTLET_OK;
+  CHECK_CALL(check, status = martlet_gemm_pack(type, numeric_class, shape->columns, shape->depth,
+                                               product->source, packed, 0, shape->columns));
+  if (status) check_fail(check, "packing was refused");
   check_seal(check, packed);
   return packed;
 }
@@ -135,9 +136,10 @@ gemm_product gemm_make(martlet_check *check, gemm_shape shape) {
   void *activations = check_aligned_buffer(
       check, "activations",
       martlet_gemm_activation_bytes(activation_type, shape.rows, shape.depth));
-  if (martlet_gemm_prepare(activation_type, shape.rows, shape.depth, p.input, p.input_stride,
-                           activations, 0, shape.rows))
-    check_fail(check, "preparing was refused");
+  volatile martlet_status status = MARTLET_OK;
+  CHECK_CALL(check, status = martlet_gemm_prepare(activation_type, shape.rows, shape.depth, p.input,
+                                                  p.input_stride, activations, 0, shape.rows));
+  if (status) check_fail(check, "preparing was refused");
   check_seal(check, activations);
 
   const martlet_numeric_class theirs = (martlet_numeric_class)check->reference->numeric_class;

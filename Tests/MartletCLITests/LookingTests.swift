@@ -32,7 +32,9 @@ import Testing
   @Test func tokensAndLogits() throws {
     let tokens = try Tool.run(["model", "tokenize", "calc 17 +4?"])
     #expect(tokens.code == 0, "\(tokens.error)")
-    let ids = tokens.out.trimmingCharacters(in: .newlines).split(separator: ",").compactMap { Int($0) }
+    let ids = tokens.out.trimmingCharacters(in: .newlines).split(separator: ",").compactMap {
+      Int($0)
+    }
     #expect(ids.count == 12)
     let bare = try Tool.run(["model", "tokenize", "--no-bos"], input: Data("calc 17 +4?".utf8))
     #expect(tokens.out.hasSuffix(bare.out))

@@ -41,7 +41,8 @@ enum Tool {
     try process.run()
     process.waitUntilExit()
     return Output(
-      code: process.terminationStatus, out: String(decoding: try Data(contentsOf: out), as: UTF8.self),
+      code: process.terminationStatus,
+      out: String(decoding: try Data(contentsOf: out), as: UTF8.self),
       error: String(decoding: try Data(contentsOf: error), as: UTF8.self))
   }
 }

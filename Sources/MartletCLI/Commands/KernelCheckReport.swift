@@ -94,7 +94,9 @@ struct KernelCheckReport: Encodable {
 
   /// The report as a table.
   var table: String {
-    var table = Table(["variant", "serves", "runs", "result", "shape", "µs", "× reference", "limit"])
+    var table = Table([
+      "variant", "serves", "runs", "result", "shape", "µs", "× reference", "limit",
+    ])
     for variant in variants {
       let timed = variant.nanoseconds > 0
       table.append([

@@ -33,7 +33,8 @@ struct PluginCheckCommand: AsyncParsableCommand {
 
   func run() async throws {
     guard FileManager.default.fileExists(atPath: path) else {
-      throw CommandError(.input, "there is no plugin at \(path); name a manifest, library or folder")
+      throw CommandError(
+        .input, "there is no plugin at \(path); name a manifest, library or folder")
     }
     // A random language; where time is at stake its sequences never end by themselves.
     let checker = PluginChecker(prompt: "?") { secondsPerForward in

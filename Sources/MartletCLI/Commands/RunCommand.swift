@@ -62,31 +62,36 @@ struct RunCommand: AsyncParsableCommand {
 
   func run() async throws {
     let text = try promptText()
-    let request = try makeRequest(text)
+    var request = try makeRequest(text)
     let session = try model.open()
-    let rendered = try chat ? render(text, session) : request
-    let recorder = trace.map { _ in
-      let codec = session.engine.tokenizer
-      return TraceRecorder { codec.text(of: [$0]) }
-    }
+    if chat { try render(&request, session) }
+    let codec = session.engine.tokenizer
+    let recorder = trace == nil ? nil : TraceRecorder { token in codec.text(of: [token]) }
 
-    let streaming = stream && !json
-    let onText: (@Sendable (String) -> Void)? =
-      streaming ? { text in FileHandle.standardOutput.write(Data(text.utf8)) } : nil
-    let work = Task<RunResult, any Error> {
-      try await session.scaling.run(rendered, trace: recorder, onText: onText)
-    }
-    let interruption = Interruption { work.cancel() }
-    defer { interruption.end() }
-    let result = try await work.value
-
+    let result = try await answer(request, session, recorder)
     if let recorder, let trace { try recorder.write(to: trace, result: result) }
     if json {
       print(try result.json(), terminator: "")
     } else {
-      print(streaming ? "" : result.text)
+      print(stream ? "" : result.text)
       FileHandle.standardError.write(Data((summary(of: result) + "\n").utf8))
     }
+  }
+
+  /// Runs the request; control-C ends it with the best answer so far.
+  private func answer(
+    _ request: RunRequest, _ session: Session, _ recorder: TraceRecorder?
+  ) async throws -> RunResult {
+    var onText: (@Sendable (String) -> Void)?
+    if stream, !json {
+      onText = { text in FileHandle.standardOutput.write(Data(text.utf8)) }
+    }
+    let work = Task { [onText] () async throws -> RunResult in
+      try await session.scaling.run(request, trace: recorder, onText: onText)
+    }
+    let interruption = Interruption { work.cancel() }
+    defer { interruption.end() }
+    return try await work.value
   }
 
   private func promptText() throws(CommandError) -> String {
@@ -123,25 +128,24 @@ struct RunCommand: AsyncParsableCommand {
     return request
   }
 
-  private func render(_ text: String, _ session: Session) throws -> RunRequest {
-    guard let source = try session.model.metadata.optionalString("tokenizer.chat_template") else {
+  /// Wraps the prompt as a user's message in the model's chat template.
+  private func render(_ request: inout RunRequest, _ session: Session) throws {
+    let key = "tokenizer.chat_template"
+    guard let source = try session.model.metadata.optionalString(key) else {
       throw CommandError(
-        .usage,
-        "\(session.model.path) has no chat template (tokenizer.chat_template); run without --chat")
+        .usage, "\(session.model.path) has no chat template (\(key)); run without --chat")
     }
     let tokenizer = session.engine.tokenizer
     func written(_ token: Token?) -> String {
-      token.map { String(decoding: tokenizer.bytes(of: $0, renderSpecial: true), as: UTF8.self) }
-        ?? ""
+      guard let token else { return "" }
+      return String(decoding: tokenizer.bytes(of: token, renderSpecial: true), as: UTF8.self)
     }
-    var request = try makeRequest(text)
     request.renderedPrompt = try ChatTemplate(source: source).render(
-      messages: [ChatMessage(role: "user", content: text)], addGenerationPrompt: true,
+      messages: [ChatMessage(role: "user", content: request.prompt)], addGenerationPrompt: true,
       bos: written(tokenizer.bosToken), eos: written(tokenizer.endOfGenerationTokens.min()))
     // The template writes the special tokens itself.
     request.addSpecial = false
     request.parseSpecial = true
-    return request
   }
 
   private func summary(of result: RunResult) -> String {

@@ -32,7 +32,7 @@ struct DemoAttempt: Equatable {
     switch problem.family {
     case .make:
       let text = JudgedText(prompt: problem.prompt, text: result.text)
-      return try session.plugins.score(text, scorer: "exact-checker") == 1
+      return try TextJudge(plugins: session.plugins, scorer: "exact-checker").score(text) == 1
     case .calc:
       let written = result.text.split(separator: "#", omittingEmptySubsequences: false)
       return written.count > 1

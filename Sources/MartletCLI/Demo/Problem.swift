@@ -48,9 +48,9 @@ extension Problem {
 
   /// Combines given numbers two at a time until one is left; that one is the target.
   private static func drawMake(from generator: inout SplitMix64) -> (Problem, key: String) {
-    let count = Bool.random(using: &generator) ? 4 : 3
+    let count = Int.random(in: 0..<4, using: &generator) == 0 ? 4 : 3
     while true {
-      let given = (0..<count).map { _ in Int.random(in: 1...30, using: &generator) }
+      let given = (0..<count).map { _ in Int.random(in: 1...20, using: &generator) }
       var pool = given
       while pool.count > 1 {
         pool.shuffle(using: &generator)
@@ -76,8 +76,8 @@ extension Problem {
     var prompt = "calc \(value)"
     for _ in 0..<Int.random(in: 3...5, using: &generator) {
       var operation = "+-*".randomElement(using: &generator)!
-      var operand = Int.random(in: 2...(operation == "*" ? 29 : 99), using: &generator)
-      if abs(apply(operation, value, operand)) > 9999 {
+      var operand = Int.random(in: 2...(operation == "*" ? 9 : 99), using: &generator)
+      if abs(apply(operation, value, operand)) > 999 {
         operation = value > 0 ? "-" : "+"
         operand = Int.random(in: 2...99, using: &generator)
       }

@@ -8,7 +8,8 @@ func modelPath(_ named: String?) throws(CommandError) -> String {
   if let path = named ?? EmbeddedModel.path { return path }
   throw CommandError(
     .unavailable,
-    "the embedded model is not beside the program (martlet_Martlet.resources); name one with --model")
+    "the embedded model is not beside the program (martlet_Martlet.resources); name one with --model"
+  )
 }
 
 /// Which model to open and how, as options of a command.
