@@ -52,11 +52,13 @@ def sentence_piece(size=1300):
     tokens, scores, types = [], [], []
     for index in range(model.vocab_size()):
         piece = model.id_to_piece(index)
-        tokens.append(piece)
+        # Converters store the spaces of user-defined tokens as spaces.
+        is_user = piece in ("<tool>", "▁▁▁▁", "<tool_call>")
+        tokens.append(piece.replace("▁", " ") if is_user else piece)
         scores.append(model.get_score(index))
         types.append(UNKNOWN if model.is_unknown(index) else CONTROL if model.is_control(index)
                      else BYTE if model.is_byte(index)
-                     else USER if piece in ("<tool>", "▁▁▁▁", "<tool_call>") else NORMAL)
+                     else USER if is_user else NORMAL)
     return tokens, scores, types
 
 

@@ -27,11 +27,13 @@ import Testing
     #expect(tokenizer.decode(beyond) == "\u{fffd}\u{fffd}\u{fffd}\u{fffd}")
   }
 
+  /// A space after a byte that claims more bytes than follow is taken for them, as in the
+  /// reference, so the texts here have no spaces.
   @Test func anyBytesComeBackFromSentencePiece() throws {
     let tokenizer = try TokenizerFixture.tokenizer("sentence-piece")
     for seed in UInt64(0)..<300 {
       var random = SeededBytes(seed)
-      let bytes = random.bytes(Int.random(in: 0...80, using: &random))
+      let bytes = random.bytes(Int.random(in: 0...80, using: &random)).filter { $0 != 0x20 }
       let tokens = tokenizer.encode(bytes, addSpecial: true, parseSpecial: false)
       #expect(tokenizer.decodeBytes(tokens) == bytes, "seed \(seed)")
     }
@@ -105,7 +107,9 @@ import Testing
     for byte in Array("a 1\n'".utf8) {
       let text = [UInt8](repeating: byte, count: 200_000)
       let tokens = tokenizer.encode(text, addSpecial: false, parseSpecial: true)
-      #expect(tokenizer.decodeBytes(tokens) == text)
+      // Not inside #expect, which would print a megabyte.
+      let isSame = tokenizer.decodeBytes(tokens) == text
+      #expect(isSame, "byte \(byte)")
     }
   }
 
@@ -114,7 +118,9 @@ import Testing
     for byte in Array("e ".utf8) {
       let text = [UInt8](repeating: byte, count: 1 << 20)
       let tokens = tokenizer.encode(text, addSpecial: false, parseSpecial: true)
-      #expect(tokenizer.decodeBytes(tokens) == text)
+      // Not inside #expect, which would print a megabyte.
+      let isSame = tokenizer.decodeBytes(tokens) == text
+      #expect(isSame, "byte \(byte)")
     }
   }
 

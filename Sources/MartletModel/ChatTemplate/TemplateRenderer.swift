@@ -8,7 +8,7 @@ struct TemplateRenderer {
     case goesOn, breaks, continues
   }
 
-  static let stepLimit = 2_000_000
+  static let stepLimit = 1_000_000
   static let byteLimit = 32 << 20
   static let listLimit = 1_000_000
   static let callLimit = 24
@@ -180,7 +180,8 @@ struct TemplateRenderer {
     }
     let depth = scopes.dropLast().count { $0["loop"] != nil }
     for index in items.indices {
-      try step()
+      // Making the loop variable costs about as much as this many nodes.
+      try step(8)
       scopes[scopes.count - 1].removeAll(keepingCapacity: true)
       scopes[scopes.count - 1]["loop"] = loopVariable(items, index, depth: depth)
       try bind(loop.names, items[index])

@@ -20,7 +20,9 @@ extension Tokenizer {
     public mutating func append(_ token: Token) -> String {
       var piece = tokenizer.bytes(of: token, renderSpecial: renderSpecial)[...]
       if piece.isEmpty { return "" }
-      if dropsSpace, piece.first == 0x20 { piece = piece.dropFirst() }
+      if dropsSpace, piece.first == 0x20, !tokenizer.isUserDefined(token) {
+        piece = piece.dropFirst()
+      }
       dropsSpace = false
       pending.append(contentsOf: piece)
       let complete = pending.count - Self.incompleteTail(pending)

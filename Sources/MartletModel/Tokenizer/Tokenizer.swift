@@ -204,10 +204,17 @@ public struct Tokenizer: Sendable {
     for token in tokens {
       let piece = bytes(of: token, renderSpecial: renderSpecial)
       if piece.isEmpty { continue }
-      result.append(contentsOf: dropsSpace && piece[0] == 0x20 ? piece.dropFirst() : piece[...])
+      let drops = dropsSpace && piece[0] == 0x20 && !isUserDefined(token)
+      result.append(contentsOf: drops ? piece.dropFirst() : piece[...])
       dropsSpace = false
     }
     return result
+  }
+
+  /// Whether a token is found in a text before SentencePiece puts its space there, so that a space
+  /// it starts with is the text's own.
+  func isUserDefined(_ token: Token) -> Bool {
+    contains(token) && tables.special.attributes[Int(token)].contains(.userDefined)
   }
 
   private func contains(_ token: Token) -> Bool { token >= 0 && Int(token) < vocabularySize }
