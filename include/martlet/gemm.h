@@ -21,8 +21,10 @@
 typedef enum martlet_activation_type {
   MARTLET_ACTIVATION_F32 = 0,
   MARTLET_ACTIVATION_BF16 = 1,
-  /// int8 in blocks of 32 with one float32 scale (absolute maximum / 127, round to nearest even)
-  /// and the int32 sums of each half block.
+  /// int8 in blocks of 32 with one float32 scale and the int32 sums of each half block. Of eight
+  /// steps near the absolute maximum / 127 a block takes the one that rounding to nearest even
+  /// loses least at, and for its quants the least-squares scale; a block that holds a value that is
+  /// not finite gives NaN.
   MARTLET_ACTIVATION_Q8 = 2,
 } martlet_activation_type;
 
