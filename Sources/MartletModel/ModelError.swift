@@ -5,11 +5,11 @@
 public struct ModelError: Error, CustomStringConvertible, Sendable, Equatable {
   /// What kind of failure it is.
   public enum Code: String, Sendable, CaseIterable {
-    /// The file cannot be opened or is empty.
+    /// The file cannot be opened.
     case file
     /// The file ends before something it announces.
     case truncated
-    /// The file is not GGUF, or its bytes contradict the format or each other.
+    /// The file is empty or not GGUF, or its bytes contradict the format or each other.
     case format
     /// A metadata key or a tensor that the model needs is absent.
     case missing

@@ -121,7 +121,7 @@ import Testing
     #expect(modelError { _ = try GGUFFile(path: folder.path + "/none") }?.code == .file)
     #expect(modelError { _ = try GGUFFile(path: folder.path) }?.code == .file)
     let empty = try folder.write([], "empty.gguf")
-    #expect(modelError { _ = try GGUFFile(path: empty) }?.code == .file)
+    #expect(modelError { _ = try GGUFFile(path: empty) }?.code == .format)
     let short = try folder.write(Array("GGUF".utf8), "short.gguf")
     #expect(modelError { _ = try GGUFFile(path: short) }?.code == .format)
   }
