@@ -37,8 +37,8 @@ class CalcDifficulty:
     steps: tuple = (3, 5)  # number of operations, uniform, both ends included
     start: int = 99  # first number is uniform in 2...start
     add: int = 99  # operand of + and - is uniform in 2...add
-    mul: int = 9  # operand of * is uniform in 2...mul
-    limit: int = 999  # largest absolute intermediate result
+    mul: int = 29  # operand of * is uniform in 2...mul
+    limit: int = 9999  # largest absolute intermediate result
 
 
 # The defaults that every published figure uses.

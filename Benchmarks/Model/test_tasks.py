@@ -39,7 +39,7 @@ class Tasks(unittest.TestCase):
 
     def test_the_default_stream_is_fixed(self):
         text = "".join(p.prompt + p.reference for f in tasks.FAMILIES for p in tasks.problems(f, 1, 100))
-        self.assertEqual(hashlib.sha256(text.encode()).hexdigest()[:16], "0b9dcc7a9d498cb9")
+        self.assertEqual(hashlib.sha256(text.encode()).hexdigest()[:16], "9f666de21a12c5d0")
 
 
 if __name__ == "__main__":

@@ -76,8 +76,8 @@ extension Problem {
     var prompt = "calc \(value)"
     for _ in 0..<Int.random(in: 3...5, using: &generator) {
       var operation = "+-*".randomElement(using: &generator)!
-      var operand = Int.random(in: 2...(operation == "*" ? 9 : 99), using: &generator)
-      if abs(apply(operation, value, operand)) > 999 {
+      var operand = Int.random(in: 2...(operation == "*" ? 29 : 99), using: &generator)
+      if abs(apply(operation, value, operand)) > 9999 {
         operation = value > 0 ? "-" : "+"
         operand = Int.random(in: 2...99, using: &generator)
       }
