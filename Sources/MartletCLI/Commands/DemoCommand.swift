@@ -16,7 +16,7 @@ struct DemoCommand: AsyncParsableCommand {
   var seed: UInt64 = 1
 
   @Option(help: "How many problems.")
-  var problems = 8
+  var problems = 12
 
   @OptionGroup var model: ModelOptions
 
