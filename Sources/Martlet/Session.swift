@@ -37,6 +37,8 @@ public final class Session: Sendable {
 
   /// The model.
   public let model: TransformerModel
+  /// Text to tokens and back.
+  public let tokenizer: Tokenizer
   /// Threads and pages, one forward pass for everybody.
   public let engine: Engine
   /// Strategies, scorers and extractors that were found.
@@ -63,8 +65,8 @@ public final class Session: Sendable {
     team = try ThreadTeam(threads: configuration.threads)
     model = try TransformerModel.load(
       path: path, numericClass: configuration.numericClass, team: team, progress: progress)
-    let parts = TransformerParts(
-      model: model, tokenizer: try Tokenizer(metadata: model.metadata))
+    tokenizer = try Tokenizer(metadata: model.metadata)
+    let parts = TransformerParts(model: model, tokenizer: tokenizer)
     let backend = try TransformerBackend(parts: parts, team: team, options: configuration.backend)
     engine = try Engine(backend: backend, configuration: configuration.engine)
     plugins = PluginHost(searchPath: .standard(directories: configuration.pluginDirectories))

@@ -82,3 +82,12 @@ import Testing
     #expect(events.allSatisfy { $0["ph"] is String })
   }
 }
+
+/// `martlet run --chat` with a model that carries a template.
+@Suite struct ChatTests {
+  @Test func theEmbeddedModelHasNoTemplateAndSaysSo() throws {
+    let output = try Tool.run(["run", "calc 17 +4?", "--chat"])
+    #expect(output.code == 64)
+    #expect(output.error.contains("tokenizer.chat_template"))
+  }
+}

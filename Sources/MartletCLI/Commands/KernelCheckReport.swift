@@ -95,7 +95,7 @@ struct KernelCheckReport: Encodable {
   /// The report as a table.
   var table: String {
     var table = Table([
-      "variant", "serves", "runs", "result", "shape", "µs", "× reference", "limit",
+      "variant", "serves", "runs", "result", "shape", "µs", "× reference", "of peak",
     ])
     for variant in variants {
       let timed = variant.nanoseconds > 0

@@ -135,17 +135,19 @@ struct RunCommand: AsyncParsableCommand {
       throw CommandError(
         .usage, "\(session.model.path) has no chat template (\(key)); run without --chat")
     }
-    let tokenizer = session.engine.tokenizer
+    let tokenizer = session.tokenizer
     func written(_ token: Token?) -> String {
       guard let token else { return "" }
       return String(decoding: tokenizer.bytes(of: token, renderSpecial: true), as: UTF8.self)
     }
-    request.renderedPrompt = try ChatTemplate(source: source).render(
+    let bos = written(tokenizer.bosToken)
+    let rendered = try ChatTemplate(source: source).render(
       messages: [ChatMessage(role: "user", content: request.prompt)], addGenerationPrompt: true,
-      bos: written(tokenizer.bosToken), eos: written(tokenizer.endOfGenerationTokens.min()))
-    // The template writes the special tokens itself.
-    request.addSpecial = false
+      bos: bos, eos: written(tokenizer.eosToken))
+    request.renderedPrompt = rendered
+    // Special tokens come written out. Many templates leave out the one that begins a sequence.
     request.parseSpecial = true
+    request.addSpecial = bos.isEmpty || !rendered.hasPrefix(bos)
   }
 
   private func summary(of result: RunResult) -> String {
