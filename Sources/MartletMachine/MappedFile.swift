@@ -28,7 +28,8 @@ public final class MappedFile: @unchecked Sendable {
   /// - Throws: `MachineError` `.file` when it does not exist, may not be read, is no regular file
   ///   or cannot be mapped.
   public init(path: String) throws(MachineError) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // Not blocking: opening a FIFO would wait for a writer that may never come.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw Self.failure("cannot open", path, errno) }
     var information = stat()
     guard fstat(descriptor, &information) == 0 else {

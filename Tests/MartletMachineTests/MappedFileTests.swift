@@ -80,4 +80,11 @@ struct DeadlineTests {
     let soon = Deadline(after: 1000)
     #expect(!soon.hasPassed && soon.secondsLeft > 900 && soon.secondsLeft <= 1000)
   }
+
+  @Test(.timeLimit(.minutes(1))) func aFIFOIsRefusedAtOnce() throws {
+    let path = NSTemporaryDirectory() + "martlet-fifo-\(UUID().uuidString)"
+    #expect(mkfifo(path, 0o600) == 0)
+    defer { unlink(path) }
+    #expect(throws: MachineError.self) { try MappedFile(path: path) }
+  }
 }

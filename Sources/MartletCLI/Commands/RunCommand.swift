@@ -69,13 +69,14 @@ struct RunCommand: AsyncParsableCommand {
     let recorder = trace == nil ? nil : TraceRecorder { token in codec.text(of: [token]) }
 
     let result = try await answer(request, session, recorder)
-    if let recorder, let trace { try recorder.write(to: trace, result: result) }
     if json {
       print(try result.json(), terminator: "")
     } else {
       print(stream ? "" : result.text)
       FileHandle.standardError.write(Data((summary(of: result) + "\n").utf8))
     }
+    // After the answer, which a trace that cannot be written must not cost.
+    if let recorder, let trace { try recorder.write(to: trace, result: result) }
   }
 
   /// Runs the request; control-C ends it with the best answer so far.
