@@ -1,29 +1,32 @@
 /// Products of quantised weights with int8 activations, AVX-512 VNNI.
 ///
-/// Tile. Two tiles of 16 outputs by up to 16 rows, a block of 32 depth at a time. A block is
-/// unpacked once into 16 registers of unsigned bytes (8 per tile) and meets every row of the panel;
-/// a 4-byte group of activations is broadcast by its load and feeds both tiles. Two tiles rather
-/// than one because with one every vpdpbusd brings its own broadcast load, and the two 512-bit load
-/// ports are then as busy as the two multipliers.
+/// Tile. Two tiles of 16 outputs by four rows: eight independent chains of vpdpbusd, which hide its
+/// latency of four or five cycles at two per cycle, and eight float sums. A 4-byte group of
+/// activations is broadcast by its load and feeds both tiles. Everything is a register for a whole
+/// chunk of depth: sums that lived in memory between blocks cost a third of the speed.
 ///
-/// Registers. 16 quants, 2 to 4 scales and minimums, 2 dot products, a broadcast and constants. The
-/// rows' float sums are registers for up to 4 rows. Beyond that they live in the first-level cache
-/// (2 KB at 16 rows): reloading one is the memory operand of the multiply-add that needs it, and
-/// its store has a port of its own, so that any number of rows shares one piece of code.
+/// Blocking. Weights pass in chunks of 256 depth of two tiles, 5 KB of Q4_0, which all rows of a
+/// panel use while they are in the first-level cache; the next chunk is prefetched meanwhile, evenly
+/// spread over the work, so that memory and multipliers are busy at the same time (at 8 rows of
+/// Q4_0 both are needed in full). Nibbles are unpacked in registers, again for every four rows: on a
+/// core with four vector ports that is hidden behind the two that multiply. From unpacking_pays rows
+/// on a chunk is unpacked to memory once instead.
 ///
-/// Work, counted in operations of the two vector ports. Per block, row and tile: 8 vpdpbusd and one
-/// each of convert, scale product and multiply-add; minimums add one, the two halves of Q6_K three,
-/// an offset other than 8 half an operation (the shift of the start, shared by two tiles). Per
-/// block and tile: 12 to unpack nibbles, 16 more for bits or bit pairs, 8 for IQ4_NL's table, none
-/// for Q8_0; 2 to 12 for scales. At 8 rows Q4_0 thus spends 8 of 12.8 operations multiplying, at 16
-/// rows 8 of 11.9: 63 % and 67 % of the VNNI peak are the bounds; Q4_K 54 % and 60 %.
+/// Work, counted in operations of the two multiplying ports. Per block, row and tile: 8 vpdpbusd, a
+/// scale product and a multiply-add; minimums add one, the two halves of Q6_K two. 80 % of the VNNI
+/// peak is therefore the bound for Q4_0 and Q8_0, 73 % with minimums, 67 % for Q6_K; cores with two
+/// vector ports in all (Sapphire Rapids) also convert and unpack there.
 ///
 /// Bytes. A product reads columns · depth · (0.5625 bytes for Q4_0, 0.578 Q4_K, 0.82 Q6_K, 1.0625
 /// Q8_0) once per group of rows whose activations fit half the second-level cache, and does
-/// 2 · rows · columns · depth operations. One to four rows are bound by those reads. Measured
-/// beside other load on a Sapphire Rapids guest, 4096 deep and 14,336 wide: the speed of a plain
-/// read loop or better up to 4 rows (the prefetch is worth more than what the loop leaves out); 45
-/// to 50 % of the VNNI peak at 16 rows of Q4_0.
+/// 2 · rows · columns · depth operations. The limit is the larger of bytes over read bandwidth and
+/// operations over VNNI peak. Medians on one core of a Zen 5 guest, 4096 deep and 14,336 wide,
+/// weights from memory, both limits measured beside every sample:
+///
+///   rows       1    2    4    8   16   64  512
+///   Q4_0    0.85 0.84 0.80 0.60 0.69 0.69 0.68
+///   Q8_0    0.90 0.87 0.85 0.80 0.63 0.68 0.66
+///   Q4_K    0.84 0.82 0.75 0.54 0.57 0.62 0.60
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
@@ -39,14 +42,23 @@
 
 enum {
   MAXIMUM_TILES = 2,
-  ROWS_PER_PANEL = 16, ///< Rows that share one unpacking of a weight block.
+  ROWS_PER_STEP = 4,    ///< Rows of a micro-kernel: with two tiles, eight independent chains.
+  ROWS_PER_PANEL = 64,  ///< Rows that share one unpacking; their sums fill 8 KB.
+  BLOCKS_PER_CHUNK = 8, ///< Depth that is unpacked at a time: 10 KB for two tiles.
 };
 
-/// One block of 32 depth of one tile, ready for the dot product.
+/// One block of 32 depth of one tile, unpacked.
 typedef struct {
-  __m512i quants[8]; ///< 16 outputs × 4 depths each, unsigned.
-  __m512 scale, second_scale, minimum;
+  uint8_t quants[MARTLET_GEMM_BYTE_BYTES]; ///< As `bytes` of gemm_layout.h.
+  float scale[16];
+  float other[16]; ///< The minimum, or the second half's scale.
 } unpacked_block;
+
+/// Where the micro-kernel finds the weights of a tile.
+typedef enum {
+  PACKED,   ///< As they lie in memory; unpacked in registers on the way.
+  UNPACKED, ///< unpacked_block[].
+} weight_source;
 
 ALWAYS_INLINE bool has_minimums(martlet_weight_type type) {
   return type == MARTLET_WEIGHT_Q4_1 || type == MARTLET_WEIGHT_Q5_1 ||
@@ -92,171 +104,262 @@ ALWAYS_INLINE __m512 load_signed_bytes(const uint8_t *bytes) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)bytes)));
 }
 
-ALWAYS_INLINE void unpack_nibbles(const uint8_t *nibbles, __m512i quants[8]) {
-  const __m512i low = _mm512_set1_epi8(15);
-  for (int g = 0; g < 4; ++g) {
-    __m512i both = _mm512_loadu_si512(nibbles + 64 * g);
-    quants[g] = _mm512_and_si512(both, low);
-    quants[g + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
-  }
-}
-
-/// quants[g] |= bit g of every byte, moved to bit 4.
-ALWAYS_INLINE void add_bits(const uint8_t *plane, __m512i quants[8]) {
-  const __m512i bit = _mm512_set1_epi8(16);
-  __m512i bits = _mm512_loadu_si512(plane);
-  for (int g = 0; g < 8; ++g) {
-    __m512i moved = g < 4 ? _mm512_slli_epi16(bits, 4 - g) : _mm512_srli_epi16(bits, g - 4);
-    quants[g] = _mm512_ternarylogic_epi32(quants[g], moved, bit, 0xF8);  // q | (m & bit)
-  }
-}
-
-/// quants[g] |= bit pair g mod 4 of every byte of line g / 4, moved to bit 4.
-ALWAYS_INLINE void add_bit_pairs(const uint8_t *planes, __m512i quants[8]) {
-  const __m512i pair = _mm512_set1_epi8(48);
-  for (int g = 0; g < 8; ++g) {
-    __m512i pairs = _mm512_loadu_si512(planes + 64 * (g / 4));
-    int shift = 2 * (g % 4);
-    __m512i moved = shift < 4 ? _mm512_slli_epi16(pairs, 4 - shift)
-                              : _mm512_srli_epi16(pairs, shift - 4);
-    quants[g] = _mm512_ternarylogic_epi32(quants[g], moved, pair, 0xF8);
-  }
-}
-
-ALWAYS_INLINE void look_up_nibbles(__m512i quants[8]) {
-  const __m512i table = _mm512_broadcast_i32x4(_mm_xor_si128(
-      _mm_loadu_si128((const void *)martlet_iq4_nl_values), _mm_set1_epi8((char)0x80)));
-  for (int g = 0; g < 8; ++g) quants[g] = _mm512_shuffle_epi8(table, quants[g]);
-}
-
-/// Unpacks the block whose own bytes begin at `block`, of the step that begins at `step`.
-ALWAYS_INLINE void unpack(martlet_weight_type type, const uint8_t *step, const uint8_t *block,
-                          unpacked_block *unpacked) {
-  unpacked->scale = load_halves(step);
-  if (has_minimums(type)) unpacked->minimum = load_halves(step + MARTLET_GEMM_HALF_BYTES);
-  if (type == MARTLET_WEIGHT_Q6_K) {
-    unpacked->second_scale = _mm512_mul_ps(unpacked->scale, load_signed_bytes(block + 16));
-    unpacked->scale = _mm512_mul_ps(unpacked->scale, load_signed_bytes(block));
-  } else if (is_super_block(type)) {
-    unpacked->scale = _mm512_mul_ps(unpacked->scale, load_bytes(block));
-    unpacked->minimum = _mm512_mul_ps(unpacked->minimum, load_bytes(block + 16));
-  }
-  if (is_super_block(type)) block += 32;
-  if (type == MARTLET_WEIGHT_Q8_0) {
-    for (int g = 0; g < 8; ++g) unpacked->quants[g] = _mm512_loadu_si512(block + 64 * g);
-    return;
-  }
-  unpack_nibbles(block, unpacked->quants);
-  block += MARTLET_GEMM_NIBBLE_BYTES;
-  if (type == MARTLET_WEIGHT_IQ4_NL) look_up_nibbles(unpacked->quants);
-  if (has_bits(type)) add_bits(block, unpacked->quants);
-  if (type == MARTLET_WEIGHT_Q6_K) add_bit_pairs(block, unpacked->quants);
-}
-
 /// Bytes from one block of a super-block to the next.
 ALWAYS_INLINE size_t block_bytes(martlet_weight_type type) {
   martlet_gemm_format format = martlet_gemm_format_of(type);
   return (format.step_bytes - header_bytes(type)) * MARTLET_GEMM_BLOCK / format.step_depth;
 }
 
-/// dots[t] += Σ over groups [begin, end) of the tile's quants · values[4·g…]. One broadcast of the
-/// activations serves all tiles.
-ALWAYS_INLINE void dot(size_t tiles, const unpacked_block *weights, const martlet_q8_block *block,
-                       int begin, int end, __m512i *dots) {
-  for (int g = begin; g < end; ++g) {
-    int32_t group;
-    memcpy(&group, block->values + 4 * g, sizeof group);
-    const __m512i activations = _mm512_set1_epi32(group);
-    UNROLLED for (size_t t = 0; t < tiles; ++t)
-      dots[t] = _mm512_dpbusd_epi32(dots[t], weights[t].quants[g], activations);
-  }
-}
-
-/// Adds one block's products to one row's sums, in the order gemm_layout.h fixes.
-ALWAYS_INLINE void add_block(martlet_weight_type type, size_t tiles, const unpacked_block *weights,
-                             const martlet_q8_block *block, __m512 *sums) {
-  const __m512 scale = _mm512_set1_ps(block->scale);
-  __m512i dots[MAXIMUM_TILES];
-  if (type == MARTLET_WEIGHT_Q6_K) {
-    UNROLLED for (size_t t = 0; t < tiles; ++t) dots[t] = _mm512_set1_epi32(block->start_first * 4);
-    dot(tiles, weights, block, 0, 4, dots);
-    UNROLLED for (size_t t = 0; t < tiles; ++t) {
-      sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]),
-                                _mm512_mul_ps(weights[t].scale, scale), sums[t]);
-      dots[t] = _mm512_set1_epi32((block->start - block->start_first) * 4);
-    }
-    dot(tiles, weights, block, 4, 8, dots);
-    UNROLLED for (size_t t = 0; t < tiles; ++t)
-      sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]),
-                                _mm512_mul_ps(weights[t].second_scale, scale), sums[t]);
+/// The unsigned quants of groups `g` and `g` + 4, g < 4, of the block whose quants begin at `quants`.
+ALWAYS_INLINE void load_groups(martlet_weight_type type, const uint8_t *quants, int g,
+                               __m512i *first, __m512i *second) {
+  if (type == MARTLET_WEIGHT_Q8_0) {
+    *first = _mm512_loadu_si512(quants + 64 * g);
+    *second = _mm512_loadu_si512(quants + 64 * (g + 4));
     return;
   }
-  __m512i start = _mm512_setzero_si512();
-  if (offset_shift(type) == 0)
-    start = _mm512_set1_epi32(block->start);
-  else if (offset_shift(type) > 0)
-    start = _mm512_slli_epi32(_mm512_set1_epi32(block->start), (unsigned)offset_shift(type));
-  UNROLLED for (size_t t = 0; t < tiles; ++t) dots[t] = start;
-  dot(tiles, weights, block, 0, 8, dots);
-  UNROLLED for (size_t t = 0; t < tiles; ++t)
-    sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]), _mm512_mul_ps(weights[t].scale, scale),
-                              sums[t]);
-  if (!has_minimums(type)) return;
-  const __m512 scaled_sum = _mm512_set1_ps(block->scaled_sum);
-  UNROLLED for (size_t t = 0; t < tiles; ++t)
-    sums[t] = is_super_block(type) ? _mm512_fnmadd_ps(weights[t].minimum, scaled_sum, sums[t])
-                                   : _mm512_fmadd_ps(weights[t].minimum, scaled_sum, sums[t]);
+  const __m512i low = _mm512_set1_epi8(15);
+  const __m512i both = _mm512_loadu_si512(quants + 64 * g);
+  *first = _mm512_and_si512(both, low);
+  *second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+  if (type == MARTLET_WEIGHT_IQ4_NL) {
+    const __m512i table = _mm512_broadcast_i32x4(_mm_xor_si128(
+        _mm_loadu_si128((const void *)martlet_iq4_nl_values), _mm_set1_epi8((char)0x80)));
+    *first = _mm512_shuffle_epi8(table, *first);
+    *second = _mm512_shuffle_epi8(table, *second);
+  }
+  // 0xF8 is a | (b & c): bits moved to bit 4 of the quant.
+  const uint8_t *planes = quants + MARTLET_GEMM_NIBBLE_BYTES;
+  if (has_bits(type)) {
+    const __m512i bit = _mm512_set1_epi8(16), bits = _mm512_loadu_si512(planes);
+    *first = _mm512_ternarylogic_epi32(*first, _mm512_slli_epi16(bits, (unsigned)(4 - g)), bit, 0xF8);
+    *second = _mm512_ternarylogic_epi32(*second, _mm512_srli_epi16(bits, (unsigned)g), bit, 0xF8);
+  }
+  if (type == MARTLET_WEIGHT_Q6_K) {
+    const __m512i pair = _mm512_set1_epi8(48);
+    const __m512i pairs[2] = {_mm512_loadu_si512(planes), _mm512_loadu_si512(planes + 64)};
+    __m512i moved[2];
+    for (int h = 0; h < 2; ++h)
+      moved[h] = g < 2 ? _mm512_slli_epi16(pairs[h], (unsigned)(4 - 2 * g))
+                       : _mm512_srli_epi16(pairs[h], (unsigned)(2 * g - 4));
+    *first = _mm512_ternarylogic_epi32(*first, moved[0], pair, 0xF8);
+    *second = _mm512_ternarylogic_epi32(*second, moved[1], pair, 0xF8);
+  }
 }
 
-/// The micro-kernel: the whole depth of `tiles` neighbouring tiles for `rows` rows. Where `rows` is
-/// a constant the sums stay in registers, otherwise in the first-level cache.
-ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t tiles, size_t rows,
-                                  const uint8_t *activations, size_t row_bytes,
-                                  const uint8_t *tile, size_t tile_bytes, size_t depth,
-                                  __m512 *result) {
+/// Scale and minimum (Q6_K: the second half's scale) of the block whose own bytes begin at `block`,
+/// of the step that begins at `step`.
+ALWAYS_INLINE void load_scales(martlet_weight_type type, const uint8_t *step, const uint8_t *block,
+                               __m512 *scale, __m512 *other) {
+  *scale = load_halves(step);
+  if (has_minimums(type)) *other = load_halves(step + MARTLET_GEMM_HALF_BYTES);
+  if (type == MARTLET_WEIGHT_Q6_K) {
+    *other = _mm512_mul_ps(*scale, load_signed_bytes(block + 16));
+    *scale = _mm512_mul_ps(*scale, load_signed_bytes(block));
+  } else if (is_super_block(type)) {
+    *scale = _mm512_mul_ps(*scale, load_bytes(block));
+    *other = _mm512_mul_ps(*other, load_bytes(block + 16));
+  }
+}
+
+/// Where block `index` of a tile has its step, its own bytes and its quants.
+typedef struct {
+  const uint8_t *step, *block, *quants;
+} packed_block;
+
+ALWAYS_INLINE packed_block find_block(martlet_weight_type type, const uint8_t *tile, size_t index) {
   const martlet_gemm_format format = martlet_gemm_format_of(type);
-  __m512 sums[ROWS_PER_PANEL][MAXIMUM_TILES];
-  for (size_t row = 0; row < rows; ++row)
-    UNROLLED for (size_t t = 0; t < tiles; ++t) sums[row][t] = _mm512_setzero_ps();
-  for (size_t s = 0; s < depth / format.step_depth; ++s, tile += format.step_bytes) {
-    const uint8_t *block = tile + header_bytes(type);
-    for (size_t b = 0; b < format.step_depth / MARTLET_GEMM_BLOCK; ++b) {
-      unpacked_block weights[MAXIMUM_TILES];
-      UNROLLED for (size_t t = 0; t < tiles; ++t)
-        for (size_t line = 0; line < block_bytes(type); line += 64)
-          prefetch_weights(block + t * tile_bytes + line);
-      UNROLLED for (size_t t = 0; t < tiles; ++t)
-        unpack(type, tile + t * tile_bytes, block + t * tile_bytes, &weights[t]);
-      for (size_t row = 0; row < rows; ++row)
-        add_block(type, tiles, weights, (const void *)(activations + row * row_bytes), sums[row]);
-      block += block_bytes(type);
-      activations += sizeof(martlet_q8_block);
+  const size_t blocks = format.step_depth / MARTLET_GEMM_BLOCK;
+  const uint8_t *step = tile + index / blocks * format.step_bytes;
+  const uint8_t *block = step + header_bytes(type) + index % blocks * block_bytes(type);
+  return (packed_block){step, block, block + (is_super_block(type) ? 32 : 0)};
+}
+
+/// Unpacks blocks [begin, end) of a tile.
+ALWAYS_INLINE void unpack(martlet_weight_type type, const uint8_t *tile, size_t begin, size_t end,
+                          unpacked_block *unpacked) {
+  for (size_t b = begin; b < end; ++b, ++unpacked) {
+    const packed_block packed = find_block(type, tile, b);
+    __m512 scale, other = _mm512_setzero_ps();
+    load_scales(type, packed.step, packed.block, &scale, &other);
+    _mm512_store_ps(unpacked->scale, scale);
+    _mm512_store_ps(unpacked->other, other);
+    UNROLLED for (int g = 0; g < 4; ++g) {
+      __m512i first, second;
+      load_groups(type, packed.quants, g, &first, &second);
+      _mm512_store_si512(unpacked->quants + 64 * g, first);
+      _mm512_store_si512(unpacked->quants + 64 * (g + 4), second);
     }
   }
-  for (size_t row = 0; row < rows; ++row)
-    UNROLLED for (size_t t = 0; t < tiles; ++t) result[row * MAXIMUM_TILES + t] = sums[row][t];
 }
 
-/// Rows [row, row + rows) of one or two tiles.
-ALWAYS_INLINE void multiply_tiles(martlet_weight_type type, size_t tiles,
+/// What an unsigned dot product with the row's block starts from, in multiples of 8.
+ALWAYS_INLINE __m512i start_of(martlet_weight_type type, int32_t start) {
+  if (offset_shift(type) < 0) return _mm512_setzero_si512();
+  return _mm512_slli_epi32(_mm512_set1_epi32(start), (unsigned)offset_shift(type));
+}
+
+ALWAYS_INLINE __m512i group_of(const martlet_q8_block *block, int g) {
+  int32_t group;
+  memcpy(&group, block->values + 4 * g, sizeof group);
+  return _mm512_set1_epi32(group);
+}
+
+/// Weights that will be needed: the line to ask for next of each tile, and how many per block.
+typedef struct {
+  const uint8_t *next[MAXIMUM_TILES];
+  size_t lines_per_block;
+} weight_stream;
+
+ALWAYS_INLINE void ask(weight_stream *ahead, size_t tiles) {
+  for (size_t line = 0; line < ahead->lines_per_block; ++line)
+    UNROLLED for (size_t t = 0; t < tiles; ++t) {
+      _mm_prefetch((const char *)ahead->next[t], _MM_HINT_T0);
+      ahead->next[t] += 64;
+    }
+}
+
+/// Adds blocks [begin, end) of `tiles` neighbouring tiles to the sums of up to ROWS_PER_STEP rows,
+/// in the order gemm_layout.h fixes, and asks for the weights `ahead`.
+ALWAYS_INLINE void multiply_rows(martlet_weight_type type, weight_source source, size_t tiles,
+                                 size_t rows, const uint8_t *activations, size_t row_bytes,
+                                 const uint8_t *weights, size_t tile_bytes, size_t begin,
+                                 size_t end, weight_stream *ahead,
+                                 __m512 (*result)[MAXIMUM_TILES]) {
+  __m512 sums[ROWS_PER_STEP][MAXIMUM_TILES];
+  UNROLLED for (size_t i = 0; i < rows; ++i)
+    UNROLLED for (size_t t = 0; t < tiles; ++t) sums[i][t] = result[i][t];
+  for (size_t b = begin; b < end; ++b) {
+    const martlet_q8_block *blocks[ROWS_PER_STEP];
+    UNROLLED for (size_t i = 0; i < rows; ++i)
+      blocks[i] = (const martlet_q8_block *)(const void *)(activations + i * row_bytes) + b;
+    const uint8_t *quants[MAXIMUM_TILES];
+    __m512 scales[MAXIMUM_TILES], others[MAXIMUM_TILES];
+    UNROLLED for (size_t t = 0; t < tiles; ++t) {
+      if (source == UNPACKED) {
+        const unpacked_block *block =
+            (const unpacked_block *)(const void *)(weights + t * tile_bytes) + (b - begin);
+        quants[t] = block->quants;
+        scales[t] = _mm512_load_ps(block->scale);
+        others[t] = _mm512_load_ps(block->other);
+      } else {
+        const packed_block packed = find_block(type, weights + t * tile_bytes, b);
+        quants[t] = packed.quants;
+        load_scales(type, packed.step, packed.block, &scales[t], &others[t]);
+      }
+    }
+    ask(ahead, tiles);
+    const martlet_weight_type quant_type = source == UNPACKED ? MARTLET_WEIGHT_Q8_0 : type;
+    __m512i dots[ROWS_PER_STEP][MAXIMUM_TILES], second_dots[ROWS_PER_STEP][MAXIMUM_TILES];
+    UNROLLED for (size_t i = 0; i < rows; ++i)
+      UNROLLED for (size_t t = 0; t < tiles; ++t) {
+        if (type == MARTLET_WEIGHT_Q6_K) {
+          dots[i][t] = start_of(type, blocks[i]->start_first);
+          second_dots[i][t] = start_of(type, blocks[i]->start - blocks[i]->start_first);
+        } else {
+          dots[i][t] = start_of(type, blocks[i]->start);
+        }
+      }
+    UNROLLED for (int g = 0; g < 4; ++g) {
+      __m512i first[MAXIMUM_TILES], second[MAXIMUM_TILES];
+      UNROLLED for (size_t t = 0; t < tiles; ++t)
+        load_groups(quant_type, quants[t], g, &first[t], &second[t]);
+      UNROLLED for (size_t i = 0; i < rows; ++i) {
+        const __m512i group = group_of(blocks[i], g);
+        UNROLLED for (size_t t = 0; t < tiles; ++t)
+          dots[i][t] = _mm512_dpbusd_epi32(dots[i][t], first[t], group);
+      }
+      UNROLLED for (size_t i = 0; i < rows; ++i) {
+        const __m512i group = group_of(blocks[i], g + 4);
+        UNROLLED for (size_t t = 0; t < tiles; ++t) {
+          __m512i *dot = type == MARTLET_WEIGHT_Q6_K ? &second_dots[i][t] : &dots[i][t];
+          *dot = _mm512_dpbusd_epi32(*dot, second[t], group);
+        }
+      }
+    }
+    UNROLLED for (size_t i = 0; i < rows; ++i) {
+      const __m512 scale = _mm512_set1_ps(blocks[i]->scale);
+      UNROLLED for (size_t t = 0; t < tiles; ++t) {
+        sums[i][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[i][t]),
+                                     _mm512_mul_ps(scales[t], scale), sums[i][t]);
+        if (type == MARTLET_WEIGHT_Q6_K)
+          sums[i][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(second_dots[i][t]),
+                                       _mm512_mul_ps(others[t], scale), sums[i][t]);
+        if (has_minimums(type)) {
+          const __m512 sum = _mm512_set1_ps(blocks[i]->scaled_sum);
+          sums[i][t] = is_super_block(type) ? _mm512_fnmadd_ps(others[t], sum, sums[i][t])
+                                            : _mm512_fmadd_ps(others[t], sum, sums[i][t]);
+        }
+      }
+    }
+  }
+  UNROLLED for (size_t i = 0; i < rows; ++i)
+    UNROLLED for (size_t t = 0; t < tiles; ++t) result[i][t] = sums[i][t];
+}
+
+/// multiply_rows for any number of rows: steps of ROWS_PER_STEP, then the rest.
+ALWAYS_INLINE void multiply_steps(martlet_weight_type type, weight_source source, size_t tiles,
+                                  size_t rows, const uint8_t *activations, size_t row_bytes,
+                                  const uint8_t *weights, size_t tile_bytes, size_t begin,
+                                  size_t end, weight_stream *ahead, __m512 (*sums)[MAXIMUM_TILES]) {
+#define MARTLET_STEP(count)                                                                      \
+  multiply_rows(type, source, tiles, count, activations, row_bytes, weights, tile_bytes, begin, \
+                end, ahead, sums)
+  for (; rows >= ROWS_PER_STEP; rows -= ROWS_PER_STEP) {
+    MARTLET_STEP(ROWS_PER_STEP);
+    activations += ROWS_PER_STEP * row_bytes;
+    sums += ROWS_PER_STEP;
+  }
+  switch (rows) {
+    case 1: MARTLET_STEP(1); break;
+    case 2: MARTLET_STEP(2); break;
+    case 3: MARTLET_STEP(3); break;
+  }
+#undef MARTLET_STEP
+}
+
+/// Whether a chunk is unpacked to memory for `rows` rows. Measured on Zen 5; Q6_K has the most to
+/// unpack, Q8_0 nothing.
+ALWAYS_INLINE bool unpacking_pays(martlet_weight_type type, size_t rows) {
+  if (type == MARTLET_WEIGHT_Q8_0) return false;
+  return rows > (type == MARTLET_WEIGHT_Q6_K ? 8 : 32);
+}
+
+/// The whole depth of `tiles` neighbouring tiles for up to ROWS_PER_PANEL rows.
+ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t tiles,
                                   const martlet_gemm_arguments *a, size_t row, size_t rows,
                                   size_t column) {
   const size_t row_bytes = martlet_gemm_row_bytes(MARTLET_ACTIVATION_Q8, a->depth);
   const size_t tile_bytes = martlet_gemm_tile_bytes(type, a->depth);
+  const size_t blocks = a->depth / MARTLET_GEMM_BLOCK;
   const uint8_t *activations = (const uint8_t *)a->activations + row * row_bytes;
   const uint8_t *tile = (const uint8_t *)a->weights + column / MARTLET_GEMM_TILE * tile_bytes;
-  __m512 sums[ROWS_PER_PANEL * MAXIMUM_TILES];
-#define MARTLET_PANEL(count) \
-  multiply_panel(type, tiles, count, activations, row_bytes, tile, tile_bytes, a->depth, sums)
-  switch (rows) {
-    case 1: MARTLET_PANEL(1); break;
-    case 2: MARTLET_PANEL(2); break;
-    case 3: MARTLET_PANEL(3); break;
-    case 4: MARTLET_PANEL(4); break;
-    default: MARTLET_PANEL(rows); break;
+  __m512 sums[ROWS_PER_PANEL][MAXIMUM_TILES];
+  for (size_t i = 0; i < rows; ++i)
+    UNROLLED for (size_t t = 0; t < tiles; ++t) sums[i][t] = _mm512_setzero_ps();
+  const size_t steps = (rows + ROWS_PER_STEP - 1) / ROWS_PER_STEP;
+  const martlet_gemm_format format = martlet_gemm_format_of(type);
+  const size_t chunk_lines =
+      (size_t)format.step_bytes * BLOCKS_PER_CHUNK * MARTLET_GEMM_BLOCK / format.step_depth / 64;
+  for (size_t begin = 0; begin < blocks; begin += BLOCKS_PER_CHUNK) {
+    const size_t end = blocks - begin < BLOCKS_PER_CHUNK ? blocks : begin + BLOCKS_PER_CHUNK;
+    weight_stream ahead = {.lines_per_block =
+                               (chunk_lines - 1) / (steps * BLOCKS_PER_CHUNK) + 1};
+    UNROLLED for (size_t t = 0; t < tiles; ++t)
+      ahead.next[t] = end < blocks ? find_block(type, tile + t * tile_bytes, end).step
+                                   : tile + (tiles + t) * tile_bytes;
+    if (!unpacking_pays(type, rows)) {
+      multiply_steps(type, PACKED, tiles, rows, activations, row_bytes, tile, tile_bytes, begin,
+                     end, &ahead, sums);
+      continue;
+    }
+    _Alignas(64) unpacked_block unpacked[MAXIMUM_TILES][BLOCKS_PER_CHUNK];
+    UNROLLED for (size_t t = 0; t < tiles; ++t)
+      unpack(type, tile + t * tile_bytes, begin, end, unpacked[t]);
+    multiply_steps(type, UNPACKED, tiles, rows, activations, row_bytes,
+                   (const uint8_t *)unpacked, sizeof unpacked[0], begin, end, &ahead, sums);
   }
-#undef MARTLET_PANEL
-  finish_tiles(a, row, rows, column, tiles, sums, MAXIMUM_TILES);
+  finish_tiles(a, row, rows, column, tiles, &sums[0][0], MAXIMUM_TILES);
 }
 
 /// The blocking: groups of rows that stay in L2, tiles in pairs, rows in panels.
@@ -273,9 +376,9 @@ ALWAYS_INLINE void multiply(martlet_weight_type type, const martlet_gemm_argumen
       for (size_t row = begin; row < end; row += ROWS_PER_PANEL) {
         size_t rows = end - row < ROWS_PER_PANEL ? end - row : ROWS_PER_PANEL;
         if (pair)
-          multiply_tiles(type, 2, a, row, rows, column);
+          multiply_panel(type, 2, a, row, rows, column);
         else
-          multiply_tiles(type, 1, a, row, rows, column);
+          multiply_panel(type, 1, a, row, rows, column);
       }
     }
   }
