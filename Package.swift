@@ -57,14 +57,12 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CHwloc", providers: [.apt(["libhwloc-dev"])]),
     .systemLibrary(name: "CNuma", providers: [.apt(["libnuma-dev"])]),
-    .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
 
     // The public C surface, headers alone, and the kernels behind it.
     .target(name: "CMartlet", path: "include", publicHeadersPath: "."),
     .target(
-      name: "CKernels", dependencies: ["CMartlet", "COpenBLAS"], path: "CKernels",
-      publicHeadersPath: "public", cSettings: [.headerSearchPath(".")],
-      linkerSettings: [.linkedLibrary("openblas")]),
+      name: "CKernels", dependencies: ["CMartlet"], path: "CKernels",
+      publicHeadersPath: "public", cSettings: [.headerSearchPath(".")]),
     .target(
       name: "CKernelsCheck", dependencies: ["CMartlet", "CKernels"], path: "Tests/CKernelsCheck",
       cSettings: [.headerSearchPath("../../CKernels"), .headerSearchPath(".")]),

@@ -3,7 +3,8 @@
 # Uses sudo only when it is not root. Does nothing, and needs no network, when all are there.
 set -euo pipefail
 
-packages=(libopenblas-dev libnuma-dev libhwloc-dev)
+# OpenBLAS is loaded when its numeric class is chosen, so the library does without its headers.
+packages=(libopenblas0 libnuma-dev libhwloc-dev)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -1,5 +1,6 @@
 /// The table of all variants, the choice among them, and the introspection of both.
 #include "dispatch/families.h"
+#include "openblas/openblas.h"
 
 #include <string.h>
 
@@ -28,7 +29,8 @@ const martlet_entry *martlet_entries(size_t *count) {
 }
 
 int martlet_entry_available(const martlet_entry *entry) {
-  return (entry->requires_isa & ~martlet_isa_features()) == 0;
+  if (entry->requires_isa & ~martlet_isa_features()) return 0;
+  return entry->numeric_class != MARTLET_NUMERIC_OPENBLAS || martlet_openblas_sgemm();
 }
 
 const martlet_entry *martlet_resolve(uint32_t operation_id, uint32_t numeric_class) {
@@ -49,6 +51,7 @@ const martlet_entry *martlet_resolve(uint32_t operation_id, uint32_t numeric_cla
 
 /// Why an entry is unavailable, as a string that lives forever: names the first missing capability.
 static const char *missing_reason(uint32_t requires_isa) {
+  if (!(requires_isa & ~martlet_isa_features())) return "needs libopenblas.so.0";
   static const char *const needs[] = {
       "needs avx2",        "needs avx512",   "needs avx512_vnni", "needs avx512_bf16",
       "needs avx512_vbmi", "needs avx_vnni", "needs amx_int8",    "needs amx_bf16",

@@ -1,18 +1,13 @@
 /// Products by OpenBLAS, a numeric class of its own: weights lie as float32 rows, and OpenBLAS
 /// picks its blocking, and so its rounding, by shape. Martlet's threads split the columns, so
 /// OpenBLAS runs on the calling thread alone.
-#include <cblas.h>
-#include <pthread.h>
-
 #include "dispatch/gemm_layout.h"
 #include "dispatch/gemm_variants.h"
-
-static pthread_once_t one_thread = PTHREAD_ONCE_INIT;
-
-static void use_one_thread(void) { openblas_set_num_threads(1); }
+#include "openblas/openblas.h"
 
 void martlet_gemm_f32_f32_openblas(const martlet_gemm_arguments *arguments) {
-  pthread_once(&one_thread, use_one_thread);
+  // Dispatch has loaded it, or this variant would not serve.
+  martlet_sgemm *sgemm = martlet_openblas_sgemm();
   const martlet_gemm_arguments *a = arguments;
   size_t columns = a->column_end - a->column_begin;
   size_t activation_stride = martlet_gemm_row_bytes(MARTLET_ACTIVATION_F32, a->depth) / 4;
@@ -25,7 +20,7 @@ void martlet_gemm_f32_f32_openblas(const martlet_gemm_arguments *arguments) {
       float start = a->accumulate ? *target : 0;
       *target = a->bias ? start + a->bias[a->column_begin + column] : start;
     }
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)a->rows, (blasint)columns,
-              (blasint)a->depth, 1, a->activations, (blasint)activation_stride, weights,
-              (blasint)a->depth, 1, output, (blasint)(a->rows > 1 ? a->output_stride : columns));
+  sgemm(MARTLET_BLAS_ROW_MAJOR, MARTLET_BLAS_PLAIN, MARTLET_BLAS_TRANSPOSED, (int32_t)a->rows,
+        (int32_t)columns, (int32_t)a->depth, 1, a->activations, (int32_t)activation_stride, weights,
+        (int32_t)a->depth, 1, output, (int32_t)(a->rows > 1 ? a->output_stride : columns));
 }

@@ -80,7 +80,7 @@ public final class Session: Sendable {
   /// - Parameters:
   ///   - strategy: a strategy's id; `session.plugins.components` lists them.
   ///   - options: the strategy's options, as its manifest declares them.
-  ///   - budget: tokens and seconds that will not be exceeded.
+  ///   - budget: tokens, which are never exceeded, and seconds, after which no token is drawn.
   ///   - seed: the same seed gives the same result.
   /// - Throws: `ScalingError`; a budget that ends is no error, see ``RunResult/stoppedBecause``.
   public func run(

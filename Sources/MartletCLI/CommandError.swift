@@ -9,7 +9,7 @@ struct CommandError: Error, CustomStringConvertible {
     case usage = 64
     /// A file was read and is not valid: a model, a plugin, a manifest.
     case data = 65
-    /// A named file or folder cannot be opened.
+    /// A named file or folder, or standard input, cannot be read.
     case input = 66
     /// Something needed is not here: a plugin, a CPU feature, memory.
     case unavailable = 69
@@ -45,20 +45,14 @@ extension CommandError {
     case let error as ScalingError:
       let code: Code =
         switch error.code {
-        case .argument, .notFound, .option, .budget, .engine: .usage
+        case .argument, .notFound, .option, .budget: .usage
+        case .engine: error.engineCode.map(Code.init(of:)) ?? .software
         case .manifest, .refused: .data
         case .plugin, .cancelled: .unavailable
         case .file: .output
         }
       self.init(code, error.message)
-    case let error as EngineError:
-      let code: Code =
-        switch error.code {
-        case .context, .argument: .usage
-        case .memory, .cancelled: .unavailable
-        default: .software
-        }
-      self.init(code, error.message)
+    case let error as EngineError: self.init(Code(of: error.code), error.message)
     case let error as KernelError:
       self.init(error.code == .argument ? .usage : .unavailable, error.message)
     case let error as MachineError:
@@ -71,5 +65,18 @@ extension CommandError {
       self.init(code, error.message)
     default: self.init(.software, "\(error)")
     }
+  }
+}
+
+extension CommandError.Code {
+  /// The code that suits an error of the engine, whether or not it ended a run.
+  init(of code: EngineError.Code) {
+    self =
+      switch code {
+      case .context, .argument: .usage
+      case .logits: .data
+      case .memory, .cancelled: .unavailable
+      case .backend, .state, .released: .software
+      }
   }
 }

@@ -13,7 +13,7 @@ struct MartletCommand: AsyncParsableCommand {
       extend, score, drop and answer from, inside a budget that is enforced.
 
       Exit codes: 0 success; 64 the command line is wrong; 65 a model or plugin is invalid; \
-      66 a named file cannot be opened; 69 something needed is not available; 70 an internal \
+      66 a named file cannot be read; 69 something needed is not available; 70 an internal \
       fault; 73 output cannot be written; 130 interrupted. `check` commands exit 1 when a check \
       fails.
       """,
@@ -25,7 +25,7 @@ struct MartletCommand: AsyncParsableCommand {
     ])
 
   static func main() async {
-    signal(SIGPIPE, SIG_DFL)
+    StandardStreams.prepare()
     LoggingSystem.bootstrap { label in
       var handler = StreamLogHandler.standardError(label: label)
       handler.logLevel = logLevel
@@ -38,13 +38,32 @@ struct MartletCommand: AsyncParsableCommand {
       } else {
         try command.run()
       }
+      try StandardOutput.check()
     } catch let error where isParserError(error) {
-      exit(withError: error)
+      end(byParser: error)
     } catch {
-      let failure = CommandError(describing: error)
-      FileHandle.standardError.write(Data("martlet: \(failure.description)\n".utf8))
-      Foundation.exit(failure.code.rawValue)
+      end(CommandError(describing: error))
     }
+  }
+
+  private static func end(_ failure: CommandError) -> Never {
+    StandardError.write("martlet: \(failure.description)\n")
+    Foundation.exit(failure.code.rawValue)
+  }
+
+  /// Shows help, a version or what is wrong with the arguments, as ArgumentParser would.
+  private static func end(byParser error: any Error) -> Never {
+    let code = exitCode(for: error)
+    let message = fullMessage(for: error)
+    if !message.isEmpty {
+      if code.isSuccess { print(message) } else { StandardError.write(message + "\n") }
+    }
+    do throws(CommandError) {
+      try StandardOutput.check()
+    } catch {
+      end(error)
+    }
+    Foundation.exit(code.rawValue)
   }
 
   /// `MARTLET_LOG` sets what is logged to standard error: debug, info, notice, warning, error.

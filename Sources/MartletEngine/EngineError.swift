@@ -12,9 +12,11 @@ public struct EngineError: Error, CustomStringConvertible, Sendable, Equatable {
     case released
     /// The run was cancelled, the calling task was cancelled, or the engine was shut down.
     case cancelled
-    /// The backend failed or gave numbers that cannot be used.
+    /// The backend failed.
     case backend
-    /// Storage for keys and values ran out.
+    /// The model gave logits from which nothing can be drawn: NaN, +∞ or none that is finite.
+    case logits
+    /// The system refused memory.
     case memory
   }
 

@@ -32,6 +32,20 @@ public enum ISA {
   }
 }
 
+extension NumericClass {
+  /// Throws `.unsupported` when this machine lacks what the class needs: ``openBLAS`` its library,
+  /// which the first call loads.
+  public func validate() throws(KernelError) {
+    guard self == .openBLAS else { return }
+    guard kernelVariants().contains(where: { $0.numericClass == self && $0.available }) else {
+      throw KernelError(
+        .unsupported,
+        "numeric class 'openblas' needs libopenblas.so.0, which cannot be loaded; install OpenBLAS "
+          + "(Debian: libopenblas0) or choose another class")
+    }
+  }
+}
+
 /// One implementation of one kernel operation, and whether dispatch chose it.
 public struct KernelVariant: Sendable, Hashable {
   /// `gemm`, `norm`, …

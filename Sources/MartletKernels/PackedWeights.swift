@@ -31,6 +31,7 @@ public final class PackedWeights: @unchecked Sendable {
     source: UnsafeRawBufferPointer, team: (any ParallelFor)? = nil,
     placement: MemoryPlacement? = nil
   ) throws(KernelError) {
+    try numericClass.validate()
     guard outputs > 0, depth > 0 else {
       throw KernelError(.argument, "weights of \(outputs) outputs × depth \(depth) are empty")
     }

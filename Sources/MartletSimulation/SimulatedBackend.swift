@@ -38,6 +38,8 @@ public final class SimulatedBackend: Backend {
   public let world: any SimulatedWorld
   /// What passes cost.
   public let cost: SimulatedCost
+  /// The most pages there is storage for; more are refused, as by a system short of memory.
+  public let storagePages: Int
 
   private struct Storage {
     var pages: [[Int32]] = []
@@ -68,7 +70,7 @@ public final class SimulatedBackend: Backend {
   public init(
     world: any SimulatedWorld, contextLength: Int = 4096, pageTokens: Int = 32,
     bytesPerPage: Int = 4096, maximumBatchTokens: Int = 512, cost: SimulatedCost = .init(),
-    name: String = "simulation"
+    storagePages: Int = .max, name: String = "simulation"
   ) {
     self.world = world
     self.contextLength = contextLength
@@ -76,6 +78,7 @@ public final class SimulatedBackend: Backend {
     self.bytesPerPage = bytesPerPage
     self.maximumBatchTokens = maximumBatchTokens
     self.cost = cost
+    self.storagePages = storagePages
     self.name = name
   }
 
@@ -86,6 +89,9 @@ public final class SimulatedBackend: Backend {
   public var statistics: Statistics { storage.withLock { $0.statistics } }
 
   public func reservePages(_ count: Int) throws(EngineError) {
+    guard count <= storagePages else {
+      throw EngineError(.memory, "there is storage for \(storagePages) pages, not for \(count)")
+    }
     storage.withLock { storage in
       let blank = [Int32](repeating: SimulatedBackend.blank, count: pageTokens)
       while storage.pages.count < count { storage.pages.append(blank) }

@@ -5,9 +5,11 @@ import Testing
 @Suite struct RefusalTests {
   private func expect(
     _ arguments: [String], code: Int32, says parts: String..., environment: [String: String] = [:],
-    input: Data = Data(), sourceLocation: SourceLocation = #_sourceLocation
+    input: Data = Data(), through wrapper: [String] = [],
+    sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
-    let output = try Tool.run(arguments, input: input, environment: environment)
+    let output = try Tool.run(
+      arguments, input: input, environment: environment, through: wrapper)
     #expect(output.code == code, "\(output.error)", sourceLocation: sourceLocation)
     for part in parts {
       #expect(
@@ -26,9 +28,7 @@ import Testing
     try expect(["run", "x", "--model", garbage], code: 65, says: garbage)
     try expect(["model", "info", "--model", garbage], code: 65, says: garbage)
 
-    let embedded = URL(fileURLWithPath: Tool.path).deletingLastPathComponent()
-      .appendingPathComponent("martlet_Martlet.resources/martlet-arith.gguf")
-    let half = try Data(contentsOf: embedded).prefix(500_000)
+    let half = try Data(contentsOf: Tool.embeddedModel).prefix(500_000)
     let truncated = try folder.file("truncated.gguf", half).path
     try expect(["run", "x", "--model", truncated], code: 65, says: truncated)
   }
@@ -44,7 +44,10 @@ import Testing
   }
 
   @Test func budgetsThatAreNoAmount() throws {
-    for budget in ["tokens=0", "tokens=-1", "seconds=0", "seconds=nan", "tokens=abc", "joules=3"] {
+    for budget in [
+      "tokens=1,tokens=2", "tokens=0", "tokens=-1", "seconds=0", "seconds=nan", "tokens=abc",
+      "joules=3",
+    ] {
       try expect(["run", "calc 1 +1?", "--budget", budget], code: 64, says: "budget")
     }
   }
@@ -60,6 +63,80 @@ import Testing
     try expect(
       ["run", "calc 1 +1?"], code: 64, says: "MARTLET_ISA", "mmx",
       environment: ["MARTLET_ISA": "mmx"])
+  }
+
+  @Test func numbersOutOfRangeNameTheirOption() throws {
+    for threads in ["-1", "0", "5000", "many"] {
+      try expect(
+        ["run", "x", "--threads", threads], code: 64, says: "--threads", "'\(threads)'",
+        "between 1 and 4096")
+    }
+    try expect(["run", "x", "--seed", "-1"], code: 64, says: "--seed", "'-1'")
+    try expect(
+      ["run", "x", "--max-tokens", "-1"], code: 64, says: "--max-tokens", "-1", "1 or more")
+    try expect(["demo", "--problems", "-1"], code: 64, says: "--problems", "-1", "10000")
+  }
+
+  @Test func pathsThatAreEmptyOrOfTheWrongKind() throws {
+    for option in ["--model", "--trace", "--plugin-dir"] {
+      try expect(["run", "x", option, ""], code: 64, says: option, "empty")
+    }
+    let folder = try TemporaryFolder()
+    let file = try folder.file("file").path
+    try expect(
+      ["model", "tokenize", "--file", folder.url.path], code: 66,
+      says: "\(folder.url.path): cannot be read: Is a directory\n")
+    try expect(["run", "x", "--plugin-dir", file], code: 66, says: file, "is a file")
+    try expect(["plugin", "list", "--plugin-dir", file + "/no"], code: 66, says: "no such folder")
+    try expect(["run"], code: 66, says: "standard input", through: shell(#"exec "$@" < /"#))
+    try expect(["run"], code: 66, says: "standard input", through: shell(#"exec "$@" <&-"#))
+  }
+
+  @Test func samplingThatWouldDoNothing() throws {
+    let greedy = ["run", "calc 17 +4?", "--json", "--strategy", "greedy", "--sampling"]
+    for option in ["temperature=0.7", "top-k=3", "min-p=0.1,repetition-penalty=1.1"] {
+      let name = String(option.prefix { $0 != "=" })
+      try expect(greedy + [option], code: 64, says: name, "greedy", "--strategy sample")
+    }
+    for option in ["temperature=0", "repetition-penalty=1.1"] {
+      #expect(try Tool.run(greedy + [option]).object()["strategy"] as? String == "greedy")
+    }
+    let drawn = ["run", "make 46 from 3 7 25?", "--json", "--sampling", "temperature=2"]
+    let texts = try (0..<4).map { seed in
+      let object = try Tool.run(drawn + ["--seed", "\(seed)"]).object()
+      #expect(object["strategy"] as? String == "sample")
+      return object["text"] as? String
+    }
+    #expect(Set(texts).count > 1)
+  }
+
+  @Test(arguments: ["greedy", "best-of-n"])
+  func damagedWeights(strategy: String) throws {
+    let folder = try TemporaryFolder()
+    var bytes = try Data(contentsOf: Tool.embeddedModel)
+    // All ones is not a number in every float format, and in the scale of every block.
+    bytes.replaceSubrange((bytes.count - 4096)..., with: repeatElement(0xFF, count: 4096))
+    let path = try folder.file("damaged.gguf", bytes).path
+    try expect(
+      ["run", "calc 17 +4?", "--model", path, "--strategy", strategy], code: 65, says: "NaN",
+      "may be damaged")
+  }
+
+  @Test func openBLASIsLoadedOnlyWhenAskedForAndMayBeMissing() throws {
+    let needed = try Tool.run([], through: ["env", "LD_TRACE_LOADED_OBJECTS=1"])
+    #expect(needed.out.contains("libhwloc"))
+    #expect(!needed.out.contains("blas"))
+
+    // What the loader finds first under these names is no library.
+    let folder = try TemporaryFolder()
+    for name in ["libopenblas.so.0", "libopenblas.so"] { _ = try folder.file(name) }
+    let without = ["LD_LIBRARY_PATH": folder.url.path]
+    try expect(
+      ["run", "x", "--numeric", "openblas"], code: 69, says: "libopenblas.so.0", "install",
+      environment: without)
+    let listed = try Tool.run(["kernels", "--all", "--filter", "openblas"], environment: without)
+    #expect(listed.out.contains("needs libopenblas.so.0"))
+    #expect(try Tool.run(["run", "calc 17 +4?"], environment: without).code == 0)
   }
 
   @Test func tokensOutsideTheVocabulary() throws {

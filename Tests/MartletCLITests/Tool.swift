@@ -18,6 +18,10 @@ enum Tool {
   static let path = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
     .appendingPathComponent("martlet").path
 
+  /// The model that comes with the tool.
+  static let embeddedModel = URL(fileURLWithPath: path).deletingLastPathComponent()
+    .appendingPathComponent("martlet_Martlet.resources/martlet-arith.gguf")
+
   /// Runs the tool to its end.
   /// - Parameters:
   ///   - through: a program that starts the tool, with its arguments, such as `taskset -c 0`.
@@ -46,6 +50,9 @@ enum Tool {
       error: String(decoding: try Data(contentsOf: error), as: UTF8.self))
   }
 }
+
+/// A program that starts the tool: bash, with a script in which `"$@"` is the tool with its arguments.
+func shell(_ script: String) -> [String] { ["bash", "-c", script, "bash"] }
 
 /// A folder that is removed with its owner.
 final class TemporaryFolder {

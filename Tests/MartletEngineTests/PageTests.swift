@@ -97,6 +97,27 @@ struct PageTests {
       }?.code == .argument)
   }
 
+  @Test("storage that the system refuses is an error of the run that wanted it, not a budget")
+  func refusedStorage() throws {
+    // Pages are asked for sixteen at a time.
+    let backend = SimulatedBackend(
+      world: hashedBackend().world, pageTokens: 4, bytesPerPage: 1000, storagePages: 20)
+    let engine = try Engine(backend: backend)
+    let run = try engine.makeRun(prompt: tokens("abcdefg"), seed: 2)
+    let children = try run.root.fork(4)
+    let error = engineError { try run.advanceBlocking(children, Advance(maxTokens: 100)) }
+    #expect(error?.code == .memory)
+    #expect(error?.message.contains("storage for 20 pages") == true, "\(error?.message ?? "")")
+    #expect(children.allSatisfy { $0.stop == .cancelled && $0.generatedTokens > 0 })
+    children.forEach { $0.release() }
+    run.root.release()
+    #expect(engine.pagesInUse == 0)
+    // Others go on with what there is.
+    let other = try engine.makeRun(prompt: tokens("abc"))
+    try other.advanceBlocking([other.root], Advance(maxTokens: 40))
+    #expect(other.root.generatedTokens == 40)
+  }
+
   @Test("resampling moves references and gives clones different futures")
   func resample() throws {
     let backend = hashedBackend()

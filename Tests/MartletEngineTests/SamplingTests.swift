@@ -172,7 +172,7 @@ struct SamplingTests {
     #expect(try sampler.sample(tied.span, history: [], uniform: 0.9).token == 1)
     for bad in [[Float.nan, 1], [1, .infinity], [-.infinity, -.infinity], [1, .nan]] {
       #expect(
-        engineError { try sampler.sample(bad.span, history: [], uniform: 0.5) }?.code == .backend)
+        engineError { try sampler.sample(bad.span, history: [], uniform: 0.5) }?.code == .logits)
     }
     var forbidding = SamplingOptions()
     forbidding.logitBias = [0: -.infinity, 1: -.infinity]

@@ -147,9 +147,10 @@ struct StopTests {
       let engine = try Engine(backend: SimulatedBackend(world: world, name: "broken-sim"))
       let run = try engine.makeRun(prompt: [1, 2])
       let error = engineError { try run.advanceBlocking(run.root.fork(3)) }
-      #expect(error?.code == .backend)
+      #expect(error?.code == .logits)
       #expect(error?.message.contains("broken-sim") == true)
-      #expect(engineError { try run.submit([run.root]) }?.code == .backend)
+      #expect(error?.message.contains("may be damaged") == true)
+      #expect(engineError { try run.submit([run.root]) }?.code == .logits)
       #expect(run.root.generatedTokens == 0)
       // The engine itself goes on.
       let healthy = try engine.makeRun(prompt: [1, 2])

@@ -170,6 +170,19 @@ import Testing
       tokenizer.encode("abz", addSpecial: true, parseSpecial: false) == [1, 0, 0, 0, 5, 0])
   }
 
+  @Test func otherKindsOfTokenizerAreNamed() throws {
+    for (model, kind) in [("bert", "WordPiece"), ("t5", "Unigram"), ("novel", "'novel'")] {
+      var file = GGUFBytes()
+      file.add("tokenizer.ggml.model", model)
+      file.add("tokenizer.ggml.tokens", ["[UNK]", "[CLS]", "a", "##b"])
+      let folder = try TemporaryFolder()
+      let path = try folder.write(file.bytes)
+      let error = modelError { _ = try Tokenizer(metadata: GGUFFile(path: path).metadata) }
+      #expect(error?.code == .unsupported)
+      #expect(error?.message.contains(kind) == true, "\(error?.message ?? "")")
+    }
+  }
+
   @Test func mergesOfUnknownTokensDoNoHarm() throws {
     var vocabulary = TokenizerVocabulary(
       model: "gpt2", preTokenizer: "gpt-2", tokens: ByteStrings(["a", "b", "Ġ", ""]))

@@ -64,6 +64,7 @@ import Testing
     ("tokens=0", "0 tokens"), ("tokens=-3", "-3 tokens"), ("tokens=many", "many"),
     ("seconds=0", "0.0 seconds"), ("seconds=-1", "-1.0 seconds"), ("seconds=nan", "nan"),
     ("seconds=inf", "inf"), ("flops=3", "flops"), ("tokens", "tokens"), ("", "name=amount"),
+    ("tokens=1,tokens=2", "'tokens' is given twice"), ("seconds=1,seconds=1", "twice"),
   ])
   func uselessBudgetsAreErrors(text: String, mention: String) throws {
     let error = #expect(throws: ScalingError.self) { try Budget(parsing: text) }
@@ -94,6 +95,14 @@ import Testing
       if !result.text.isEmpty { return }
     }
     Issue.record("nothing was generated within 20 seconds")
+  }
+
+  @Test func afterTheSecondsNoTokenIsGranted() async throws {
+    let ledger = try BudgetLedger(Budget(tokens: 10, seconds: 0.001))
+    try await Task.sleep(for: .milliseconds(2))
+    #expect(!ledger.reserve(1))
+    #expect(ledger.ended == .seconds)
+    #expect(ledger.reservedTokens == 0)
   }
 
   @Test func theLedgerReservesAllOrNothing() throws {

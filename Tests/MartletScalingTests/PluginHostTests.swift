@@ -64,6 +64,16 @@ import Testing
     #expect(host.components.map(\.manifest.id) == ["greedy", "sample"])
   }
 
+  @Test func aFileIsNoFolder() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("", to: "file")
+    let host = PluginHost(
+      searchPath: PluginSearchPath(folders: [
+        .init(path: "\(folder.path)/file", isExplicit: true, isOwn: false)
+      ]))
+    #expect(host.refusals.map(\.reason) == ["it is a file, not a folder"])
+  }
+
   @Test func refusesWhatOthersMayWrite() throws {
     for (item, mode) in [
       ("", 0o777), ("fixture.martlet-plugin.json", 0o666), ("libfixture.so", 0o777),

@@ -52,11 +52,33 @@ import Testing
     #expect(result.stoppedBecause == .context)
   }
 
+  @Test(arguments: ["sample", "best-of-n", "first-finish"])
+  func whatTheEngineFailedWithIsSaid(strategy: String) async throws {
+    let codec = WordCodec(words: ["a", "b"])
+    let damaged = ClosureWorld(codec: codec) { _ in
+      [Float](repeating: .nan, count: codec.vocabularySize)
+    }
+    let backends: [(EngineError.Code, SimulatedBackend)] = [
+      (.logits, SimulatedBackend(world: damaged)),
+      (.memory, SimulatedBackend(world: endless, storagePages: 0)),
+    ]
+    for (code, backend) in backends {
+      let engine = try Engine(backend: backend)
+      let session = ScalingSession(engine: engine, plugins: shipped, model: "simulation")
+      let request = try request("a", strategy, maxTokens: 10)
+      let error = await #expect(throws: ScalingError.self) { try await session.run(request) }
+      #expect(error?.code == .engine)
+      #expect(error?.engineCode == code)
+      #expect(engine.pagesInUse == 0)
+    }
+  }
+
   @Test func aPromptBeyondTheContextIsAnError() async throws {
     let (session, _) = try makeSession(endless, contextLength: 40)
     let long = try request(String(repeating: "x", count: 100), "best-of-n")
     let error = await #expect(throws: ScalingError.self) { try await session.run(long) }
     #expect(error?.code == .engine)
+    #expect(error?.engineCode == .context)
     #expect(error?.message.contains("40") == true, "\(error?.message ?? "")")
   }
 

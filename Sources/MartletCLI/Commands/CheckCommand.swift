@@ -24,7 +24,7 @@ struct CheckKernelsCommand: ParsableCommand {
   @Option(help: "Only variants whose family, operation, isa or name contains this.")
   var filter: String?
 
-  @Option(help: "The seed of all random inputs.")
+  @Option(parsing: .unconditional, help: "The seed of all random inputs.")
   var seed: UInt64 = 1
 
   @Flag(help: "Skip the timings.")

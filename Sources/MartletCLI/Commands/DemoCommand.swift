@@ -12,10 +12,10 @@ struct DemoCommand: AsyncParsableCommand {
       checker, which best-of-n uses; `calc` problems have none, there voting helps.
       """)
 
-  @Option(help: "The seed of the problems and of every random draw.")
+  @Option(parsing: .unconditional, help: "The seed of the problems and of every random draw.")
   var seed: UInt64 = 1
 
-  @Option(help: "How many problems.")
+  @Option(parsing: .unconditional, help: "How many problems.")
   var problems = 12
 
   @OptionGroup var model: ModelOptions
@@ -44,6 +44,7 @@ struct DemoCommand: AsyncParsableCommand {
       }
       progress.finish()
       print(lines.joined(separator: "\n"))
+      try StandardOutput.check()  // Nobody reads on: do not work on.
     }
     print("\n" + score.table(seed: seed, problems: drawn))
   }

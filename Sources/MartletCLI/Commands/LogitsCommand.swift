@@ -12,25 +12,29 @@ struct LogitsCommand: ParsableCommand {
       Tokens are taken as they are: nothing is added before them.
       """)
 
-  @Option(help: "The model file; the embedded model if not given.")
+  @Option(help: "The model file; the embedded model if not given.", transform: path)
   var model: String?
 
   @Option(help: "Token ids separated by commas.")
   var tokens: String
 
-  @Option(help: "The .npy file to write.")
+  @Option(help: "The .npy file to write.", transform: path)
   var out: String
 
   @Flag(help: "Write every position's logits.")
   var all = false
 
-  @Option(help: "Worker threads; as many as the machine calls for if not given.")
+  @Option(
+    parsing: .unconditional,
+    help: "Worker threads; as many as the machine calls for if not given.", transform: threadCount)
   var threads: Int?
 
   @Option(help: "Numeric class: \(NumericClass.allCases.map(\.rawValue).joined(separator: ", ")).")
   var numeric: NumericClass = .portable
 
   func run() throws {
+    try ISA.validate()
+    try numeric.validate()
     let ids = try parseTokens()
     let team = try ThreadTeam(threads: threads)
     let model = try TransformerModel.load(

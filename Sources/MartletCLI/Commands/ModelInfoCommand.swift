@@ -7,7 +7,7 @@ struct ModelInfoCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "info", abstract: "Prints a model file's metadata and tensor types.")
 
-  @Option(help: "The model file; the embedded model if not given.")
+  @Option(help: "The model file; the embedded model if not given.", transform: path)
   var model: String?
 
   @Flag(help: "Print JSON.")

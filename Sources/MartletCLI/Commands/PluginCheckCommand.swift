@@ -19,7 +19,7 @@ struct PluginCheckCommand: AsyncParsableCommand {
   @Option(help: "Run one case in this process and print its report as JSON.")
   var `case`: PluginChecker.Case?
 
-  @Option(help: "Seconds after which a case's process is killed.")
+  @Option(parsing: .unconditional, help: "Seconds after which a case's process is killed.")
   var timeout: Double = 30
 
   @Flag(help: "Print JSON.")
@@ -47,7 +47,6 @@ struct PluginCheckCommand: AsyncParsableCommand {
       let report = await checker.runCase(name, path: path)
       print(report.json)
       // Not a return: a plugin's thread may hang for ever.
-      fflush(nil)
       _exit(report.passed ? 0 : 1)
     }
     let reports = await checker.runAll(

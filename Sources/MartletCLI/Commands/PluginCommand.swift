@@ -11,12 +11,24 @@ struct PluginCommand: AsyncParsableCommand {
 
 /// Where plugins are looked for, as options of a command.
 struct PluginOptions: ParsableArguments {
-  @Option(name: .customLong("plugin-dir"), help: "A further folder with plugins. Repeatable.")
+  @Option(
+    name: .customLong("plugin-dir"), help: "A further folder with plugins. Repeatable.",
+    transform: path)
   var directories: [String] = []
 
-  /// The installed plugins.
-  func host() -> PluginHost {
-    PluginHost(searchPath: .standard(directories: directories))
+  /// The folders named, which are there.
+  func checkedDirectories() throws(CommandError) -> [String] {
+    for directory in directories {
+      var isFolder: ObjCBool = false
+      let exists = FileManager.default.fileExists(atPath: directory, isDirectory: &isFolder)
+      if !exists || !isFolder.boolValue {
+        throw CommandError(
+          .input,
+          "--plugin-dir \(directory): "
+            + (exists ? "is a file; name the folder it is in" : "there is no such folder"))
+      }
+    }
+    return directories
   }
 }
 
@@ -39,7 +51,7 @@ struct PluginListCommand: ParsableCommand {
   }
 
   func run() throws {
-    let searchPath = PluginSearchPath.standard(directories: plugins.directories)
+    let searchPath = try PluginSearchPath.standard(directories: plugins.checkedDirectories())
     let host = PluginHost(searchPath: searchPath)
     let rows = host.components.map { component in
       Row(

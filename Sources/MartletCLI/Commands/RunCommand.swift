@@ -17,8 +17,12 @@ struct RunCommand: AsyncParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: "The strategy's id; `martlet plugin list` shows them.")
-  var strategy = "greedy"
+  @Option(
+    help: """
+      The strategy's id; `martlet plugin list` shows them. Default: greedy, or sample where \
+      --sampling is given.
+      """)
+  var strategy: String?
 
   @Option(
     name: .customLong("set"),
@@ -33,13 +37,22 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "The extractor's id; the strategy's default for the model if not given.")
   var extractor: String?
 
-  @Option(help: ArgumentHelp("Limits that are not exceeded.", valueName: "tokens=N,seconds=S"))
+  @Option(
+    help: ArgumentHelp(
+      """
+      Limits. The tokens are never exceeded. After the seconds no token is drawn; the forward pass \
+      in progress is finished and the answer chosen, so the result may come that much later.
+      """, valueName: "tokens=N,seconds=S"))
   var budget: String?
 
-  @Option(help: "Sampling, such as 'top-n-sigma=1,temperature=0.8'. Default: temperature=0.8.")
+  @Option(
+    help: """
+      Sampling, such as 'top-n-sigma=1,temperature=0.8'. Default: temperature=0.8; with this \
+      option, what it does not name is off.
+      """)
   var sampling: String?
 
-  @Option(help: "The most generated tokens per branch.")
+  @Option(parsing: .unconditional, help: "The most generated tokens per branch.")
   var maxTokens: Int?
 
   @Option(help: "A text that ends a branch; \\n stands for a new line. Repeatable.")
@@ -51,13 +64,13 @@ struct RunCommand: AsyncParsableCommand {
   @Flag(help: "Print the answer while it is generated.")
   var stream = false
 
-  @Option(help: "The seed of every random draw.")
+  @Option(parsing: .unconditional, help: "The seed of every random draw.")
   var seed: UInt64 = 0
 
   @Flag(help: "Print one JSON object.")
   var json = false
 
-  @Option(help: "Write a trace that Perfetto and chrome://tracing open.")
+  @Option(help: "Write a trace that Perfetto and chrome://tracing open.", transform: path)
   var trace: String?
 
   func run() async throws {
@@ -73,7 +86,7 @@ struct RunCommand: AsyncParsableCommand {
       print(try result.json(), terminator: "")
     } else {
       print(stream ? "" : result.text)
-      FileHandle.standardError.write(Data((summary(of: result) + "\n").utf8))
+      StandardError.write(summary(of: result) + "\n")
     }
     // After the answer, which a trace that cannot be written must not cost.
     if let recorder, let trace { try recorder.write(to: trace, result: result) }
@@ -85,7 +98,10 @@ struct RunCommand: AsyncParsableCommand {
   ) async throws -> RunResult {
     var onText: (@Sendable (String) -> Void)?
     if stream, !json {
-      onText = { text in FileHandle.standardOutput.write(Data(text.utf8)) }
+      onText = { text in
+        // Called in the run's own task, which need not go on for nobody.
+        if !StandardOutput.write(text) { withUnsafeCurrentTask { $0?.cancel() } }
+      }
     }
     let work = Task { [onText] () async throws -> RunResult in
       try await session.scaling.run(request, trace: recorder, onText: onText)
@@ -101,8 +117,7 @@ struct RunCommand: AsyncParsableCommand {
       if isatty(STDIN_FILENO) == 1 {
         throw CommandError(.usage, "no prompt; give one, or write it to standard input")
       }
-      let input = FileHandle.standardInput.readDataToEndOfFile()
-      guard let decoded = String(data: input, encoding: .utf8) else {
+      guard let decoded = String(validating: try readStandardInput(), as: UTF8.self) else {
         throw CommandError(.usage, "the prompt on standard input is not UTF-8; convert it first")
       }
       text = decoded.hasSuffix("\n") ? String(decoded.dropLast()) : decoded
@@ -114,19 +129,37 @@ struct RunCommand: AsyncParsableCommand {
   }
 
   private func makeRequest(_ text: String) throws -> RunRequest {
-    var request = RunRequest(prompt: text, strategy: strategy)
+    let sampling = try chosenSampling()
+    var request = RunRequest(prompt: text, strategy: sampling.strategy)
     try request.set(assignments)
     request.scorer = scorer
     request.extractor = extractor
     request.seed = seed
     if let budget { request.budget = try Budget(parsing: budget) }
-    request.sampling = try sampling.map(SamplingOptions.parse) ?? Session.defaultSampling
+    request.sampling = sampling.options
     if let maxTokens, maxTokens < 1 {
       throw CommandError(.usage, "--max-tokens \(maxTokens) is too few; give 1 or more")
     }
     request.stops.maxTokens = maxTokens
     request.stops.stopStrings = stop.map { $0.replacingOccurrences(of: "\\n", with: "\n") }
     return request
+  }
+
+  /// The strategy and how it draws. Options that would do nothing are refused.
+  private func chosenSampling() throws -> (strategy: String, options: SamplingOptions) {
+    let greedy = BuiltInStrategy.greedy.rawValue
+    guard let sampling else { return (strategy ?? greedy, Session.defaultSampling) }
+    var names = Set<String>()
+    let options = try SamplingOptions.parse(sampling, names: &names)
+    let idle = names.intersection(SamplingOptions.drawingOptionNames)
+      .filter { !($0 == "temperature" && options.temperature == 0) }
+    if strategy == greedy, let name = idle.min() {
+      throw CommandError(
+        .usage,
+        "--sampling \(name) does nothing under --strategy greedy, which draws no token; leave one "
+          + "of them out, or use --strategy sample")
+    }
+    return (strategy ?? BuiltInStrategy.sample.rawValue, options)
   }
 
   /// Wraps the prompt as a user's message in the model's chat template.

@@ -9,10 +9,10 @@ struct TokenizeCommand: ParsableCommand {
     abstract: "Prints the token ids of a text, separated by commas.",
     discussion: "A vocabulary-only GGUF suffices. Without TEXT or --file, reads standard input.")
 
-  @Option(help: "The model file; the embedded model if not given.")
+  @Option(help: "The model file; the embedded model if not given.", transform: path)
   var model: String?
 
-  @Option(help: "Tokenise this file, byte for byte.")
+  @Option(help: "Tokenise this file, byte for byte.", transform: path)
   var file: String?
 
   @Flag(name: .customLong("no-bos"), help: "Do not add the tokens that begin and end a sequence.")
@@ -35,19 +35,10 @@ struct TokenizeCommand: ParsableCommand {
     } else if let file {
       bytes = try readBytes(of: file)
     } else {
-      bytes = [UInt8](FileHandle.standardInput.readDataToEndOfFile())
+      bytes = try readStandardInput()
     }
     let tokenizer = try Tokenizer(metadata: GGUFFile(path: modelPath(model)).metadata)
     let tokens = tokenizer.encode(bytes, addSpecial: !noBOS, parseSpecial: parseSpecial)
     print(tokens.map(String.init).joined(separator: ","))
-  }
-}
-
-/// The bytes of a file that the user named.
-func readBytes(of path: String) throws(CommandError) -> [UInt8] {
-  do {
-    return [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
-  } catch {
-    throw CommandError(.input, "cannot read \(path): \(error.localizedDescription)")
   }
 }

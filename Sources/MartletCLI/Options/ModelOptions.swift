@@ -14,10 +14,12 @@ func modelPath(_ named: String?) throws(CommandError) -> String {
 
 /// Which model to open and how, as options of a command.
 struct ModelOptions: ParsableArguments {
-  @Option(help: "The model file; the embedded model if not given.")
+  @Option(help: "The model file; the embedded model if not given.", transform: path)
   var model: String?
 
-  @Option(help: "Worker threads; as many as the machine calls for if not given.")
+  @Option(
+    parsing: .unconditional,
+    help: "Worker threads; as many as the machine calls for if not given.", transform: threadCount)
   var threads: Int?
 
   @Option(help: "Numeric class: \(NumericClass.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -28,10 +30,11 @@ struct ModelOptions: ParsableArguments {
   /// Opens the model, showing progress if it takes longer than a second.
   func open() throws -> Session {
     try ISA.validate()
+    try numeric.validate()
     var configuration = Session.Configuration(modelPath: try modelPath(model))
     configuration.threads = threads
     configuration.numericClass = numeric
-    configuration.pluginDirectories = plugins.directories
+    configuration.pluginDirectories = try plugins.checkedDirectories()
     let progress = Progress("opening the model")
     defer { progress.finish() }
     return try Session(configuration) { progress.update($0) }

@@ -1,9 +1,11 @@
 import Foundation
+import Martlet
 
 /// Writes float32 arrays in NumPy's `.npy` format, version 1.0, little-endian, row-major.
 enum NumpyFile {
-  /// Writes `values`, shaped `shape`, to `path` in one atomic step.
-  static func write(_ values: [Float], shape: [Int], to path: String) throws(CommandError) {
+  /// Writes `values`, shaped `shape`, to `path`. A regular file appears whole or not at all; a FIFO
+  /// or device is written to.
+  static func write(_ values: [Float], shape: [Int], to path: String) throws(ScalingError) {
     precondition(shape.reduce(1, *) == values.count)
     let dimensions = shape.map { "\($0)," }.joined(separator: " ")
     var header = "{'descr': '<f4', 'fortran_order': False, 'shape': (\(dimensions)), }"
@@ -22,11 +24,6 @@ enum NumpyFile {
         UInt8(truncatingIfNeeded: bits >> 16), UInt8(truncatingIfNeeded: bits >> 24),
       ])
     }
-    do {
-      try data.write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-      throw CommandError(
-        .output, "cannot write \(path): \(error.localizedDescription); choose another --out")
-    }
+    try OutputFile.save(data, to: path)
   }
 }

@@ -46,7 +46,5 @@ final class Progress: Sendable {
     }
   }
 
-  private func write(_ text: String) {
-    FileHandle.standardError.write(Data(text.utf8))
-  }
+  private func write(_ text: String) { StandardError.write(text) }
 }

@@ -135,10 +135,10 @@ extension PagePool {
   /// Makes pages of the positions `lane.processed ..< end` its own to write: copies a shared page
   /// before it is written, adds new ones. Called on the driver thread.
   ///
-  /// Throws ``EngineError/Code/memory``; then the lane is as before. Returns the copies made.
+  /// Throws why there is no page; then the lane is as before. Returns the copies made.
   mutating func prepare(
     _ lane: Lane, upTo end: Int, backend: any Backend
-  ) throws(EngineError) -> Int {
+  ) throws(PageShortage) -> Int {
     let pageTokens = backend.pageTokens
     var copies = 0
     let first = lane.processed / pageTokens
@@ -152,7 +152,7 @@ extension PagePool {
     }
     let needed = PagePool.pages(for: end, pageTokens: pageTokens)
     while lane.pages.count < needed {
-      do {
+      do throws(PageShortage) {
         lane.pages.append(try allocate(for: lane.run))
       } catch {
         setProcessed(lane, lane.processed, pageTokens: pageTokens)

@@ -1,3 +1,11 @@
+/// Why a page cannot be had.
+enum PageShortage: Error {
+  /// The configured ceiling is reached.
+  case ceiling
+  /// The backend, and so the system behind it, refused storage below the ceiling.
+  case refused(EngineError)
+}
+
 /// Reference-counted pages of keys and values: ids only, the backend holds the storage.
 ///
 /// Storage is reserved from the backend as it is first needed, up to a ceiling in bytes. Used with
@@ -19,9 +27,8 @@ struct PagePool {
 
   /// A page with one reference, counted for `run`.
   ///
-  /// Throws ``EngineError/Code/memory`` at the ceiling or when the backend has no more storage.
   /// Called on the driver thread.
-  mutating func allocate(for run: RunState) throws(EngineError) -> PageID {
+  mutating func allocate(for run: RunState) throws(PageShortage) -> PageID {
     if free.isEmpty { try grow() }
     let page = free.removeLast()
     references[Int(page)] = 1
@@ -45,16 +52,15 @@ struct PagePool {
 
   func isShared(_ page: PageID) -> Bool { references[Int(page)] > 1 }
 
-  private mutating func grow() throws(EngineError) {
+  private mutating func grow() throws(PageShortage) {
     let have = references.count
-    guard have < limit else {
-      throw EngineError(
-        .memory,
-        "all \(limit) pages of keys and values (\(backend.bytesPerPage) bytes each) are in use; "
-          + "release branches or raise the limit")
-    }
+    guard have < limit else { throw .ceiling }
     let wanted = min(limit, have + max(16, have / 4))
-    try backend.reservePages(wanted)
+    do throws(EngineError) {
+      try backend.reservePages(wanted)
+    } catch {
+      throw .refused(error)
+    }
     references.append(contentsOf: repeatElement(0, count: wanted - have))
     owners.append(contentsOf: repeatElement(nil, count: wanted - have))
     // Lowest id on top.

@@ -32,7 +32,7 @@ public struct Sampler: Sendable {
   ///   - row: the model's logits; −∞ has no probability.
   ///   - history: the sequence so far; the penalties look at its last `penaltyWindow` tokens.
   ///   - uniform: in 0 ..< 1.
-  /// Throws ``EngineError/Code/backend`` for NaN, +∞ or no finite logit at all.
+  /// Throws ``EngineError/Code/logits`` for NaN, +∞ or no finite logit at all.
   public mutating func sample(
     _ row: Span<Float>, history: ArraySlice<Token>, uniform: Double
   ) throws(EngineError) -> SampledToken {
@@ -129,7 +129,10 @@ struct DistributionShape {
       }
     }
     guard clean, index >= 0 else {
-      throw EngineError(.backend, "the logits hold NaN, +infinity or no finite value at all")
+      throw EngineError(
+        .logits,
+        "the logits hold NaN, +infinity or no finite value at all; the model file may be damaged: "
+          + "compare its checksum, or fetch or convert it again")
     }
     let maximum = Double(best)
     var sums = SIMD4<Double>.zero

@@ -7,13 +7,26 @@ extension SamplingOptions {
     "temperature", "top-n-sigma", "top-k", "top-p", "min-p",
   ]
 
+  /// Those of ``optionNames`` that shape the draw and do nothing where the most likely token is
+  /// taken.
+  public static let drawingOptionNames: Set = [
+    "temperature", "top-n-sigma", "top-k", "top-p", "min-p",
+  ]
+
   /// Options from text such as `top-n-sigma=1,temperature=0.8`. `logit-bias=ID:VALUE` may be
   /// repeated. An empty text is plain sampling.
   ///
   /// Throws ``EngineError/Code/argument`` naming the key and value at fault.
   public static func parse(_ text: String) throws(EngineError) -> SamplingOptions {
+    var names = Set<String>()
+    return try parse(text, names: &names)
+  }
+
+  /// ``parse(_:)``, which also tells the names that were given.
+  public static func parse(
+    _ text: String, names seen: inout Set<String>
+  ) throws(EngineError) -> SamplingOptions {
     var options = SamplingOptions()
-    var seen = Set<String>()
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
       let item = part.trimmingSpaces()
       if item.isEmpty {
@@ -26,7 +39,7 @@ extension SamplingOptions {
       }
       let key = item[..<equals].trimmingSpaces()
       let value = item[item.index(after: equals)...].trimmingSpaces()
-      if key != "logit-bias", !seen.insert(key).inserted {
+      if !seen.insert(key).inserted, key != "logit-bias" {
         throw EngineError(.argument, "sampling option '\(key)' is given twice")
       }
       try options.set(key, to: value)

@@ -87,11 +87,21 @@ extension EngineCore {
   private func add(_ candidate: Pass.Work, tokens: Int, to pass: inout Pass) {
     var work = candidate
     let lane = work.lane
+    guard lane.run.failure == nil else { return }  // Halted earlier in this pass.
     let end = lane.processed + tokens
-    do throws(EngineError) {
+    do throws(PageShortage) {
       totals.pageCopies += try pool.prepare(lane, upTo: end, backend: backend)
     } catch {
-      starve(lane)
+      switch error {
+      case .ceiling: starve(lane)
+      case .refused(let refusal):
+        halt(
+          lane.run,
+          EngineError(
+            refusal.code,
+            "\(backend.name): no room for more keys and values: \(refusal.message); use fewer or "
+              + "shorter branches, or free memory"))
+      }
       return
     }
     work.range = lane.processed..<end
@@ -110,7 +120,7 @@ extension EngineCore {
     pass.work.append(work)
   }
 
-  /// Stops the branches that wait for a lane for which there is no page.
+  /// Stops the branches that wait for a lane for which the ceiling leaves no page.
   private func starve(_ lane: Lane) {
     for state in lane.run.flights where state.isRunning {
       var link: Lane? = state.lane

@@ -70,8 +70,9 @@ public struct Tokenizer: Sendable {
     default:
       throw ModelError(
         .unsupported,
-        "tokenizer.ggml.model is '\(vocabulary.model)'; this version has 'llama' (SentencePiece), "
-          + "'gpt2' and 'gemma4' (byte pair encoding).")
+        "tokenizer.ggml.model is '\(vocabulary.model)'\(Self.kind(of: vocabulary.model)), which is "
+          + "not supported; this version has 'llama' (SentencePiece), 'gpt2' and 'gemma4' (byte pair "
+          + "encoding). Choose a model with one of these.")
     }
     let special = try SpecialTokens(vocabulary, defaults: defaults)
     let encoder: Encoder
@@ -111,6 +112,17 @@ public struct Tokenizer: Sendable {
         .tokenizer,
         "tokenizer.ggml.add_eos_token is true, but the vocabulary has no such token: "
           + "tokenizer.ggml.eos_token_id is missing.")
+    }
+  }
+
+  /// What a file's `tokenizer.ggml.model` is called elsewhere, for messages.
+  private static func kind(of model: String) -> String {
+    switch model {
+    case "bert": " (WordPiece)"
+    case "t5": " (Unigram)"
+    case "rwkv": " (RWKV's greedy tokenizer)"
+    case "none", "no_vocab": " (no vocabulary)"
+    default: ""
     }
   }
 

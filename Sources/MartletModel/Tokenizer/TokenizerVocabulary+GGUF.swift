@@ -17,7 +17,7 @@ extension TokenizerVocabulary {
     }
     if let array = try metadata.optionalArray("tokenizer.ggml.merges") {
       merges = try Self.strings(array)
-    } else if model != "llama", preTokenizer != "kimi-k2" {
+    } else if model == "gpt2" || model == "gemma4", preTokenizer != "kimi-k2" {
       throw ModelError(
         .missing,
         "\(metadata.source): tokenizer.ggml.merges is missing, so text cannot be encoded. "

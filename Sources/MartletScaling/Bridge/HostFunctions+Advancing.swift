@@ -53,7 +53,7 @@ let hostWaitAny:
       }
       if next.stop == .budget { _ = run.spentBudget() }
       event.pointee.stop = martlet_stop(rawValue: next.stop.rawValue)
-      event.pointee.branch = Handle.pointer(run.handle(of: next.branch))
+      event.pointee.branch = Handle.pointer(try run.handle(of: next.branch))
     }
   }
 
@@ -141,6 +141,7 @@ extension PluginRun {
     } catch {
       // The deadline cancels the engine's run; say which it was.
       if error.code == .cancelled { try checkRunning() }
+      noteEngine(error)
       throw HostFailure(error)
     }
   }

@@ -26,7 +26,7 @@ let hostFork:
         }
         let forks = try engineCall { () throws(EngineError) in try parent.fork(Int(count)) }
         for (index, fork) in forks.enumerated() {
-          children[index] = Handle.pointer(run.handle(of: fork))
+          children[index] = Handle.pointer(try run.handle(of: fork))
         }
       }
     }
@@ -63,7 +63,7 @@ let hostResample:
       }
       for handle in handles { run.forget(handle) }
       for (index, branch) in resampled.enumerated() {
-        result[index] = Handle.pointer(run.handle(of: branch))
+        result[index] = Handle.pointer(try run.handle(of: branch))
       }
     }
   }

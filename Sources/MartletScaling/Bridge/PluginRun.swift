@@ -25,6 +25,7 @@ final class PluginRun: Sendable {
     var isOpen = true
     var isEnded = false
     var reachedKVCeiling = false
+    var engineFailure: EngineError?
     var rootReleased = false
     var candidates: [RunResult.Candidate] = []
     var answer: Int?
@@ -99,6 +100,18 @@ final class PluginRun: Sendable {
   /// Whether a branch was refused pages.
   var reachedKVCeiling: Bool { state.withLock { $0.reachedKVCeiling } }
 
+  /// Notes an error of the engine that is no fault of the strategy's.
+  func noteEngine(_ error: EngineError) {
+    switch error.code {
+    case .backend, .logits, .memory:
+      state.withLock { $0.engineFailure = $0.engineFailure ?? error }
+    case .context, .argument, .state, .released, .cancelled: break
+    }
+  }
+
+  /// What the engine failed with first.
+  var engineFailure: EngineError? { state.withLock { $0.engineFailure } }
+
   // MARK: Branches
 
   /// The handle of the root, which is the same each time.
@@ -110,7 +123,13 @@ final class PluginRun: Sendable {
     return handle
   }
 
-  func handle(of branch: Branch) -> UInt { state.withLock { $0.branches.handle(of: branch) } }
+  /// The handle of a branch. A branch made while the run was given up gets none, and goes with its
+  /// last reference.
+  func handle(of branch: Branch) throws(HostFailure) -> UInt {
+    let handle = state.withLock { $0.isOpen ? $0.branches.handle(of: branch) : nil }
+    guard let handle else { throw HostFailure(MARTLET_E_HANDLE, "the run is over") }
+    return handle
+  }
 
   func branch(_ handle: martlet_branch?) throws(HostFailure) -> Branch {
     guard let branch = state.withLock({ $0.branches[Handle.number(handle)] }) else {

@@ -23,7 +23,8 @@ struct StrategyExecution: Sendable {
   }
 
   /// Runs the strategy to its end.
-  /// - Throws: `plugin` when it failed, or `cancelled`, and nothing was generated.
+  /// - Throws: `plugin` when it failed, `engine` when the engine did, or `cancelled`, and nothing was
+  ///   generated.
   func ending() async throws(ScalingError) -> RunEnding {
     let run = run
     let wasCancelled = Flag()
@@ -73,7 +74,10 @@ struct StrategyExecution: Sendable {
     }
     let candidates = run.candidates
     if hasFailed {
-      guard answer != nil else { throw ScalingError(.plugin, failure) }
+      guard answer != nil else {
+        // A strategy that passes on what the engine did to it has not failed itself.
+        throw run.engineFailure.map(ScalingError.init) ?? ScalingError(.plugin, failure)
+      }
       return RunEnding(
         candidates: candidates, answer: answer, cause: .pluginFailed, failure: failure)
     }

@@ -13,7 +13,7 @@ struct PluginDiscovery {
   mutating func search(_ folder: PluginSearchPath.Folder) {
     guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path) else {
       if folder.isExplicit {
-        refusals.append(PluginRefusal(path: folder.path, reason: "there is no such folder"))
+        refusals.append(PluginRefusal(path: folder.path, reason: Self.absence(of: folder.path)))
       }
       return
     }
@@ -29,6 +29,15 @@ struct PluginDiscovery {
       return
     }
     for name in manifests { consider("\(folder.path)/\(name)", in: folder) }
+  }
+
+  /// Why the entries of a folder cannot be listed.
+  static func absence(of path: String) -> String {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+      return "there is no such folder"
+    }
+    return isFolder.boolValue ? "the folder cannot be read" : "it is a file, not a folder"
   }
 
   /// Accepts or refuses one manifest.

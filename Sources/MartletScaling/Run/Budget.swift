@@ -2,7 +2,8 @@
 public struct Budget: Sendable, Equatable {
   /// The most tokens that may be sampled, over all branches, discarded ones included.
   public var tokens: Int?
-  /// The most seconds from the start of the run; the run stops at the next token after it.
+  /// Seconds from the start of the run after which it stops: no token is drawn later, but a forward
+  /// pass in progress is finished and what there is is judged, so the result comes that much later.
   public var seconds: Double?
 
   /// A budget; by default without limits.
@@ -12,13 +13,17 @@ public struct Budget: Sendable, Equatable {
   }
 
   /// Reads `tokens=64,seconds=2.5`.
-  /// - Throws: `budget` naming the part that cannot be used.
+  /// - Throws: `budget` naming the part that cannot be used, or that is given twice.
   public init(parsing text: String) throws(ScalingError) {
+    var seen: Set<String> = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
       let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
       guard pair.count == 2 else {
         throw ScalingError(
           .budget, "budget '\(part)' is not of the form name=amount; names are tokens and seconds")
+      }
+      guard seen.insert(pair[0]).inserted else {
+        throw ScalingError(.budget, "budget '\(pair[0])' is given twice; give it once")
       }
       switch pair[0] {
       case "tokens":

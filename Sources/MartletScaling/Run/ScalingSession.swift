@@ -62,7 +62,8 @@ public final class ScalingSession: Sendable {
   ///   - onText: receives the answer's text: as it is generated under a strategy of one branch, else
   ///     whole, once it is chosen.
   /// - Throws: `notFound` or `refused` for a component, `option`, `budget`, `engine` for a prompt
-  ///   that does not fit, `plugin` or `cancelled` when there is nothing to return.
+  ///   that does not fit, a model that fails and memory that is refused, `plugin` or `cancelled`
+  ///   when there is nothing to return.
   public func run(
     _ request: RunRequest, trace: TraceRecorder? = nil,
     onText: (@Sendable (String) -> Void)? = nil
@@ -124,7 +125,7 @@ public final class ScalingSession: Sendable {
       run.gate = ledger
       return run
     } catch {
-      throw ScalingError(.engine, error.message)
+      throw ScalingError(error)
     }
   }
 

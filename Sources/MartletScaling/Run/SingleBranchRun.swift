@@ -22,7 +22,7 @@ struct SingleBranchRun: Sendable {
         try await engineRun.advance([root])
       }
     } catch let error as EngineError where error.code != .cancelled {
-      throw ScalingError(.engine, error.message)
+      throw ScalingError(error)
     } catch {
       // Cancelled, by the caller or by the deadline: what there is counts.
     }

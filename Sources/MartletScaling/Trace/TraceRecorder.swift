@@ -44,16 +44,10 @@ public final class TraceRecorder: EngineObserver {
     }
   }
 
-  /// Writes the trace; the file appears whole or not at all.
+  /// Writes the trace. A regular file appears whole or not at all; a FIFO or device is written to.
   /// - Throws: `file` naming the path.
   public func write(to path: String, result: RunResult? = nil) throws(ScalingError) {
-    let data = try json(result: result)
-    do {
-      try data.write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-      throw ScalingError(
-        .file, "\(path): the trace cannot be written: \(error.localizedDescription)")
-    }
+    try OutputFile.save(json(result: result), to: path)
   }
 
   /// Nanoseconds on the clock of the engine's events.
