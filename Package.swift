@@ -43,6 +43,7 @@ let package = Package(
     .library(name: "Martlet", targets: ["Martlet"]),
     .library(name: "MartletPlugin", targets: ["MartletPlugin"]),
     .library(name: "MartletSimulation", targets: ["MartletSimulation"]),
+    .library(name: "MartletBench", targets: ["MartletBench"]),
     .executable(name: "martlet", targets: ["MartletCLI"]),
     .library(name: "CMartlet", type: .dynamic, targets: ["CMartlet", "CKernels"]),
   ]
@@ -90,9 +91,12 @@ let package = Package(
       ],
       resources: [.copy("Resources/martlet-arith.gguf")], swiftSettings: strict),
     .target(name: "MartletPlugin", dependencies: ["CMartlet"], swiftSettings: strict),
+    .target(name: "MartletBench", dependencies: ["Martlet"], swiftSettings: strict),
     .executableTarget(
       name: "MartletCLI",
-      dependencies: ["Martlet", "MartletSimulation", "CKernelsCheck", arguments, logging],
+      dependencies: [
+        "Martlet", "MartletBench", "MartletSimulation", "CKernelsCheck", arguments, logging,
+      ],
       swiftSettings: strict),
 
     tests("MartletKernelsTests", ["MartletKernels", "CKernelsCheck"]),
@@ -105,6 +109,7 @@ let package = Package(
       name: "PluginProbe", dependencies: ["MartletScaling", "MartletSimulation"],
       path: "Tests/PluginProbe", swiftSettings: strict),
     tests("MartletTests", ["Martlet", "MartletSimulation"], excluding: ["greedy.json"]),
+    tests("MartletBenchTests", ["MartletBench"]),
     // Runs the built tool; building the tests builds the tool and the plugins too.
     tests("MartletCLITests", []),
   ] + pluginNames.map(plugin) + cPluginNames.map(cPlugin),

@@ -1,6 +1,7 @@
 /// Timings and the limits they are compared with.
 #include "check.h"
 
+#include <martlet/probe.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -65,44 +66,13 @@ double check_copy_nanoseconds(double bytes) {
   return best;
 }
 
-/// Ten independent chains of `width`-lane multiply-adds; returns lanes × chains × 2 per step.
-#define CHECK_PEAK(name, attributes, width)                                           \
-  typedef float name##_vector __attribute__((vector_size(width * 4)));                \
-  __attribute__(attributes) static double name(size_t steps) {                        \
-    name##_vector sums[10], factor;                                                   \
-    for (int lane = 0; lane < width; ++lane) factor[lane] = 0.999f;                   \
-    for (int chain = 0; chain < 10; ++chain) sums[chain] = factor;                    \
-    for (size_t i = 0; i < steps; ++i) {                                              \
-      _Pragma("clang loop unroll(full)") for (int chain = 0; chain < 10; ++chain)     \
-        sums[chain] = __builtin_elementwise_fma(sums[chain], factor, factor);         \
-    }                                                                                 \
-    float total = 0;                                                                  \
-    for (int chain = 0; chain < 10; ++chain) total += sums[chain][0];                 \
-    volatile float keep = total;                                                      \
-    (void)keep;                                                                       \
-    return 2.0 * width * 10;                                                          \
-  }
-
-#if defined(__x86_64__)
-CHECK_PEAK(peak_avx512, (target("avx512f"), min_vector_width(512), noinline), 16)
-CHECK_PEAK(peak_avx2, (target("avx2,fma"), noinline), 8)
-#endif
-CHECK_PEAK(peak_baseline, (noinline), 4)
-
 double check_peak_operations(void) {
-  double (*run)(size_t) = peak_baseline;
-#if defined(__x86_64__)
-  uint32_t features = martlet_isa_features();
-  if (features & MARTLET_ISA_AVX512) run = peak_avx512;
-  else if (features & MARTLET_ISA_AVX2) run = peak_avx2;
-#endif
-  const size_t steps = run == peak_baseline ? 2000 : 20000;
-  double best = 1e300, operations = 0;
+  double best = 0;
   for (int round = 0; round < 10; ++round) {
     double start = now();
-    operations = run(steps);
-    double taken = (now() - start) / (double)steps;
-    if (taken < best) best = taken;
+    double operations = martlet_probe_arithmetic(MARTLET_PROBE_FMA_F32, 20000);
+    double rate = operations / (now() - start) * 1e9;
+    if (rate > best) best = rate;
   }
-  return operations / best * 1e9;
+  return best;
 }

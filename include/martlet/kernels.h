@@ -8,6 +8,7 @@
 #include "gemm.h"
 #include "isa.h"
 #include "norm.h"
+#include "probe.h"
 #include "rope.h"
 #include "rows.h"
 #include "softmax.h"
