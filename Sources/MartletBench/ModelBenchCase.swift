@@ -22,42 +22,29 @@ struct ModelBenchCase {
     self.widths = widths
   }
 
+  private var runner: BranchRunner {
+    BranchRunner(engine: session.engine, sampling: settings.sampling)
+  }
+
   /// A short untimed pass at every width: pages, scratch memory and caches are there afterwards.
   func warmUp() throws {
-    let run = try makeRun(tokens: min(32, prefix + settings.prompt))
-    try run.advanceBlocking([run.root], Advance(maxTokens: 1))
+    let run = try runner.makeRun(tokens: min(32, prefix + settings.prompt))
+    _ = try runner.prefill(run)
     for width in widths {
-      try generate(run, width: width, tokens: min(2, settings.generate)) { try $0() }
+      _ = try runner.decode(run, width: width, tokens: min(2, settings.generate))
     }
   }
 
   /// One prefill, then every width from it.
   mutating func sample(_ repetition: Int) throws {
-    let run = try makeRun(tokens: prefix + settings.prompt, seed: UInt64(repetition))
-    let begin = monotonicNanoseconds()
-    try run.advanceBlocking([run.root], Advance(maxTokens: 1))
-    prefills.append(Double(monotonicNanoseconds() - begin))
-
-    let backend = session.engine.backend as? TransformerBackend
+    let run = try runner.makeRun(tokens: prefix + settings.prompt, seed: UInt64(repetition))
+    prefills.append(try runner.prefill(run))
     for width in widths {
-      backend?.resetStatistics()
-      var taken = 0.0
-      try generate(run, width: width, tokens: settings.generate) { advance in
-        let before = session.engine.statistics.forwards
-        backend?.resetStatistics()
-        let begin = monotonicNanoseconds()
-        try advance()
-        taken = Double(monotonicNanoseconds() - begin)
-        let forwards = session.engine.statistics.forwards - before
-        guard forwards == settings.generate else {
-          throw BenchError(
-            .system,
-            "\(settings.generate) tokens on \(width) branches took \(forwards) forward passes; "
-              + "choose a smaller width or a larger KV limit")
-        }
+      let taken = try runner.decode(run, width: width, tokens: settings.generate)
+      steps[width, default: Samples()].append((taken / Double(settings.generate)).rounded())
+      if let backend = session.engine.backend as? TransformerBackend {
+        add(backend.statistics, taken: taken, width: width)
       }
-      steps[width, default: Samples()].append(taken / Double(settings.generate))
-      if let backend { add(backend.statistics, taken: taken, width: width) }
     }
   }
 
@@ -91,33 +78,6 @@ struct ModelBenchCase {
     }
   }
 
-  // MARK: Runs
-
-  private func makeRun(tokens: Int, seed: UInt64 = 0) throws -> Run {
-    let vocabulary = session.engine.backend.vocabularySize
-    let random = RandomTokens(vocabulary: vocabulary)
-    // The model's own end of text must not cut a sample short.
-    return try session.engine.makeRun(
-      prompt: (0..<tokens).map { random[$0] }, seed: seed, sampling: settings.sampling,
-      stops: StopRules(stopAtEndOfGeneration: false))
-  }
-
-  /// Forks `width` branches, gives each a last token of its own, and has `timed` advance them.
-  private func generate(
-    _ run: Run, width: Int, tokens: Int, timed: (() throws -> Void) throws -> Void
-  ) throws {
-    let branches = try run.root.fork(width)
-    defer { for branch in branches { branch.release() } }
-    try run.advanceBlocking(branches, Advance(maxTokens: 1))
-    try timed { try run.advanceBlocking(branches, Advance(maxTokens: tokens)) }
-    if let stopped = branches.first(where: { $0.stop != .tokens }) {
-      throw BenchError(
-        .system,
-        "a branch of \(width) stopped early (\(stopped.stop)); choose a smaller width or fewer tokens"
-      )
-    }
-  }
-
   // MARK: Phases
 
   private mutating func add(_ statistics: ForwardStatistics, taken: Double, width: Int) {
@@ -132,18 +92,5 @@ struct ModelBenchCase {
   private func phaseMeans(_ width: Int) -> [String: Double] {
     let count = Double(settings.repetitions * settings.generate)
     return (phases[width] ?? [:]).mapValues { ($0 / count).rounded() }
-  }
-}
-
-/// Token ids without a pattern, the same each time.
-struct RandomTokens {
-  let vocabulary: Int
-
-  subscript(index: Int) -> Token {
-    // SplitMix64, by Sebastiano Vigna.
-    var z = UInt64(truncatingIfNeeded: index + 1) &* 0x9E37_79B9_7F4A_7C15
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return Token((z ^ (z >> 31)) % UInt64(vocabulary))
   }
 }

@@ -22,7 +22,7 @@ MARTLET_API double martlet_probe_arithmetic(martlet_probe_unit unit, uint64_t st
 
 /// How many loop shapes there are for reading; which is fastest differs from CPU to CPU.
 MARTLET_API size_t martlet_probe_read_count(void);
-/// The name of one (`4 streams, prefetch 1024`), or null past the last. Lives forever.
+/// The name of one (`4 streams, prefetch 2048`), or null past the last. Lives forever.
 MARTLET_API const char *martlet_probe_read_name(size_t shape);
 /// Reads every byte of `memory` once, in order within each stream. `bytes` is a multiple of 4096,
 /// `memory` starts on a 64-byte boundary. MARTLET_E_ARGUMENT otherwise, or for an unknown shape.

@@ -13,7 +13,10 @@ struct BenchCommand: ParsableCommand {
       to standard error. JSON is one object {schema, context, rows}; rows carry raw samples, the \
       fraction of the limit measured in the same run, and a command that reproduces them.
       """,
-    subcommands: [BenchMachineCommand.self, BenchModelCommand.self])
+    subcommands: [
+      BenchMachineCommand.self, BenchModelCommand.self, BenchGemmCommand.self,
+      BenchAttentionCommand.self, BenchOpenCommand.self, BenchContentionCommand.self,
+    ])
 }
 
 /// How a benchmark prints.
@@ -53,22 +56,4 @@ struct BenchOptions: ParsableArguments {
       throw CommandError(error.code == .argument ? .usage : .unavailable, error.message)
     }
   }
-}
-
-/// Whole numbers, separated by commas.
-struct NumberList: ExpressibleByArgument {
-  let values: [Int]
-
-  init(_ values: [Int]) { self.values = values }
-
-  init?(argument: String) {
-    var values: [Int] = []
-    for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
-      guard let value = Int(part) else { return nil }
-      values.append(value)
-    }
-    self.values = values
-  }
-
-  var defaultValueDescription: String { values.map(String.init).joined(separator: ",") }
 }

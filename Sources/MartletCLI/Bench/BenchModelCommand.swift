@@ -62,10 +62,7 @@ struct BenchModelCommand: ParsableCommand {
 
   /// This command without its lists.
   private var command: String {
-    var words = ["martlet bench model"]
-    if let path = model.model { words.append("--model \(path)") }
-    if let threads = model.threads { words.append("--threads \(threads)") }
-    words.append("--numeric \(model.numeric.rawValue)")
+    var words = [model.command("martlet bench model")]
     words.append("--repetitions \(repetitions)")
     if let sampling { words.append("--sampling \(sampling)") }
     return words.joined(separator: " ")

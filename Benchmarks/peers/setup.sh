@@ -1,0 +1,33 @@
+#!/bin/sh
+# Builds llama.cpp's benchmarks from the source distribution of llama-cpp-python, natively, with the
+# Swift toolchain's clang (an older compiler does not know newer CPUs): setup.sh FOLDER
+# Needs swift, cmake and python3 with venv. Sets up FOLDER/venv and FOLDER/bin.
+set -eu
+[ $# -eq 1 ] || { echo "usage: setup.sh FOLDER" >&2; exit 2; }
+here=$(cd "$(dirname "$0")" && pwd)
+for tool in swift cmake python3; do
+  command -v "$tool" > /dev/null || { echo "setup.sh: '$tool' is missing; install it" >&2; exit 2; }
+done
+clang=$(dirname "$(readlink -f "$(command -v swift)")")/clang
+[ -x "$clang" ] || { echo "setup.sh: no clang beside swift at $clang" >&2; exit 2; }
+
+mkdir -p "$1"
+cd "$1"
+[ -d venv ] || python3 -m venv venv
+venv/bin/pip install --quiet --requirement "$here/requirements.txt"
+ls llama_cpp_python-*.tar.gz > /dev/null 2>&1 ||
+  venv/bin/pip download --quiet --no-deps --no-binary :all: --no-build-isolation llama-cpp-python ||
+  venv/bin/pip download --quiet --no-deps --no-binary :all: llama-cpp-python
+archive=$(ls llama_cpp_python-*.tar.gz | tail -n 1)
+source=${archive%.tar.gz}
+[ -d "$source" ] || tar xf "$archive"
+
+cmake -S "$source/vendor/llama.cpp" -B build -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
+  -DCMAKE_C_COMPILER="$clang" -DCMAKE_CXX_COMPILER="$clang++" -DGGML_NATIVE=ON -DGGML_OPENMP=OFF \
+  -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF
+cmake --build build --parallel "$(getconf _NPROCESSORS_ONLN)" \
+  --target llama-bench llama-batched-bench
+mkdir -p bin
+cp build/bin/llama-bench build/bin/llama-batched-bench bin/
+echo "$source" > bin/version
+echo "built $source; compare with: $1/venv/bin/python $here/compare.py --llama $1/bin …"

@@ -1,0 +1,158 @@
+import Foundation
+import MartletKernels
+import MartletMachine
+
+/// One set of filled pages: every group and number of branches over it, sampled in turns.
+struct AttentionBenchCase {
+  private let kvHeads: Int
+  private let positions: Int
+  private let settings: AttentionBench.Settings
+  private let team: ThreadTeam
+  private let slab: KVSlab
+  private let batch: AttentionBatch
+  private let queries: [Int: FloatMatrix]
+  private let outputs: [Int: FloatMatrix]
+
+  struct Key: Hashable {
+    let group: Int
+    let branches: Int
+  }
+
+  init(
+    kvHeads: Int, type: KVType, positions: Int, _ settings: AttentionBench.Settings,
+    _ team: ThreadTeam
+  ) throws {
+    self.kvHeads = kvHeads
+    self.positions = positions
+    self.settings = settings
+    self.team = team
+    slab = try KVSlab(
+      type: type, layers: 1, kvHeads: kvHeads, headDimensions: settings.headDimensions)
+    batch = AttentionBatch(slab: slab)
+    let branches = settings.branches.max() ?? 1
+    try slab.reserve((positions - 1) / KVSlab.pageTokens + branches)
+    func matrices() throws -> [Int: FloatMatrix] {
+      try Dictionary(
+        uniqueKeysWithValues: Set(settings.groups).map { group in
+          let columns = kvHeads * group * settings.headDimensions
+          return (group, try FloatMatrix(rows: branches, columns: columns))
+        })
+    }
+    queries = try matrices()
+    outputs = try matrices()
+    for matrix in queries.values { matrix.fillRandomly() }
+    try fill(branches)
+  }
+
+  /// Samples of every cell.
+  func measure() -> [Key: Samples] {
+    let keys = settings.groups.flatMap { group in
+      settings.branches.map { Key(group: group, branches: $0) }
+    }
+    var calls: [Key: Int] = [:]
+    for key in keys {
+      _ = time(key, calls: 1)
+      calls[key] = max(1, Int((3e6 / time(key, calls: 1)).rounded(.up)))
+    }
+    var samples: [Key: Samples] = [:]
+    for _ in 0..<settings.repetitions {
+      for key in keys {
+        samples[key, default: Samples()].append(time(key, calls: calls[key] ?? 1).rounded())
+      }
+    }
+    return samples
+  }
+
+  /// One row per cell.
+  func rows(_ samples: [Key: Samples], _ limits: MachineLimits) -> [AttentionBench.Row] {
+    settings.groups.flatMap { group in
+      settings.branches.map { branches in
+        let own = samples[Key(group: group, branches: branches)] ?? Samples()
+        var work = Work()
+        work.bytes = Double(positions * (slab.bytesPerPage / KVSlab.pageTokens))
+        let perRow = 4 * kvHeads * group * settings.headDimensions * positions
+        work.operations[.float32] = Double(branches * perRow)
+        let limit = work.seconds(limits) * 1e9
+        return AttentionBench.Row(
+          kvHeads: kvHeads, group: group, headDimensions: settings.headDimensions,
+          positions: positions, kvType: slab.type.rawValue, branches: branches,
+          threads: team.width, variant: variant, medianNs: own.median, minNs: own.minimum,
+          lowNs: own.interval.lowerBound, highNs: own.interval.upperBound,
+          samplesNs: own.nanoseconds, bytes: work.bytes, operations: work.totalOperations,
+          fractionOfLimit: limit / own.median,
+          command: "\(settings.command) --kv-heads \(kvHeads) --group \(group) "
+            + "--head-dimensions \(settings.headDimensions) --positions \(positions) "
+            + "--kv-type \(slab.type.rawValue) --branches \(branches) --threads \(team.width)")
+      }
+    }
+  }
+
+  // MARK: Pages
+
+  /// Branch i: the shared pages, and a last one of its own.
+  private func table(_ branch: Int) -> [Int32] {
+    let shared = (positions - 1) / KVSlab.pageTokens
+    return (0..<shared).map(Int32.init) + [Int32(shared + branch)]
+  }
+
+  private func fill(_ branches: Int) throws {
+    let chunk = 256
+    let width = kvHeads * settings.headDimensions
+    let keys = try FloatMatrix(rows: chunk, columns: width)
+    let values = try FloatMatrix(rows: chunk, columns: width)
+    keys.fillRandomly()
+    values.fillRandomly()
+    let shared = (positions - 1) / KVSlab.pageTokens * KVSlab.pageTokens
+    var begin = 0
+    while begin < shared {
+      let end = min(shared, begin + chunk)
+      write((begin..<end).map { AttentionRow(sequence: 0, position: $0) }, 1, keys, values)
+      begin = end
+    }
+    for branch in 0..<branches {
+      let rows = (shared..<positions).map { AttentionRow(sequence: branch, position: $0) }
+      write(rows, branches, keys, values)
+    }
+  }
+
+  private func write(
+    _ rows: [AttentionRow], _ branches: Int, _ keys: FloatMatrix, _ values: FloatMatrix
+  ) {
+    batch.begin(tables: (0..<branches).map(table), rows: rows)
+    batch.select(layer: 0)
+    batch.write(keys: keys, values: values, rows: 0..<rows.count)
+  }
+
+  // MARK: Attention
+
+  /// Nanoseconds per step over `calls` of them.
+  private func time(_ key: Key, calls: Int) -> Double {
+    guard let queries = queries[key.group], let output = outputs[key.group] else { return 0 }
+    batch.begin(
+      tables: (0..<key.branches).map(table),
+      rows: (0..<key.branches).map { AttentionRow(sequence: $0, position: positions - 1) })
+    batch.select(layer: 0)
+    let (batch, kvHeads, rows) = (batch, kvHeads, key.branches)
+    let scale = 1 / Float(settings.headDimensions).squareRoot()
+    // Units as the forward pass makes them: one KV head and a few neighbouring rows.
+    let blockRows = max(1, min(16, rows / (team.width * 4)))
+    let blocks = (rows + blockRows - 1) / blockRows
+    let begin = monotonicNanoseconds()
+    for _ in 0..<calls {
+      team.forEachChunk(count: blocks * kvHeads) { units in
+        for unit in units {
+          let first = unit / kvHeads * blockRows
+          let head = unit % kvHeads
+          batch.attend(
+            queries: queries, scale: scale, into: output,
+            rows: first..<min(rows, first + blockRows), kvHeads: head..<head + 1)
+        }
+      }
+    }
+    return Double(monotonicNanoseconds() - begin) / Double(calls)
+  }
+
+  private var variant: String {
+    kernelVariants().first { $0.family == "attention" && $0.serving }?.name ?? ""
+  }
+}

@@ -1,0 +1,150 @@
+import Foundation
+import Testing
+
+/// `martlet bench` on the embedded model: what it prints, and what it refuses.
+@Suite(.serialized) struct BenchTests {
+  private func rows(_ arguments: [String]) throws -> [[String: Any]] {
+    let output = try Tool.run(["bench"] + arguments + ["-o", "json"])
+    #expect(output.code == 0, "\(output.error)")
+    let object = try output.object()
+    #expect(Set(object.keys) == ["schema", "context", "rows"])
+    #expect(object["schema"] as? Int == 1)
+    let context = try #require(object["context"] as? [String: Any])
+    for key in ["bench", "version", "date", "cpu", "isa", "threads", "placement", "host_load"] {
+      #expect(context[key] != nil, "context has no \(key)")
+    }
+    return try #require(object["rows"] as? [[String: Any]])
+  }
+
+  private func expectPositive(_ row: [String: Any], _ keys: [String]) {
+    for key in keys {
+      #expect((row[key] as? Double ?? 0) > 0, "\(key) is \(String(describing: row[key]))")
+    }
+  }
+
+  @Test func model() throws {
+    let rows = try rows([
+      "model", "--width", "2,4", "--prompt", "16", "--shared-prefix", "0,32", "--generate", "4",
+      "--repetitions", "2", "--phases",
+    ])
+    #expect(rows.map { $0["width"] as? Int } == [2, 4, 2, 4])
+    #expect(rows.map { $0["shared_prefix"] as? Int } == [0, 0, 32, 32])
+    for row in rows {
+      expectPositive(
+        row,
+        [
+          "prefill_tokens_per_s", "decode_tokens_per_s", "width_cost", "fraction_of_limit",
+          "median_ns", "min_ns", "bytes", "operations", "limit_ns",
+        ])
+      #expect((row["samples_ns"] as? [Double])?.count == 2)
+      let phases = try #require(row["phases"] as? [String: Double])
+      let inPhases = phases.values.reduce(0, +)
+      let samples = try #require(row["samples_ns"] as? [Double])
+      let mean = samples.reduce(0, +) / Double(samples.count)
+      #expect(abs(inPhases - mean) < 0.01 * mean + 20, "phases add up to \(inPhases) of \(mean)")
+    }
+    // The prefix's keys and values count, once.
+    let (alone, prefixed) = (rows[0], rows[2])
+    let difference = (prefixed["bytes"] as? Double ?? 0) - (alone["bytes"] as? Double ?? 0)
+    #expect(difference > 0)
+    #expect(difference == (rows[3]["bytes"] as? Double ?? 0) - (rows[1]["bytes"] as? Double ?? 0))
+  }
+
+  @Test func theReproducingCommandRuns() throws {
+    let first = try rows([
+      "model", "--width", "2", "--prompt", "8", "--generate", "2", "--repetitions", "1",
+    ])
+    let command = try #require(first[0]["command"] as? String)
+    let words = command.split(separator: " ").map(String.init)
+    #expect(words.prefix(2) == ["martlet", "bench"])
+    let again = try rows(Array(words.dropFirst(2)))
+    for key in ["width", "prompt", "shared_prefix", "generate"] {
+      #expect(again[0][key] as? Int == first[0][key] as? Int)
+    }
+  }
+
+  @Test func gemmAttentionAndMachine() throws {
+    let gemm = try rows([
+      "gemm", "--type", "q8_0,bf16", "--rows", "1,2", "--shape", "32x256", "--threads", "1",
+      "--cache", "warm", "--repetitions", "1",
+    ])
+    #expect(gemm.count == 4)
+    for row in gemm { expectPositive(row, ["median_ns", "min_ns", "bytes", "operations"]) }
+    #expect(gemm.allSatisfy { $0["variant"] is String && $0["threads"] as? Int == 1 })
+    let attention = try rows([
+      "attention", "--kv-heads", "1", "--group", "2", "--positions", "64", "--branches", "2",
+      "--repetitions", "1",
+    ])
+    #expect(attention.count == 1)
+    let machine = try rows(["machine", "--megabytes", "8", "--rounds", "1", "--threads", "1"])
+    #expect(machine.map { $0["limit"] as? String } == ["read", "fma-f32", "dot-bf16", "dot-int8"])
+  }
+
+  @Test func openingIsMeasuredInProcessesOfTheirOwn() throws {
+    let row = try #require(try rows(["open", "--repetitions", "2"]).first)
+    expectPositive(
+      row,
+      [
+        "map_ns", "pack_ns", "first_forward_ns", "median_ns", "peak_rss_bytes", "file_bytes",
+        "peak_over_file",
+      ])
+    #expect((row["samples_ns"] as? [Double])?.count == 2)
+  }
+
+  @Test func contentionReportsBothBarriers() throws {
+    let rows = try rows([
+      "contention", "--width", "1", "--prompt", "8", "--generate", "8", "--repetitions", "1",
+    ])
+    #expect(rows.map { $0["barrier"] as? String } == ["park", "spin"])
+    for row in rows {
+      expectPositive(row, ["quiet_tokens_per_s", "contended_tokens_per_s", "ratio"])
+    }
+  }
+
+  @Test func otherFormats() throws {
+    let arguments = [
+      "bench", "attention", "--kv-heads", "1", "--group", "1", "--positions", "8,16",
+      "--branches", "1", "--repetitions", "1", "-o",
+    ]
+    let csv = try Tool.run(arguments + ["csv"])
+    let lines = csv.out.split(separator: "\n")
+    #expect(lines.count == 3 && lines[0].contains("median_ns"), "\(csv.out)")
+    let markdown = try Tool.run(arguments + ["md"]).out.split(separator: "\n")
+    #expect(markdown.count == 4 && markdown.allSatisfy { $0.hasPrefix("| ") })
+    let table = try Tool.run(arguments + ["table"]).out.split(separator: "\n")
+    #expect(table.count == 3 && !table[0].contains("|"))
+  }
+
+  @Test(arguments: [
+    (["model", "--width", "0"], "width 0"),
+    (["model", "--width", "1,x"], "--width"),
+    (["model", "--prompt", "300"], "context holds 256"),
+    (["model", "--generate", "0"], "generate 0"),
+    (["model", "--shared-prefix=-1"], "shared prefix -1"),
+    (["gemm", "--type", "q3"], "q3"),
+    (["gemm", "--shape", "16by16"], "OUTPUTSxDEPTH"),
+    (["gemm", "--type", "q4_k", "--shape", "16x32"], "256"),
+    (["gemm", "--threads", "some"], "some"),
+    (["gemm", "--cache", "tepid"], "warm, cold"),
+    (["attention", "--kv-type", "f8"], "f16"),
+    (["attention", "--positions", "0"], "positions 0"),
+    (["contention", "--barrier", "mutex"], "park, spin"),
+    (["open", "--repetitions", "0"], "repetitions 0"),
+    (["machine", "--megabytes", "0"], "memory bytes 0"),
+    (["machine", "-o", "xml"], "xml"),
+  ])
+  func refusals(arguments: [String], says part: String) throws {
+    let output = try Tool.run(["bench"] + arguments)
+    #expect(output.code == 64, "\(output.error)")
+    #expect(output.error.contains(part), "'\(part)' is not in: \(output.error)")
+    #expect(output.out.isEmpty)
+  }
+
+  @Test func aModelThatIsNotThere() throws {
+    for bench in ["model", "open", "contention"] {
+      let output = try Tool.run(["bench", bench, "--model", "/nowhere/missing.gguf"])
+      #expect(output.code == 66, "\(bench): \(output.error)")
+      #expect(output.error.contains("missing.gguf"))
+    }
+  }
+}
