@@ -17,8 +17,7 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "The model file; the embedded model if not given.")
   var model: String?
 
-  @Option(help: "Worker threads; as many as the machine calls for if not given.")
-  var threads: Int?
+  @OptionGroup var placement: PlacementArguments
 
   @Option(help: "Numeric class: \(NumericClass.allCases.map(\.rawValue).joined(separator: ", ")).")
   var numeric: NumericClass = .portable
@@ -29,7 +28,7 @@ struct ModelOptions: ParsableArguments {
   func open() throws -> Session {
     try ISA.validate()
     var configuration = Session.Configuration(modelPath: try modelPath(model))
-    configuration.threads = threads
+    configuration.placement = placement.options
     configuration.numericClass = numeric
     configuration.pluginDirectories = plugins.directories
     let progress = Progress("opening the model")
