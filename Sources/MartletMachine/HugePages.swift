@@ -39,7 +39,7 @@ public struct HugePages: Sendable, Equatable {
   }
 
   /// From the kernel's setting (`always [madvise] never`) and the text of smaps.
-  init(setting: String, rollup: String) {
+  public init(setting: String, rollup: String) {
     mode = ""
     if let open = setting.firstIndex(of: "["), let close = setting.firstIndex(of: "]"), open < close
     {

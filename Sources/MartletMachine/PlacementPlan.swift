@@ -84,7 +84,7 @@ public struct PlacementPlan: Sendable, Equatable {
     if wanted < sites.cores {
       reasons.append(
         count > wanted
-          ? "Workers beyond \(wanted) run on the slowest kind of core."
+          ? "Beyond \(Topology.counted(wanted, "worker")) the slowest kind of core serves too."
           : "The slowest kind of core is left out: a loop ends with its last chunk.")
     }
     let cores = sites.cores
@@ -133,7 +133,10 @@ public struct PlacementPlan: Sendable, Equatable {
       return "\(Topology.counted(threads, "worker")): as asked for."
     }
     let workers = Topology.counted(count, "worker")
-    guard count < sites.preferredCores else { return "\(workers): one per physical core." }
+    guard count < sites.preferredCores else {
+      let kinds = sites.preferredCores < sites.cores ? " of the faster kinds" : ""
+      return "\(workers): one per physical core\(kinds)."
+    }
     let quota = topology.cpuQuota.map { "\($0)" } ?? "\(usable)"
     return "\(workers): the control group's quota pays for \(quota) of "
       + "\(Topology.counted(sites.preferredCores, "core"))."

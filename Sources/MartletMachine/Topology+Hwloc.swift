@@ -6,32 +6,50 @@ extension Topology {
   ///
   /// - Parameter description: a file that `lstopo FILE.xml` or `hwloc-export` wrote there, or one of
   ///   hwloc's synthetic descriptions such as `package:2 numa:4 core:8 pu:2`.
-  /// - Throws: `MachineError` `.topology` when hwloc cannot read it or it has no CPUs.
+  /// - Throws: `MachineError` `.file` for a file that cannot be opened, `.topology` for one that
+  ///   hwloc cannot read or that has no CPUs, `.argument` for a description that it cannot read.
   public static func read(_ description: String) throws(MachineError) -> Topology {
     let isFile =
       description.hasSuffix(".xml") || FileManager.default.fileExists(atPath: description)
-    if isFile {
-      // hwloc reads pipes and folders without end or not at all.
-      do throws(MachineError) {
-        _ = try MappedFile(path: description)
-      } catch {
-        throw MachineError(.topology, error.message)
-      }
-    }
+    if isFile { try checkExport(description) }
     let topology = readHwloc(allowed: nil, source: description) { handle in
       isFile
         ? hwloc_topology_set_xml(handle, description)
         : hwloc_topology_set_synthetic(handle, description)
     }
     guard let topology else {
+      if isFile {
+        throw MachineError(
+          .topology,
+          "\(description) is no topology that hwloc can read; export one with 'lstopo FILE.xml'")
+      }
       throw MachineError(
-        .topology,
-        isFile
-          ? "\(description) is no topology that hwloc can read; export one with 'lstopo FILE.xml'"
-          : "'\(description)' is neither a file nor a synthetic topology; write for instance "
-            + "'package:2 numa:4 core:8 pu:2'")
+        .argument,
+        "'\(description)' is neither a file nor a synthetic topology; write for instance "
+          + "'package:2 numa:4 core:8 pu:2'")
     }
     return topology
+  }
+
+  /// Refuses what hwloc would read without end (a pipe) or end the process for: it follows the CPU
+  /// and node sets of every object without looking whether the file has them.
+  private static func checkExport(_ path: String) throws(MachineError) {
+    let file = try MappedFile(path: path)
+    let refusal = MachineError(
+      .topology,
+      "\(path) is no topology that hwloc can read; export one with 'lstopo FILE.xml'")
+    let largest = 64 << 20
+    guard file.count < largest else { throw refusal }
+    let text = String(decoding: try file.bytes(in: 0..<file.count), as: UTF8.self)
+    let objects = text.split(separator: "<").filter { $0.hasPrefix("object ") }
+    // Devices have no sets; everything that has one has all.
+    let sets = [" cpuset=\"0x", " complete_cpuset=\"0x", " nodeset=\"0x", " complete_nodeset=\"0x"]
+    let deviceTypes = ["Bridge", "PCIDev", "OSDev", "Misc"]
+    let isSound = objects.allSatisfy { object in
+      deviceTypes.contains { object.contains("type=\"\($0)\"") }
+        || sets.allSatisfy { object.contains($0) }
+    }
+    guard isSound, objects.first?.contains("type=\"Machine\"") == true else { throw refusal }
   }
 
   /// hwloc's view of a machine cut down to `allowed` (nil for all that it lets this process use), or

@@ -44,7 +44,7 @@ struct TopologyCommand: ParsableCommand {
   }
 
   private func describedMachine() throws -> Topology {
-    var machine = try topology.map(Topology.read) ?? Topology.current()
+    var machine = try topology.map(Self.read) ?? Topology.current()
     if let quota {
       guard quota > 0, quota.isFinite else {
         throw CommandError(.usage, "--quota \(quota): give a number of CPUs above 0")
@@ -52,6 +52,14 @@ struct TopologyCommand: ParsableCommand {
       machine.cpuQuota = quota
     }
     return machine
+  }
+
+  private static func read(_ description: String) throws -> Topology {
+    do {
+      return try Topology.read(description)
+    } catch  where error.code == .topology {
+      throw CommandError(.data, error.message)
+    }
   }
 
   private func show(_ machine: Topology) throws {

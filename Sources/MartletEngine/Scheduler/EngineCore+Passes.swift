@@ -29,10 +29,9 @@ extension EngineCore {
     guard !decodes.isEmpty || !prefills.isEmpty else { return pass }
 
     // Decoding comes first, every branch in every pass, but never starves prefill: an eighth of a
-    // full pass stays free for it. Nor does prefill starve decoding: beside it, its chunks are short.
-    let chunk =
-      decodes.isEmpty
-      ? configuration.prefillChunk : min(configuration.prefillChunk, configuration.mixedPrefillChunk)
+    // full pass stays free for it. Nor does prefill starve decoding: beside it chunks are short.
+    let longest = configuration.prefillChunk
+    let chunk = decodes.isEmpty ? longest : min(longest, configuration.mixedPrefillChunk)
     var room = maximumBatch
     if !prefills.isEmpty {
       room -= min(chunk, max(1, maximumBatch / 8))
