@@ -100,7 +100,7 @@ let package = Package(
       swiftSettings: strict),
 
     tests("MartletKernelsTests", ["MartletKernels", "CKernelsCheck"]),
-    tests("MartletMachineTests", ["MartletMachine"]),
+    tests("MartletMachineTests", ["MartletMachine"], fixtures: true),
     tests("MartletModelTests", ["MartletModel"], fixtures: true),
     tests("MartletEngineTests", ["MartletEngine", "MartletSimulation"]),
     tests("MartletScalingTests", ["MartletScaling", "MartletSimulation", "PluginProbe"]),

@@ -20,8 +20,13 @@ public final class Session: Sendable {
   public struct Configuration: Sendable {
     /// A GGUF file; nil for ``EmbeddedModel``.
     public var modelPath: String?
+    /// Where threads run and where memory lies.
+    public var placement = PlacementOptions()
     /// Worker threads; nil for one per usable physical core.
-    public var threads: Int?
+    public var threads: Int? {
+      get { placement.threads }
+      set { placement.threads = newValue }
+    }
     /// How products round, for the whole session.
     public var numericClass: NumericClass = .portable
     /// Limits of the engine.
@@ -62,12 +67,17 @@ public final class Session: Sendable {
         "the embedded model is not beside the program (martlet_Martlet.resources); "
           + "name a model file")
     }
-    team = try ThreadTeam(threads: configuration.threads)
+    let plan = try PlacementPlan(configuration.placement, topology: Topology.current())
+    let memory = MemoryPlan(plan: plan)
+    team = try ThreadTeam(plan: plan)
     model = try TransformerModel.load(
-      path: path, numericClass: configuration.numericClass, team: team, progress: progress)
+      path: path, numericClass: configuration.numericClass, team: team, placement: memory.weights,
+      progress: progress)
     tokenizer = try Tokenizer(metadata: model.metadata)
     let parts = TransformerParts(model: model, tokenizer: tokenizer)
-    let backend = try TransformerBackend(parts: parts, team: team, options: configuration.backend)
+    var options = configuration.backend
+    options.placement = options.placement ?? memory.pages
+    let backend = try TransformerBackend(parts: parts, team: team, options: options)
     engine = try Engine(backend: backend, configuration: configuration.engine)
     plugins = PluginHost(searchPath: .standard(directories: configuration.pluginDirectories))
     scaling = ScalingSession(

@@ -9,6 +9,10 @@ public struct EngineConfiguration: Sendable, Equatable {
   /// The most prompt or appended tokens in one forward pass, so that prefilling one run does not
   /// hold up the decoding of others.
   public var prefillChunk: Int
+  /// The most of them in a pass that also decodes, where it is less than `prefillChunk`. Every
+  /// branch that decodes is in every such pass, so this is what a long prompt can slow it down by:
+  /// some tens of rows cost a few times what one row does, and still use most of the arithmetic.
+  public var mixedPrefillChunk: Int
   /// The most tokens in one forward pass; the backend's own maximum also holds.
   public var maximumBatchTokens: Int
   /// How many tokens a branch may be ahead of the run's clock (see ``Run/submit(_:_:)``). Tokens
@@ -18,14 +22,15 @@ public struct EngineConfiguration: Sendable, Equatable {
   /// again needs no forward pass.
   public var logitsCacheBytes: Int
 
-  /// Defaults: half of this machine's memory for pages, 256 tokens of prefill per pass.
+  /// Defaults: half of this machine's memory for pages, 256 tokens of prefill per pass, 32 beside decoding.
   public init(
     kvBytesLimit: Int = Int(clamping: ProcessInfo.processInfo.physicalMemory / 2),
-    prefillChunk: Int = 256, maximumBatchTokens: Int = .max, overrun: Int = 8,
-    logitsCacheBytes: Int = 64 << 20
+    prefillChunk: Int = 256, mixedPrefillChunk: Int = 32, maximumBatchTokens: Int = .max,
+    overrun: Int = 8, logitsCacheBytes: Int = 64 << 20
   ) {
     self.kvBytesLimit = kvBytesLimit
     self.prefillChunk = prefillChunk
+    self.mixedPrefillChunk = mixedPrefillChunk
     self.maximumBatchTokens = maximumBatchTokens
     self.overrun = overrun
     self.logitsCacheBytes = logitsCacheBytes

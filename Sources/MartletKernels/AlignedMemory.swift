@@ -23,6 +23,8 @@ public final class AlignedMemory: @unchecked Sendable {
   public let base: UnsafeMutableRawPointer
 
   private static let pageMappedFrom = 1 << 20
+  /// The size of a huge page on x86-64 and on arm64 with small pages of 4 KiB.
+  public static let hugePageBytes = 2 << 20
 
   /// `byteCount` zero bytes.
   /// - Throws: `KernelError` `.argument` for a negative size, `.memory` when the system refuses.
@@ -33,11 +35,8 @@ public final class AlignedMemory: @unchecked Sendable {
     self.byteCount = byteCount
     isPageMapped = byteCount >= Self.pageMappedFrom
     if isPageMapped {
-      let flags = MAP_PRIVATE | Int32(MAP_ANONYMOUS)
-      guard let pages = mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, -1, 0),
-        pages != MAP_FAILED
-      else { throw Self.refused(byteCount) }
-      base = pages
+      base = try Self.mapPages(byteCount)
+      let pages = base
       #if os(Linux)
         // Advice alone: a kernel without huge pages says no and nothing changes.
         _ = madvise(pages, byteCount, Int32(MADV_HUGEPAGE))
@@ -59,6 +58,26 @@ public final class AlignedMemory: @unchecked Sendable {
   /// Calls `body` with all bytes. The pointer must not outlive the call.
   public func withBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
     try body(UnsafeMutableRawBufferPointer(start: base, count: byteCount))
+  }
+
+  /// Fresh pages. Blocks that can hold a huge page begin on the boundary of one: the system makes
+  /// huge pages of whole aligned stretches alone, and places a mapping on any small page.
+  private static func mapPages(_ byteCount: Int) throws(KernelError) -> UnsafeMutableRawPointer {
+    let slack = byteCount >= hugePageBytes ? hugePageBytes : 0
+    let (total, overflow) = byteCount.addingReportingOverflow(slack)
+    let flags = MAP_PRIVATE | Int32(MAP_ANONYMOUS)
+    guard !overflow, let pages = mmap(nil, total, PROT_READ | PROT_WRITE, flags, -1, 0),
+      pages != MAP_FAILED
+    else { throw refused(byteCount) }
+    guard slack > 0 else { return pages }
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let offset = (hugePageBytes - Int(bitPattern: pages) % hugePageBytes) % hugePageBytes
+    let end = offset + (byteCount + page - 1) / page * page
+    if offset > 0 { munmap(pages, offset) }
+    // What was mapped ends on a page too.
+    let mapped = (total + page - 1) / page * page
+    if end < mapped { munmap(pages + end, mapped - end) }
+    return pages + offset
   }
 
   private static func refused(_ byteCount: Int) -> KernelError {

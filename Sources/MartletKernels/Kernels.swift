@@ -17,10 +17,12 @@ public enum Kernels {
   ///   - output: at least `activations.rows` rows of exactly `weights.outputs` columns.
   ///   - columns: the outputs to compute, all by default; starts at a multiple of 16 and ends at
   ///     one or at the last output.
+  ///   - copy: which copy of the weights to read, where there are several.
   /// - Complexity: 2 · rows · columns · depth operations.
   public static func multiply(
     _ activations: PreparedActivations, weights: PackedWeights, bias: [Float]? = nil,
-    accumulate: Bool = false, into output: FloatMatrix, columns: Range<Int>? = nil
+    accumulate: Bool = false, into output: FloatMatrix, columns: Range<Int>? = nil,
+    copy: Int = 0
   ) {
     let columns = columns ?? 0..<weights.outputs
     precondition(activations.depth == weights.depth, "depths differ")
@@ -44,7 +46,7 @@ public enum Kernels {
       arguments.columns = weights.outputs
       arguments.depth = weights.depth
       arguments.activations = activations.base
-      arguments.weights = weights.base
+      arguments.weights = weights.base(copy: copy)
       arguments.bias = biasPointer
       arguments.output = output.base
       arguments.output_stride = output.stride

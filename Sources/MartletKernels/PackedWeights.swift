@@ -17,19 +17,29 @@ public final class PackedWeights: @unchecked Sendable {
   public let activationType: ActivationType
 
   private let memory: AlignedMemory
+  /// Further copies, each near to other workers.
+  private let replicas: [AlignedMemory]
   var base: UnsafeRawPointer { UnsafeRawPointer(memory.base) }
+
+  /// Copies in memory, at least 1.
+  public var copies: Int { replicas.count + 1 }
+
+  /// Where copy `copy` begins; the first where there is no such copy.
+  func base(copy: Int) -> UnsafeRawPointer {
+    copy > 0 && copy <= replicas.count ? UnsafeRawPointer(replicas[copy - 1].base) : base
+  }
 
   /// Packs `source`: `outputs` rows of `depth` elements in GGUF layout, contiguous, any alignment.
   ///
   /// - Parameters:
   ///   - team: packs on its workers, so that pages are first touched where a product splits them.
-  ///   - placement: called with the memory before it is written.
+  ///   - placement: hears of the memory before it is written, and says how many copies there are.
   /// - Throws: `KernelError` `.argument` when the shape is empty, `depth` is no multiple of the
   ///   type's block or `source` has another size; `.unsupported`; `.memory`.
   public init(
     type: WeightType, numericClass: NumericClass = .portable, outputs: Int, depth: Int,
     source: UnsafeRawBufferPointer, team: (any ParallelFor)? = nil,
-    placement: MemoryPlacement? = nil
+    placement: WeightPlacement? = nil
   ) throws(KernelError) {
     try numericClass.validate()
     guard outputs > 0, depth > 0 else {
@@ -62,7 +72,14 @@ public final class PackedWeights: @unchecked Sendable {
     byteCount = Int(bytes)
     activationType = ActivationType(for: type, numericClass: numericClass)
     memory = try AlignedMemory(byteCount: Int(bytes))
-    placement?(memory)
+    let tiles = (outputs + Int(MARTLET_GEMM_TILE) - 1) / Int(MARTLET_GEMM_TILE)
+    placement?.place(memory, tiles, 0)
+    let replicas = try (1..<max(1, placement?.readers.count ?? 1)).map { copy throws(KernelError) in
+      let replica = try AlignedMemory(byteCount: Int(bytes))
+      placement?.place(replica, tiles, copy)
+      return replica
+    }
+    self.replicas = replicas
 
     let job = PackingJob(
       type: type.cValue, numericClass: numericClass.cValue, outputs: outputs, depth: depth,
@@ -71,7 +88,11 @@ public final class PackedWeights: @unchecked Sendable {
       throw KernelError(
         .unsupported, "\(type.name) weights have no packing in class \(numericClass.rawValue)")
     }
-    (team ?? SerialFor()).split(outputs, granularity: Int(MARTLET_GEMM_TILE)) { job.run($0) }
+    let team = team ?? SerialFor()
+    team.split(outputs, granularity: Int(MARTLET_GEMM_TILE)) { job.run($0) }
+    for (replica, readers) in zip(replicas, placement?.readers.dropFirst() ?? []) {
+      team.copy(memory, to: replica, workers: readers)
+    }
   }
 }
 

@@ -28,7 +28,10 @@ public enum Affinity {
 
   /// Restricts the calling thread to `cpus`.
   /// - Throws: `MachineError` `.threads` when the system refuses, as containers may.
-  public static func set(_ cpus: Set<Int>) throws(MachineError) {
+  public static func set(_ cpus: Set<Int>) throws(MachineError) { try set(cpus, thread: 0) }
+
+  /// Restricts the thread with the system's number `thread`, 0 for the calling one.
+  static func set(_ cpus: Set<Int>, thread: Int32) throws(MachineError) {
     guard let mask = numa_allocate_cpumask() else {
       throw MachineError(.threads, "no memory for a CPU mask")
     }
@@ -36,7 +39,7 @@ public enum Affinity {
     for cpu in cpus where cpu >= 0 && cpu < Int(clamping: mask.pointee.size) {
       numa_bitmask_setbit(mask, UInt32(cpu))
     }
-    guard numa_sched_setaffinity(0, mask) >= 0 else {
+    guard numa_sched_setaffinity(thread, mask) >= 0 else {
       throw MachineError(
         .threads,
         "the system refused CPUs \(cpus.sorted()): \(String(cString: strerror(errno)))")

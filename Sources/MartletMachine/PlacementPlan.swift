@@ -1,5 +1,10 @@
-/// Which CPU each worker of a team runs on, and why.
-public struct PlacementPlan: Sendable, Equatable, CustomStringConvertible {
+import MartletKernels
+
+/// Which CPU each worker of a team runs on, which part of every weight each NUMA node owns, and why.
+///
+/// Workers of one node have consecutive indices, so that a loop or a packing that is divided evenly
+/// among workers gives every node one contiguous range: `share` is that range.
+public struct PlacementPlan: Sendable, Equatable {
   /// One worker's place.
   public struct Worker: Sendable, Equatable {
     /// The CPU to pin to, or nil to let the system place it.
@@ -8,74 +13,132 @@ public struct PlacementPlan: Sendable, Equatable, CustomStringConvertible {
     public var numaNode: Int?
   }
 
+  /// The workers of one NUMA node.
+  public struct Node: Sendable, Equatable {
+    /// The operating system's number.
+    public var id: Int
+    /// The node whose memory its workers use: itself, unless it has none.
+    public var memoryNode: Int
+    /// Indices into `workers`.
+    public var workers: Range<Int>
+  }
+
   /// The most threads a plan accepts.
   public static let maximumThreads = 4096
 
   /// One entry per worker; the first is the caller's.
   public let workers: [Worker]
+  /// The nodes with workers, in the order of their workers; at least one. Workers that the system
+  /// places belong to the last.
+  public let nodes: [Node]
+  /// What was asked for.
+  public let options: PlacementOptions
   /// More workers than CPUs that can run at once: nobody should spin.
   public let oversubscribed: Bool
   /// Why the plan is as it is, a sentence each.
   public let reasons: [String]
 
-  /// Places `threads` workers: one per physical core first, a NUMA node at a time, the node with the
-  /// most cores first; then second hardware threads; what remains is left to the system.
+  /// Places workers: one per physical core of the faster kinds first, in the order that `options`
+  /// says; then slower cores; then second hardware threads; what remains is left to the system.
   ///
-  /// - Parameter threads: nil for one per physical core, at most the CPUs that the quota pays for.
-  /// - Throws: `MachineError` `.argument` when `threads` is not in 1 ... `maximumThreads`.
-  public init(threads: Int? = nil, topology: Topology) throws(MachineError) {
-    if let threads, !(1...Self.maximumThreads).contains(threads) {
+  /// Without `options.threads` there is one worker per such core, at most as many as the quota of
+  /// the control group pays for.
+  /// - Throws: `MachineError` `.argument` when `threads` is not in 1 ... `maximumThreads` or a node
+  ///   that was named does not exist or has no usable CPU.
+  public init(_ options: PlacementOptions, topology: Topology) throws(MachineError) {
+    if let threads = options.threads, !(1...Self.maximumThreads).contains(threads) {
       throw MachineError(
         .argument, "\(threads) threads: choose between 1 and \(Self.maximumThreads)")
     }
-    let cores = max(1, topology.cores.count)
-    let usable = topology.usableCPUs
-    let count = threads ?? min(cores, usable)
+    let sites = try PlacementSites(options.order, topology)
+    let usable = min(topology.usableCPUs, max(1, sites.ordered.count))
+    let wanted = sites.preferredCores
+    let count = options.threads ?? max(1, min(wanted, usable))
 
-    var reasons: [String] = []
-    if let threads {
-      reasons.append("\(threads) workers were asked for.")
-    } else if usable < cores {
-      reasons.append("\(count) workers: the CPU quota pays for \(usable) of \(cores) cores.")
+    let taken = Array(sites.ordered.prefix(count))
+    let inOrder = taken.reduce(into: [Int]()) { if !$0.contains($1.node) { $0.append($1.node) } }
+    var workers: [Worker] = []
+    var nodes: [Node] = []
+    for id in inOrder {
+      let first = workers.count
+      workers += taken.filter { $0.node == id }.map { Worker(cpu: $0.cpu, numaNode: id) }
+      let memory = topology.numaNodes.first { $0.id == id }?.memoryNode ?? id
+      nodes.append(Node(id: id, memoryNode: memory, workers: first..<workers.count))
+    }
+    workers += Array(repeating: Worker(cpu: nil, numaNode: nil), count: count - taken.count)
+    if nodes.isEmpty {
+      let id = topology.numaNodes.first?.id ?? 0
+      nodes = [Node(id: id, memoryNode: id, workers: 0..<count)]
     } else {
-      reasons.append("\(count) workers: one per physical core.")
+      nodes[nodes.count - 1].workers = nodes[nodes.count - 1].workers.lowerBound..<count
     }
 
-    let places = Self.places(topology)
-    workers = (0..<count).map {
-      $0 < places.count ? places[$0] : Worker(cpu: nil, numaNode: nil)
-    }
+    self.options = options
+    self.workers = workers
+    self.nodes = nodes
     oversubscribed = count > usable
-    if count > cores, cores < places.count {
+    var reasons = [
+      Self.countReason(options, count, usable, sites, topology),
+      sites.reason,
+    ].compactMap(\.self)
+    if wanted < sites.cores {
+      reasons.append(
+        count > wanted
+          ? "Beyond \(Topology.counted(wanted, "worker")) the slowest kind of core serves too."
+          : "The slowest kind of core is left out: a loop ends with its last chunk.")
+    }
+    let cores = sites.cores
+    if count > cores, cores < sites.ordered.count {
       reasons.append("Beyond \(cores) cores workers share cores by hardware thread.")
     }
     if oversubscribed {
       reasons.append("More workers than the \(usable) usable CPUs: waiting workers park at once.")
     }
-    let nodes = Set(workers.compactMap(\.numaNode)).count
-    if nodes > 1 { reasons.append("The workers span \(nodes) NUMA nodes.") }
+    if nodes.count > 1 { reasons.append("The workers span \(nodes.count) NUMA nodes.") }
+    for node in nodes where node.memoryNode != node.id {
+      reasons.append(
+        "Node \(node.id) has no memory: its workers use that of node \(node.memoryNode).")
+    }
     self.reasons = reasons
   }
 
-  /// All CPUs in the order in which they are given to workers.
-  private static func places(_ topology: Topology) -> [Worker] {
-    let coresByNode = Dictionary(grouping: topology.cores, by: \.numaNode)
-    let nodes = coresByNode.keys.sorted {
-      let (left, right) = (coresByNode[$0]?.count ?? 0, coresByNode[$1]?.count ?? 0)
-      return left != right ? left > right : $0 < $1
-    }
-    let threadsPerCore = topology.cores.map(\.cpus.count).max() ?? 0
-    return (0..<threadsPerCore).flatMap { thread in
-      nodes.flatMap { node in
-        (coresByNode[node] ?? []).filter { $0.cpus.count > thread }.map {
-          Worker(cpu: $0.cpus[thread], numaNode: node)
-        }
-      }
-    }
+  /// As above with defaults for all but the number of threads.
+  public init(threads: Int? = nil, topology: Topology) throws(MachineError) {
+    try self.init(PlacementOptions(threads: threads), topology: topology)
   }
 
-  public var description: String {
-    let places = workers.map { $0.cpu.map { "CPU \($0)" } ?? "unpinned" }
-    return "\(places.joined(separator: ", ")). \(reasons.joined(separator: " "))"
+  /// Whether every node owns a share of each weight, and its workers compute that.
+  public var isSharded: Bool { options.memory == .shard && nodes.count > 1 }
+
+  /// The part of `count` units (column tiles, heads) that belongs to the workers of `nodes[index]`:
+  /// contiguous, in proportion to their number; the parts of all nodes cover the whole once. Equal
+  /// to the union of those workers' parts in `ParallelFor.split`.
+  public func share(of count: Int, node index: Int) -> Range<Int> {
+    let own = nodes[index].workers
+    let first = workerRange(own.lowerBound, of: workers.count, count: count)
+    let last = workerRange(own.upperBound - 1, of: workers.count, count: count)
+    return first.lowerBound..<last.upperBound
+  }
+
+  /// Index into `nodes` of the node that `worker` belongs to.
+  public func node(of worker: Int) -> Int {
+    nodes.firstIndex { $0.workers.contains(worker) } ?? 0
+  }
+
+  private static func countReason(
+    _ options: PlacementOptions, _ count: Int, _ usable: Int, _ sites: PlacementSites,
+    _ topology: Topology
+  ) -> String {
+    if let threads = options.threads {
+      return "\(Topology.counted(threads, "worker")): as asked for."
+    }
+    let workers = Topology.counted(count, "worker")
+    guard count < sites.preferredCores else {
+      let kinds = sites.preferredCores < sites.cores ? " of the faster kinds" : ""
+      return "\(workers): one per physical core\(kinds)."
+    }
+    let quota = topology.cpuQuota.map { "\($0)" } ?? "\(usable)"
+    return "\(workers): the control group's quota pays for \(quota) of "
+      + "\(Topology.counted(sites.preferredCores, "core"))."
   }
 }

@@ -10,10 +10,22 @@ import Synchronization
 /// has claimed yet. A worker that wakes late finds its part taken and goes back to sleep. The
 /// caller leaves when all parts are done, so a job's body lives exactly as long as a claimed part.
 ///
+/// A worker that loses its CPU to another process in the middle of its part would hold everybody up
+/// for a time slice, milliseconds. The caller, done and waiting, sees that the worker's CPU clock
+/// stands still, fetches the worker to its own CPU and sleeps, so that the worker goes on at once.
+/// And when the system has moved the caller to a worker's CPU, the two change places.
+///
 /// `@unchecked Sendable`: `body` is written by the caller between jobs only, published by the store
 /// to `generation` and read only between a successful claim and its completion.
 final class TeamCore: @unchecked Sendable {
   typealias Body = @Sendable (Int) -> Void
+
+  /// How long a caller that is done spins before it looks what the others do.
+  private static let patience: UInt64 = 20_000
+  /// How long it watches whether a worker runs.
+  private static let observation: UInt64 = 10_000
+  /// When it looks again.
+  private static let secondLook: UInt64 = 250_000
 
   private let width: Int
   private let spin: UInt64
@@ -21,16 +33,25 @@ final class TeamCore: @unchecked Sendable {
   private let turn = Mutex(Contention())
   private let body: UnsafeMutablePointer<Body?>
   private let claims: [PaddedAtomic]
+  /// The last generation whose part i is done.
+  private let ends: [PaddedAtomic]
   private let generation = PaddedAtomic(0)
   private let done = PaddedAtomic(0)
   private let stopped = Atomic<Bool>(false)
   private let workBell = ParkingLot()
   private let doneBell = ParkingLot()
+  /// The workers from 1 on, to be fetched when they lose their CPUs; empty until the team is whole.
+  /// Written once, before the first job.
+  var threads: [WorkerThread] = []
+  /// Who runs where; belongs to whoever has the turn.
+  private let seats: TeamSeats
 
-  init(width: Int, spin: UInt64) {
+  init(width: Int, spin: UInt64, cpus: [Int?]) {
     self.width = width
     self.spin = spin
+    seats = TeamSeats(cpus)
     claims = (0..<width).map { _ in PaddedAtomic(0) }
+    ends = (0..<width).map { _ in PaddedAtomic(0) }
     // A plain memory cell: every worker reads it at once, which a class property's exclusivity
     // checks would make slow.
     body = .allocate(capacity: 1)
@@ -52,6 +73,7 @@ final class TeamCore: @unchecked Sendable {
         for part in 0..<width { job(part) }
         return
       }
+      if spin > 0 { seats.makeWay(threads, at: begin) }
       withoutActuallyEscaping(job) { job in
         body.pointee = job
         let worked = runPublished()
@@ -70,11 +92,44 @@ final class TeamCore: @unchecked Sendable {
 
     for part in 0..<width where claim(part, current) {
       perform(part)
+      ends[part].value.store(current, ordering: .releasing)
       _ = done.value.wrappingAdd(1, ordering: .acquiringAndReleasing)
     }
     let worked = monotonicNanoseconds()
-    wait(on: doneBell) { done.value.load(ordering: .sequentiallyConsistent) == UInt64(width) }
+    awaitOthers(current)
     return worked
+  }
+
+  /// Waits until all parts are done.
+  private func awaitOthers(_ current: UInt64) {
+    let isDone = { [done, width] in
+      done.value.load(ordering: .sequentiallyConsistent) == UInt64(width)
+    }
+    if isDone() || spins(Self.patience, until: isDone) { return }
+    guard spin > 0 else { return doneBell.park(until: isDone) }
+    var fetched: [WorkerThread] = []
+    while !isDone() {
+      for thread in stalled(current) where !fetched.contains(where: { $0 === thread }) {
+        if seats.fetch(thread) { fetched.append(thread) }
+      }
+      if fetched.isEmpty, spins(spin, until: isDone) { return }
+      doneBell.park(for: Self.secondLook, until: isDone)
+    }
+    for thread in fetched { seats.sendBack(thread) }
+  }
+
+  /// Workers in the middle of their part that do not run: another process has their CPU.
+  private func stalled(_ current: UInt64) -> [WorkerThread] {
+    let late = threads.filter {
+      claims[$0.index].value.load(ordering: .relaxed) == current
+        && ends[$0.index].value.load(ordering: .acquiring) != current
+    }
+    let before = late.map { $0.cpuNanoseconds() }
+    let isLate = { [ends] in
+      late.allSatisfy { ends[$0.index].value.load(ordering: .acquiring) == current }
+    }
+    if late.isEmpty || spins(Self.observation, until: isLate) { return [] }
+    return zip(late, before).filter { $0.cpuNanoseconds() &- $1 < Self.observation / 4 }.map(\.0)
   }
 
   /// The life of worker `index` until the team ends.
@@ -90,6 +145,7 @@ final class TeamCore: @unchecked Sendable {
       seen = generation.value.load(ordering: .acquiring)
       guard claim(index, seen) else { continue }
       perform(index)
+      ends[index].value.store(seen, ordering: .releasing)
       let finished = done.value.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
       if finished == UInt64(width) { doneBell.wakeAll() }
     }
@@ -116,17 +172,22 @@ final class TeamCore: @unchecked Sendable {
   /// Spins for the team's budget, then parks, until `condition` holds.
   @inline(__always)
   private func wait(on bell: ParkingLot, until condition: () -> Bool) {
-    if condition() { return }
-    if spin > 0 {
-      let end = monotonicNanoseconds() + spin
-      repeat {
-        for _ in 0..<16 {
-          martlet_spin_pause()
-          if condition() { return }
-        }
-      } while monotonicNanoseconds() < end
-    }
+    if condition() || spins(spin, until: condition) { return }
     bell.park(until: condition)
+  }
+
+  /// Spins for at most `nanoseconds` until `condition` holds; whether it did.
+  @inline(__always)
+  private func spins(_ nanoseconds: UInt64, until condition: () -> Bool) -> Bool {
+    guard nanoseconds > 0, spin > 0 else { return false }
+    let end = monotonicNanoseconds() + nanoseconds
+    repeat {
+      for _ in 0..<16 {
+        martlet_spin_pause()
+        if condition() { return true }
+      }
+    } while monotonicNanoseconds() < end
+    return false
   }
 }
 
@@ -138,48 +199,4 @@ final class PaddedAtomic: Sendable {
   private let after: Line = (0, 0, 0, 0, 0, 0, 0, 0)
 
   init(_ value: UInt64) { self.value = Atomic(value) }
-}
-
-/// Where threads sleep until a condition that others change holds.
-///
-/// No wake-up is lost: a sleeper announces itself and then looks at the condition once more; a
-/// waker changes the condition and then looks for sleepers; both in one total order.
-///
-/// `@unchecked Sendable`: the mutex and the condition variable are made for sharing, and stay where
-/// they were initialised.
-final class ParkingLot: @unchecked Sendable {
-  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private let bell = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-  private let sleepers = Atomic<Int>(0)
-
-  init() {
-    mutex.initialize(to: pthread_mutex_t())
-    bell.initialize(to: pthread_cond_t())
-    pthread_mutex_init(mutex, nil)
-    pthread_cond_init(bell, nil)
-  }
-
-  deinit {
-    pthread_cond_destroy(bell)
-    pthread_mutex_destroy(mutex)
-    bell.deallocate()
-    mutex.deallocate()
-  }
-
-  /// Sleeps until `condition`, which is read in sequentially consistent order, holds.
-  func park(until condition: () -> Bool) {
-    pthread_mutex_lock(mutex)
-    sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    while !condition() { pthread_cond_wait(bell, mutex) }
-    sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-    pthread_mutex_unlock(mutex)
-  }
-
-  /// Wakes all sleepers. Call after changing what they wait for.
-  func wakeAll() {
-    guard sleepers.load(ordering: .sequentiallyConsistent) > 0 else { return }
-    pthread_mutex_lock(mutex)
-    pthread_cond_broadcast(bell)
-    pthread_mutex_unlock(mutex)
-  }
 }

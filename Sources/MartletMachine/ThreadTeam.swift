@@ -20,6 +20,8 @@ public final class ThreadTeam: ParallelFor {
 
   private let core: TeamCore
   private let threads: [WorkerThread]
+  /// Indices into `plan.nodes`.
+  private let nodeOfWorker: [Int]
 
   /// How long an idle worker spins before it parks, in nanoseconds, unless told otherwise.
   public static let defaultSpin: UInt64 = 50_000
@@ -37,7 +39,8 @@ public final class ThreadTeam: ParallelFor {
   ) throws(MachineError) {
     self.plan = plan
     width = plan.workers.count
-    core = TeamCore(width: width, spin: plan.oversubscribed ? 0 : spin)
+    core = TeamCore(
+      width: width, spin: plan.oversubscribed ? 0 : spin, cpus: plan.workers.map(\.cpu))
     var started: [WorkerThread] = []
     for (index, worker) in plan.workers.enumerated().dropFirst() {
       do throws(MachineError) {
@@ -50,6 +53,8 @@ public final class ThreadTeam: ParallelFor {
       }
     }
     threads = started
+    core.threads = started
+    nodeOfWorker = (0..<width).map(plan.node(of:))
   }
 
   /// A team of `threads` workers, or of as many as the machine calls for, on the current topology.
@@ -89,6 +94,40 @@ public final class ThreadTeam: ParallelFor {
         let begin = next.take(grain)
         guard begin < count else { return }
         body(begin..<min(count, begin + grain))
+      }
+    }
+  }
+
+  /// Calls `body` with consecutive ranges that cover a loop which is divided among the plan's nodes:
+  /// node n has units `0 ..< count(n)` of its own. A node's workers take its units first and then,
+  /// where `stealing`, those that other nodes have left.
+  ///
+  /// - Parameters:
+  ///   - count: units of node `owner`, an index into `plan.nodes`; asked often, so make it cheap.
+  ///   - grain: the length of every range but a node's last.
+  ///   - body: told which node's units these are and at which node the worker runs.
+  public func forEachOwnedChunk(
+    grain: Int, stealing: Bool = true, count: @Sendable (_ owner: Int) -> Int,
+    _ body: @Sendable (_ owner: Int, _ range: Range<Int>, _ reader: Int) -> Void
+  ) {
+    precondition(grain > 0, "grain \(grain)")
+    let nodes = plan.nodes.count
+    guard nodes > 1 else {
+      return forEachChunk(count: count(0), grain: grain) { body(0, $0, 0) }
+    }
+    let counters = (0..<nodes).map { _ in PaddedAtomic(0) }
+    let nodeOfWorker = nodeOfWorker
+    run { worker in
+      let reader = nodeOfWorker[worker]
+      for turn in 0..<(stealing ? nodes : 1) {
+        let owner = (reader + turn) % nodes
+        let units = count(owner)
+        while true {
+          let begin = Int(
+            counters[owner].value.wrappingAdd(UInt64(grain), ordering: .relaxed).oldValue)
+          guard begin < units else { break }
+          body(owner, begin..<min(units, begin + grain), reader)
+        }
       }
     }
   }

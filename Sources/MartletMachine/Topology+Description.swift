@@ -17,7 +17,8 @@ extension Topology: CustomStringConvertible {
       }
       for cache in distinctCaches(of: cpus) { lines.append("  " + cache) }
       for core in own {
-        lines.append("  core on \(Self.cpuList(core.cpus)), node \(core.numaNode)")
+        let kind = isHybrid ? ", kind \(core.kind)" : ""
+        lines.append("  core on \(Self.cpuList(core.cpus)), node \(core.numaNode)\(kind)")
       }
     }
     lines.append(contentsOf: limitLines)
@@ -63,8 +64,10 @@ extension Topology: CustomStringConvertible {
   }
 
   private func describe(_ node: NUMANode) -> String {
-    let memory = node.memoryBytes > 0 ? ", \(Self.size(node.memoryBytes)) of memory" : ""
-    return "NUMA node \(node.id)\(memory), \(Self.cpuList(node.cpus))"
+    var memory = node.memoryBytes > 0 ? ", \(Self.size(node.memoryBytes)) of memory" : ""
+    if node.memoryNode != node.id { memory = ", no memory, node \(node.memoryNode)'s is nearest" }
+    let cpus = node.cpus.isEmpty ? "no CPUs" : Self.cpuList(node.cpus)
+    return "NUMA node \(node.id)\(memory), \(cpus)"
   }
 
   /// One line per kind of cache in reach of `cpus`, with how many there are.
@@ -98,13 +101,16 @@ extension Topology: CustomStringConvertible {
     if let memoryLimitBytes {
       lines.append("memory limit of the control group: \(Self.size(memoryLimitBytes))")
     }
-    if source != "hwloc" {
+    if source == "affinity" {
       lines.append("hwloc could not read this machine: caches and nodes are unknown")
     }
     return lines
   }
 
-  private static func counted(_ count: Int, _ noun: String) -> String {
+  /// Whether its cores are of several kinds.
+  var isHybrid: Bool { Set(cores.map(\.kind)).count > 1 }
+
+  static func counted(_ count: Int, _ noun: String) -> String {
     "\(count) \(noun)\(count == 1 ? "" : "s")"
   }
 }

@@ -24,11 +24,15 @@ public struct Topology: Codable, Sendable, Equatable {
     public var package: Int
     /// The operating system's number of the NUMA node it belongs to.
     public var numaNode: Int
+    /// How fast its kind of core is: 0 for the slowest, one more for each faster kind. 0 everywhere
+    /// on a machine of one kind.
+    public var kind: Int
 
-    public init(cpus: [Int], package: Int, numaNode: Int) {
+    public init(cpus: [Int], package: Int, numaNode: Int, kind: Int = 0) {
       self.cpus = cpus
       self.package = package
       self.numaNode = numaNode
+      self.kind = kind
     }
   }
 
@@ -48,11 +52,15 @@ public struct Topology: Codable, Sendable, Equatable {
     public var memoryBytes: Int
     /// CPUs nearest to it.
     public var cpus: [Int]
+    /// The node from which its CPUs should take memory: itself, or the nearest one that has some.
+    public var memoryNode: Int
 
-    public init(id: Int, memoryBytes: Int, cpus: [Int]) {
+    /// - Parameter memoryNode: itself if nil.
+    public init(id: Int, memoryBytes: Int, cpus: [Int], memoryNode: Int? = nil) {
       self.id = id
       self.memoryBytes = memoryBytes
       self.cpus = cpus
+      self.memoryNode = memoryNode ?? id
     }
   }
 
@@ -75,7 +83,8 @@ public struct Topology: Codable, Sendable, Equatable {
     }
   }
 
-  /// Where the facts come from: `hwloc`, or `affinity` when hwloc could not read the machine.
+  /// Where the facts come from: `hwloc`, `affinity` when hwloc could not read the machine, or the
+  /// file or description that ``read(_:)`` was given.
   public var source: String
   public var packages: [Package]
   public var numaNodes: [NUMANode]

@@ -16,7 +16,8 @@ struct TransformerFixture {
   /// - Parameter type: f32 or f16; the reference uses the rounded values.
   init(
     seed: UInt64, type: WeightType = .f32, biases: Bool = false, norms: Bool = false,
-    window: Int? = nil, layers: Int = 2, numericClass: NumericClass = .portable
+    window: Int? = nil, layers: Int = 2, numericClass: NumericClass = .portable,
+    placement: WeightPlacement? = nil
   ) throws {
     var random = SplitMix(seed)
     let c = TransformerConfiguration(
@@ -35,7 +36,8 @@ struct TransformerFixture {
         let halves = values.map { Self.halfBits($0) }
         let packed = try halves.withUnsafeBytes {
           try PackedWeights(
-            type: .f16, numericClass: numericClass, outputs: outputs, depth: depth, source: $0)
+            type: .f16, numericClass: numericClass, outputs: outputs, depth: depth, source: $0,
+            placement: placement)
         }
         return (
           packed,
@@ -46,7 +48,8 @@ struct TransformerFixture {
       }
       let packed = try values.withUnsafeBytes {
         try PackedWeights(
-          type: .f32, numericClass: numericClass, outputs: outputs, depth: depth, source: $0)
+          type: .f32, numericClass: numericClass, outputs: outputs, depth: depth, source: $0,
+          placement: placement)
       }
       return (packed, values.map(Double.init))
     }
@@ -93,9 +96,16 @@ struct TransformerFixture {
   func backend(
     threads: Int = 1, kvType: KVType? = nil, maximumBatchTokens: Int = 128
   ) throws -> TransformerBackend {
+    try backend(
+      plan: PlacementPlan(threads: threads, topology: Self.topology.get()), kvType: kvType,
+      maximumBatchTokens: maximumBatchTokens)
+  }
+
+  func backend(
+    plan: PlacementPlan, kvType: KVType? = nil, maximumBatchTokens: Int = 128
+  ) throws -> TransformerBackend {
     try TransformerBackend(
-      parts: parts,
-      team: ThreadTeam(plan: PlacementPlan(threads: threads, topology: Self.topology.get())),
+      parts: parts, team: ThreadTeam(plan: plan),
       options: TransformerBackend.Options(
         kvType: kvType, maximumBatchTokens: maximumBatchTokens))
   }

@@ -34,6 +34,28 @@ import Testing
     #expect(counts.values.reduce(0, +) == count)
   }
 
+  /// Nodes with unequal loops: every unit once, and without stealing by its owner's workers alone.
+  @Test(arguments: [true, false], [1, 3]) func ownedChunksCoverEveryNodesLoopOnce(
+    stealing: Bool, grain: Int
+  ) throws {
+    let topology = try Topology.read("numa:3 core:2 pu:1")
+    let team = try ThreadTeam(plan: PlacementPlan(threads: 5, topology: topology))
+    #expect(team.plan.nodes.count == 3)
+    let lengths = [40, 0, 7]
+    let strangers = Counters(1)
+    for _ in 0..<50 {
+      let counts = Counters(120)
+      team.forEachOwnedChunk(grain: grain, stealing: stealing, count: { lengths[$0] }) {
+        owner, range, reader in
+        for unit in range { counts.add(1, to: 40 * owner + unit) }
+        if owner != reader { strangers.add(1, to: 0) }
+      }
+      let expected = (0..<120).map { $0 % 40 < lengths[$0 / 40] ? 1 : 0 }
+      #expect(counts.values == expected)
+    }
+    if !stealing { #expect(strangers.values == [0]) }
+  }
+
   /// Each job reads what the one before wrote: a lost or early barrier changes the sum.
   @Test func hundredsOfThousandsOfBarriersLoseNothing() throws {
     let team = try Self.team(2)

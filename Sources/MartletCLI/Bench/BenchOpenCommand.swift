@@ -45,7 +45,7 @@ struct BenchOpenCommand: ParsableCommand {
     settings.version = MartletCommand.configuration.version
     settings.command = model.command("martlet bench open") + " --repetitions \(repetitions)"
 
-    let team = try ThreadTeam(threads: model.threads)
+    let team = try ThreadTeam(threads: model.placement.threads)
     let progress = Progress("measuring")
     let report = try options.refusing {
       try OpenBench.run(settings, team: team) { progress.update($0, note: $1) }

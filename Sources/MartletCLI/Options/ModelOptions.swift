@@ -17,10 +17,7 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "The model file; the embedded model if not given.", transform: path)
   var model: String?
 
-  @Option(
-    parsing: .unconditional,
-    help: "Worker threads; as many as the machine calls for if not given.", transform: threadCount)
-  var threads: Int?
+  @OptionGroup var placement: PlacementArguments
 
   @Option(help: "Numeric class: \(NumericClass.allCases.map(\.rawValue).joined(separator: ", ")).")
   var numeric: NumericClass = .portable
@@ -32,7 +29,7 @@ struct ModelOptions: ParsableArguments {
     try ISA.validate()
     try numeric.validate()
     var configuration = Session.Configuration(modelPath: try modelPath(model))
-    configuration.threads = threads
+    configuration.placement = placement.options
     configuration.numericClass = numeric
     configuration.pluginDirectories = try plugins.checkedDirectories()
     let progress = Progress("opening the model")

@@ -28,10 +28,13 @@ extension EngineCore {
     var pass = Pass()
     guard !decodes.isEmpty || !prefills.isEmpty else { return pass }
 
-    // Decoding comes first, but never starves prefill: an eighth of a full pass stays free for it.
+    // Decoding comes first, every branch in every pass, but never starves prefill: an eighth of a
+    // full pass stays free for it. Nor does prefill starve decoding: beside it chunks are short.
+    let longest = configuration.prefillChunk
+    let chunk = decodes.isEmpty ? longest : min(longest, configuration.mixedPrefillChunk)
     var room = maximumBatch
     if !prefills.isEmpty {
-      room -= min(configuration.prefillChunk, max(1, maximumBatch / 8))
+      room -= min(chunk, max(1, maximumBatch / 8))
       if maximumBatch == 1 { room = decodes.isEmpty ? 0 : tick % 2 }
     }
     if decodes.count > room {
@@ -44,7 +47,7 @@ extension EngineCore {
     for work in decodes { add(work, tokens: 1, to: &pass) }
     pass.decodeRows = pass.batch.tokens.count
 
-    var left = min(configuration.prefillChunk, maximumBatch - pass.decodeRows)
+    var left = min(chunk, maximumBatch - pass.decodeRows)
     for turn in prefills.indices {
       let run = prefills[(turn + tick) % prefills.count]
       var share = (left + prefills.count - turn - 1) / (prefills.count - turn)

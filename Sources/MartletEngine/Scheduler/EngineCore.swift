@@ -47,6 +47,7 @@ final class EngineCore: @unchecked Sendable {
       }
     }
     try require("prefillChunk", configuration.prefillChunk, atLeast: 1)
+    try require("mixedPrefillChunk", configuration.mixedPrefillChunk, atLeast: 1)
     try require("maximumBatchTokens", configuration.maximumBatchTokens, atLeast: 1)
     try require("overrun", configuration.overrun, atLeast: 0)
     try require("logitsCacheBytes", configuration.logitsCacheBytes, atLeast: 0)

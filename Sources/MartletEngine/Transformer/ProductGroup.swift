@@ -47,22 +47,51 @@ struct ProductGroup: Sendable {
     for (input, type) in zip(inputs, inputTypes) { input.begin(type, rows: rows, depth: depth) }
   }
 
-  /// Runs all products on the team. Chunks are a few per worker, so that a slow core takes fewer.
+  /// Runs all products on the team: every node's workers compute the column tiles that the node
+  /// owns, of each product in turn, and then help the others. Results do not depend on who did what.
   func run(on team: ThreadTeam) {
-    let tiles = tileStarts.last ?? 0
-    let chunksPerWorker = 4
-    let grain = max(1, tiles / (team.width * chunksPerWorker))
-    team.forEachChunk(count: tiles, grain: grain) { chunk in
+    let plan = team.plan
+    let isSharded = plan.isSharded
+    // Tiles of product `index` that belong to a node; where none owns any, all are the first's.
+    @Sendable func tiles(_ index: Int, _ owner: Int) -> Range<Int> {
+      let count = tileStarts[index + 1] - tileStarts[index]
+      return isSharded ? plan.share(of: count, node: owner) : 0..<(owner == 0 ? count : 0)
+    }
+    team.forEachOwnedChunk(
+      grain: grain(on: team),
+      count: { owner in products.indices.reduce(0) { $0 + tiles($1, owner).count } }
+    ) { owner, chunk, reader in
+      // A node's units are its tiles of the first product, then of the second, and so on.
+      var first = 0
       for (index, product) in products.enumerated() {
-        let own = chunk.clamped(to: tileStarts[index]..<tileStarts[index + 1])
-        guard !own.isEmpty else { continue }
-        let first = (own.lowerBound - tileStarts[index]) * Kernels.columnTile
-        let end = (own.upperBound - tileStarts[index]) * Kernels.columnTile
+        let own = tiles(index, owner)
+        let part = chunk.clamped(to: first..<first + own.count)
+        let shift = own.lowerBound - first
+        first += own.count
+        guard !part.isEmpty else { continue }
         Kernels.multiply(
           product.activations, weights: product.weights, bias: product.bias,
           accumulate: product.accumulate, into: product.output,
-          columns: first..<min(end, product.weights.outputs))
+          columns: (part.lowerBound + shift)
+            * Kernels.columnTile..<min(
+              (part.upperBound + shift) * Kernels.columnTile, product.weights.outputs),
+          copy: reader)
       }
     }
   }
+
+  /// Tiles per chunk: a few chunks per worker, so that a slow core takes fewer, but none so short
+  /// that taking it costs as much as working on it.
+  private func grain(on team: ThreadTeam) -> Int {
+    let tiles = tileStarts.last ?? 0
+    let bytes = products.reduce(0) { $0 + $1.weights.byteCount }
+    let tileBytes = max(1, bytes / max(1, tiles))
+    let shortest = max(1, Self.leastChunkBytes / tileBytes)
+    return max(1, min(max(shortest, tiles / (team.width * Self.chunksPerWorker)), tiles))
+  }
+
+  private static let chunksPerWorker = 4
+  /// A core reads this much in about a microsecond, which is several times what taking a chunk and
+  /// entering a kernel costs.
+  private static let leastChunkBytes = 32 << 10
 }

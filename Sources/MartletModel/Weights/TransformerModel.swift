@@ -34,26 +34,30 @@ public final class TransformerModel: Sendable {
   /// - Parameters:
   ///   - numericClass: how products round for the whole life of this model.
   ///   - team: threads that share the packing.
+  ///   - placement: where packed weights lie on a machine with several NUMA nodes; nil leaves it to
+  ///     the system.
   ///   - progress: called with 0…1 as tensors are done, on the calling thread.
   /// - Throws: `ModelError`, whatever is wrong with the file. Linear in the file's bytes; peak
   ///   memory is the packed weights and one tensor of the file.
   public static func load(
     path: String, numericClass: NumericClass = .portable, team: (any ParallelFor)? = nil,
-    progress: (@Sendable (Double) -> Void)? = nil
+    placement: WeightPlacement? = nil, progress: (@Sendable (Double) -> Void)? = nil
   ) throws(ModelError) -> TransformerModel {
     try TransformerModel(
-      GGUFFile(path: path), numericClass: numericClass, team: team, progress: progress)
+      GGUFFile(path: path), numericClass: numericClass, team: team, placement: placement,
+      progress: progress)
   }
 
   private init(
     _ file: GGUFFile, numericClass: NumericClass, team: (any ParallelFor)?,
-    progress: (@Sendable (Double) -> Void)?
+    placement: WeightPlacement?, progress: (@Sendable (Double) -> Void)?
   ) throws(ModelError) {
     let plan = try TensorPlan.make(file)
     // Before packing, which gives back the pages that this touches.
     fingerprint = Fingerprint.of(file)
     var reader = WeightReader(
-      file, plan, numericClass: numericClass, team: team, progress: progress)
+      file, plan, numericClass: numericClass, team: team, placement: placement,
+      progress: progress)
     var configuration = plan.configuration
     configuration.rope.frequencyFactors = try reader.ropeFactors()
     var layers: [LayerWeights] = []

@@ -7,18 +7,20 @@ struct WeightReader {
   let plan: TensorPlan
   let numericClass: NumericClass
   let team: (any ParallelFor)?
+  let placement: WeightPlacement?
   let progress: (@Sendable (Double) -> Void)?
   private let totalBytes: Int
   private var doneBytes = 0
 
   init(
     _ file: GGUFFile, _ plan: TensorPlan, numericClass: NumericClass, team: (any ParallelFor)?,
-    progress: (@Sendable (Double) -> Void)?
+    placement: WeightPlacement?, progress: (@Sendable (Double) -> Void)?
   ) {
     self.file = file
     self.plan = plan
     self.numericClass = numericClass
     self.team = team
+    self.placement = placement
     self.progress = progress
     let layers = plan.layers.flatMap(\.values)
     totalBytes = (Array(plan.model.values) + layers).reduce(0) { $0 + $1.byteCount }
@@ -80,7 +82,7 @@ struct WeightReader {
       packed = try file.withTensorBytes(tensor) { (bytes) throws(KernelError) in
         try PackedWeights(
           type: type, numericClass: numericClass, outputs: tensor.shape[1],
-          depth: tensor.shape[0], source: bytes, team: team)
+          depth: tensor.shape[0], source: bytes, team: team, placement: placement)
       }
     } catch {
       throw modelError(error, tensor)
