@@ -49,7 +49,7 @@ class Ours:
         cells = {}
         for row in report["rows"]:
             cells[str(row["width"])] = (row["decode_tokens_per_s"], row["fraction_of_limit"])
-            cells["prefill"] = (row["prefill_tokens_per_s"], row["prefill_fraction_of_limit"])
+        cells["prefill"] = (row["prefill_tokens_per_s"], row["prefill_fraction_of_limit"])
         return cells, report["context"]
 
 

@@ -136,7 +136,8 @@ public enum ContentionBench {
       try sample(&quiet)
       let burner = try startBurner(settings.burner, cpu)
       defer {
-        burner.terminate()
+        // Not terminate(): a process may inherit a mask that blocks its signal.
+        kill(burner.processIdentifier, SIGKILL)
         burner.waitUntilExit()
       }
       try sample(&contended)
