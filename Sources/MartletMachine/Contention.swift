@@ -1,12 +1,12 @@
 /// Decides when a team should leave its work to the caller, because other processes hold its
 /// workers' CPUs.
 ///
-/// A worker that is not running in the middle of its part costs everybody a time slice, several
-/// milliseconds in which a small job could have run a hundred times. After such a wait the team
-/// works on the caller alone for as long as the wait was; twice, four, up to sixteen times as long
-/// if the next try goes the same way. So a team on a crowded machine is at worst a little slower
-/// than one thread, and it is back at full width within a tenth of a second of the crowd's end.
-/// Results never depend on it.
+/// A worker that is not running in the middle of its part, and that the caller could not fetch (see
+/// `TeamSeats`), costs everybody a time slice, several milliseconds in which a small job could have
+/// run a hundred times. After such a wait the team works on the caller alone for as long as the wait
+/// was; twice, four, up to sixteen times as long if the next try goes the same way. So a team on a
+/// crowded machine is at worst a little slower than one thread, and it is back at full width within a
+/// tenth of a second of the crowd's end. Results never depend on it.
 struct Contention {
   /// Waits shorter than this are ordinary: a chunk that took longer than others.
   private static let ordinaryWait: UInt64 = 200_000

@@ -7,8 +7,9 @@ import Synchronization
 ///
 /// A worker waits for work by spinning for some tens of microseconds and then parks; with more
 /// workers than usable CPUs nobody spins at all. A worker whose core was taken by another process
-/// holds nobody up before it has started: the caller runs the parts of workers that did not
-/// come. Results never depend on which thread did a part.
+/// holds nobody up: the caller runs the parts of workers that did not come, and fetches a worker
+/// that was stopped in the middle of its part to its own CPU. A loop of empty parts costs about
+/// 0.3 µs with two workers. Results never depend on which thread did a part.
 ///
 /// Calls from several threads take turns. A call from inside a body runs its parts one after
 /// another on the calling worker.
