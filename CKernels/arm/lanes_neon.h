@@ -8,8 +8,9 @@
 #include <arm_neon.h>
 #include <stddef.h>
 
-/// Query heads that attention keeps in registers at once: 16 of the 32 q registers hold scores.
-#define LANES_HEADS 2
+/// Query vectors that attention keeps in registers at once, and accumulators it has for them.
+#define LANES_TILE 2
+#define LANES_CHAINS 4
 
 typedef struct lanes {
   float32x4_t part[4];

@@ -1,328 +1,614 @@
 /// Attention over pages on the 16-lane vocabulary.
 ///
-/// Tile: LANES_HEADS query heads of one group × the 32 positions of a page. Scores stay in
-/// registers while the dimensions go by: per dimension two key vectors are loaded once for all
-/// heads, one query value is broadcast per head, and two fused multiply-adds are done per head.
-/// Values go the other way: per position two value vectors (32 dimensions) serve all heads. A head
-/// that has no tile to share takes LANES_HEADS pages at once instead, which gives as many
-/// independent chains, and 64 dimensions of the values.
+/// A query vector is one query head of one row. A call's rows go through in blocks of up to 64 query
+/// vectors of one key-value head; per page, neighbouring rows whose page lists hold the same address
+/// form a run, and a run's query vectors (rows × heads of the group) meet the page in tiles of
+/// LANES_TILE: a page comes from memory once per block, and every loaded and widened key or value
+/// vector feeds a multiply-add of each query vector of a tile.
 ///
-/// A page is read once per tile, from memory for the first and from L1 for the rest, and a
-/// key-value head is finished for all rows before the next begins, so that rows which share pages
-/// find them in cache. Per page, head and dimension: 64 + 64 operations on 2 × 32 elements.
+/// Tile: LANES_TILE query vectors × the 32 positions of a page. Scores: per dimension two key
+/// vectors, LANES_TILE broadcasts (queries are packed dimension-major per tile, so these are
+/// neighbours), 2 · LANES_TILE multiply-adds into 2 · LANES_TILE accumulators. Values: per position
+/// LANES_CHAINS / LANES_TILE value vectors and as many chains. Registers on AVX-512: 16 sums, 8
+/// broadcasts, 2 keys of 32; AVX2 (two registers a vector): 8, 1, 4 of 16; NEON (four): 16, 1, 8 of
+/// 32. Smaller tiles take 2 or 4 pages at once for the scores and more value vectors, so that there
+/// are always about LANES_CHAINS chains to hide the latency of a multiply-add.
+///
+/// Per page, query vector and d dimensions: 128·d operations (4·d multiply-adds of 16 lanes), two
+/// exponentials of 16 lanes, two folds. Memory: 64·d elements per page and block, fetched ahead while
+/// the page before is worked on, line by line where the same line of the present page is used.
+///
+/// Who fares how against the limits is in docs/kernels.md.
+#include "dispatch/kv_layout.h"
 
-enum { attention_positions = MARTLET_KV_PAGE_TOKENS, attention_group = 16, attention_vectors = 4 };
+enum {
+  attention_chunk_pages = MARTLET_ATTENTION_CHUNK_TOKENS / kv_positions,
+  attention_block = 64,  ///< Query vectors whose sums stay in cache together.
+  attention_step = 4,    ///< Pages that a run takes at once where it has them.
+};
 
-LANES size_t kv_element_bytes(martlet_kv_type type) { return type == MARTLET_KV_F32 ? 4 : 2; }
+/// A block of rows of one key-value head.
+typedef struct attention_work {
+  const martlet_attention_arguments *call;
+  kv_shape shape;
+  size_t padded;  ///< Dimensions, rounded up to 16.
+  const martlet_attention_row *rows;
+  size_t row_begin, row_count;  ///< The block's rows in the call.
+  size_t kv_head, head_begin, heads;  ///< `heads` query heads from `head_begin` on.
+  size_t page_end;              ///< No page from here on is this call's to read.
+  _Alignas(64) float packed[attention_block * kv_most_dimensions];
+  float values[attention_block * kv_most_dimensions];
+  float largest[attention_block + 16], sum[attention_block + 16];
+  float all_largest[attention_block], all_sum[attention_block];
+  /// Visible slots of the present page, per row.
+  uint8_t begin[attention_block], end[attention_block];
+  float weights[LANES_TILE * kv_positions], scaled[LANES_TILE * kv_positions];
+  float factors[16];
+  kv_gathered gathered;
+} attention_work;
 
-/// 16 elements from `index` on; `type` is a constant wherever this is inlined.
-LANES lanes kv_load(martlet_kv_type type, const void *base, size_t index) {
-  if (type == MARTLET_KV_F32) return lanes_load((const float *)base + index);
-  const uint16_t *words = (const uint16_t *)base + index;
-  return type == MARTLET_KV_F16 ? lanes_load_f16(words) : lanes_load_bf16(words);
-}
+// ---- elements -----------------------------------------------------------------------------------
 
-LANES lanes kv_load_first(martlet_kv_type type, const void *base, size_t index, size_t n) {
-  if (type == MARTLET_KV_F32) return lanes_load_first((const float *)base + index, n);
-  const uint16_t *words = (const uint16_t *)base + index;
-  return type == MARTLET_KV_F16 ? lanes_load_f16_first(words, n) : lanes_load_bf16_first(words, n);
-}
-
-/// Where a tile of heads stands after the pages so far; the weighted values are in the output.
-typedef struct attention_state {
-  float largest, sum;
-} attention_state;
-
-/// What one page contributes to one head.
-typedef struct attention_page {
-  float exponentials[attention_positions];
-  float old_factor, page_factor;
-} attention_page;
-
-/// Merges a page's maximum and sum into the state and leaves the factors for the values.
-LANES void attention_merge(attention_state *state, int opening, float largest, float sum,
-                           attention_page *page) {
-  if (opening) {
-    *state = (attention_state){largest, sum};
-    return;
+/// Bytes of 16 elements in a row of values.
+LANES size_t kv_vector_bytes(martlet_kv_type type) {
+  switch (type) {
+    case MARTLET_KV_F32: return 64;
+    case MARTLET_KV_I8: return 16;
+    case MARTLET_KV_I4: return 8;
+    default: return 32;
   }
-  float merged = largest > state->largest ? largest : state->largest;
-  page->old_factor = martlet_exp_f32(state->largest - merged);
-  page->page_factor = martlet_exp_f32(largest - merged);
-  float kept = state->sum * page->old_factor;
-  *state = (attention_state){merged, __builtin_fmaf(sum, page->page_factor, kept)};
 }
 
-/// Scaled and masked scores become exponentials, and the page merges into the state.
-LANES void attention_weights(lanes low, lanes high, float scale, size_t begin, size_t end,
-                             int opening, attention_state *state, attention_page *page) {
-  const size_t low_begin = begin < 16 ? begin : 16, low_end = end < 16 ? end : 16;
-  const size_t high_begin = begin > 16 ? begin - 16 : 0, high_end = end > 16 ? end - 16 : 0;
-  const lanes lowest = lanes_set(-INFINITY), factor = lanes_set(scale);
-  lanes a = lanes_within(lanes_multiply(low, factor), low_begin, low_end, lowest);
-  lanes b = lanes_within(lanes_multiply(high, factor), high_begin, high_end, lowest);
-  float largest = lanes_fold_larger(lanes_larger(b, lanes_larger(a, lowest)));
-  lanes shift = lanes_set(largest);
-  a = lanes_within(lanes_exp(lanes_subtract(a, shift)), low_begin, low_end, lanes_zero());
-  b = lanes_within(lanes_exp(lanes_subtract(b, shift)), high_begin, high_end, lanes_zero());
-  lanes_store(page->exponentials, a);
-  lanes_store(page->exponentials + 16, b);
-  attention_merge(state, opening, largest, lanes_fold_sum(lanes_add(a, b)), page);
+LANES int kv_quantized(martlet_kv_type type) {
+  return type == MARTLET_KV_I8 || type == MARTLET_KV_I4;
 }
 
-/// The 32 dot products of `heads` query heads with one page.
-LANES void attention_dots(martlet_kv_type type, int heads, size_t dimensions, const void *keys,
-                          const float *query, lanes *low, lanes *high) {
-  for (int h = 0; h < heads; ++h) low[h] = high[h] = lanes_zero();
-  for (size_t d = 0; d < dimensions; ++d) {
-    lanes first = kv_load(type, keys, d * attention_positions);
-    lanes second = kv_load(type, keys, d * attention_positions + 16);
-    for (int h = 0; h < heads; ++h) {
-      lanes q = lanes_set(query[h * dimensions + d]);
-      low[h] = lanes_fma(q, first, low[h]);
-      high[h] = lanes_fma(q, second, high[h]);
+LANES lanes kv_nibbles(bytes pairs, int high) {
+  bytes codes = high ? bytes_shift_right(pairs, 4) : pairs;
+  return lanes_of_signed(bytes_subtract(bytes_and(codes, bytes_set(15)), bytes_set(8)));
+}
+
+/// 16 positions, from `position` on, of dimension d. `type` is a constant wherever this is inlined.
+LANES lanes kv_load_keys(martlet_kv_type type, const char *keys, size_t d, size_t position) {
+  const size_t index = d * kv_positions + position;
+  switch (type) {
+    case MARTLET_KV_F32: return lanes_load((const float *)keys + index);
+    case MARTLET_KV_F16: return lanes_load_f16((const uint16_t *)keys + index);
+    case MARTLET_KV_BF16: return lanes_load_bf16((const uint16_t *)keys + index);
+    case MARTLET_KV_I8: return lanes_of_signed(bytes_load(keys + index));
+    default: return kv_nibbles(bytes_load(keys + d / 2 * kv_positions + position), d % 2);
+  }
+}
+
+/// Vector v of a position's values.
+LANES lanes kv_load_values(martlet_kv_type type, const char *row, size_t v) {
+  switch (type) {
+    case MARTLET_KV_F32: return lanes_load((const float *)row + 16 * v);
+    case MARTLET_KV_F16: return lanes_load_f16((const uint16_t *)row + 16 * v);
+    case MARTLET_KV_BF16: return lanes_load_bf16((const uint16_t *)row + 16 * v);
+    case MARTLET_KV_I8: return lanes_of_signed(bytes_load(row + 16 * v));
+    default: {
+      bytes pairs = bytes_load(row + v / 2 * 16);
+      return v % 2 ? kv_nibbles(pairs, 1) : kv_nibbles(pairs, 0);
     }
   }
 }
 
-/// The 32 dot products of one query head with each of LANES_HEADS pages: as many independent
-/// chains as a full tile of heads has.
-LANES void attention_page_dots(martlet_kv_type type, size_t dimensions, const void *const *pages,
-                               size_t key_offset, const float *query, lanes *low, lanes *high) {
-  const char *keys[LANES_HEADS];
-  for (int p = 0; p < LANES_HEADS; ++p) {
-    keys[p] = (const char *)pages[p] + key_offset;
-    low[p] = high[p] = lanes_zero();
-  }
-  for (size_t d = 0; d < dimensions; ++d) {
-    lanes q = lanes_set(query[d]);
-    for (int p = 0; p < LANES_HEADS; ++p) {
-      low[p] = lanes_fma(q, kv_load(type, keys[p], d * attention_positions), low[p]);
-      high[p] = lanes_fma(q, kv_load(type, keys[p], d * attention_positions + 16), high[p]);
+// ---- scores -------------------------------------------------------------------------------------
+
+/// The 32 dot products of `queries` query vectors, from `query` on, with each of `pages` pages;
+/// those of page p begin at low[p · queries]. Meanwhile the keys of `next` come nearer.
+LANES void attention_dots(martlet_kv_type type, int queries, int pages, const attention_work *work,
+                          size_t query, const kv_head *page, const kv_head *next, lanes *low,
+                          lanes *high) {
+  const size_t dimensions = work->shape.dimensions;
+  const size_t row_bytes = type == MARTLET_KV_I4 ? 16 : 2 * kv_vector_bytes(type);
+  const size_t step = type == MARTLET_KV_I4 ? 2 : 1;
+  const size_t group = type == MARTLET_KV_I4 ? (size_t)kv_i4_group : dimensions;
+  const float *packed = work->packed + query / LANES_TILE * LANES_TILE * dimensions +
+                        query % LANES_TILE;
+  const int count = queries * pages;
+  if (kv_quantized(type))
+    for (int i = 0; i < count; ++i) low[i] = high[i] = lanes_zero();
+  for (size_t begin = 0, g = 0; begin < dimensions; begin += group, ++g) {
+    const size_t end = dimensions - begin < group ? dimensions : begin + group;
+    lanes a[LANES_CHAINS], b[LANES_CHAINS];
+    for (int i = 0; i < count; ++i) a[i] = b[i] = lanes_zero();
+    for (size_t d = begin; d < end; d += step)
+      for (size_t odd = 0; odd < step; ++odd) {
+        if (odd && d + odd == end) break;
+        for (int p = 0; p < pages; ++p) {
+          if (!odd) __builtin_prefetch(next[p].keys + d * row_bytes, 0, 3);
+          if (type == MARTLET_KV_F32) __builtin_prefetch(next[p].keys + d * row_bytes + 64, 0, 3);
+          // d + odd, said so that its parity is a constant.
+          const size_t from = type == MARTLET_KV_I4 ? d / 2 * 2 + odd : d;
+          lanes first = kv_load_keys(type, page[p].keys, from, 0);
+          lanes second = kv_load_keys(type, page[p].keys, from, 16);
+          for (int h = 0; h < queries; ++h) {
+            lanes q = lanes_set(packed[(d + odd) * LANES_TILE + (size_t)h]);
+            a[p * queries + h] = lanes_fma(q, first, a[p * queries + h]);
+            b[p * queries + h] = lanes_fma(q, second, b[p * queries + h]);
+          }
+        }
+      }
+    for (int p = 0; p < pages; ++p) {
+      if (!kv_quantized(type)) {
+        for (int i = p * queries; i < (p + 1) * queries; ++i) low[i] = a[i], high[i] = b[i];
+        continue;
+      }
+      const uint16_t *scales = (const uint16_t *)page[p].key_scales + g * kv_positions;
+      lanes first = lanes_load_f16(scales), second = lanes_load_f16(scales + 16);
+      for (int i = p * queries; i < (p + 1) * queries; ++i) {
+        low[i] = lanes_fma(a[i], first, low[i]);
+        high[i] = lanes_fma(b[i], second, high[i]);
+      }
     }
   }
 }
 
-/// Adds a page's weighted values for dimensions [d, d + 16·vectors) or, with n < 16, d + n.
-LANES void attention_values(martlet_kv_type type, int heads, int vectors, size_t n,
-                            size_t dimensions, const void *values, size_t d, size_t begin,
-                            size_t end, int opening, const attention_page *pages, float *output) {
-  lanes sums[LANES_HEADS][attention_vectors];
-  for (int h = 0; h < heads; ++h)
-    for (int v = 0; v < vectors; ++v) sums[h][v] = lanes_zero();
+/// Scores become weights, the running maximum and sum move on, and the factors for the values so far
+/// are left. `full` says that all 32 positions are visible to all.
+LANES void attention_weights(int queries, int full, attention_work *work, size_t query,
+                             const lanes *low, const lanes *high) {
+  const lanes lowest = lanes_set(-INFINITY);
+  const size_t slot = query % LANES_TILE;
+  lanes a[LANES_TILE], b[LANES_TILE];
+  float shift[16], sums[16];
+  for (int h = 0; h < queries; ++h) {
+    a[h] = low[h], b[h] = high[h];
+    if (!full) {
+      const size_t row = (query + (size_t)h) / work->heads;
+      const size_t begin = work->begin[row], end = work->end[row];
+      a[h] = lanes_within(a[h], begin < 16 ? begin : 16, end < 16 ? end : 16, lowest);
+      b[h] = lanes_within(b[h], begin > 16 ? begin - 16 : 0, end > 16 ? end - 16 : 0, lowest);
+    }
+    shift[h] = lanes_fold_larger(lanes_larger(b[h], lanes_larger(a[h], lowest)));
+  }
+  for (int h = queries; h < 16; ++h) shift[h] = sums[h] = 0;
+  const lanes old = lanes_load(work->largest + query);
+  const lanes larger = lanes_larger(lanes_load(shift), old);
+  const lanes factors = lanes_exp(lanes_subtract(old, larger));
+  lanes_store(shift, larger);
+  for (int h = 0; h < queries; ++h) {
+    const lanes largest = lanes_set(shift[h]);
+    a[h] = lanes_exp(lanes_subtract(a[h], largest));
+    b[h] = lanes_exp(lanes_subtract(b[h], largest));
+    if (!full) {
+      const size_t row = (query + (size_t)h) / work->heads;
+      const size_t begin = work->begin[row], end = work->end[row];
+      a[h] = lanes_within(a[h], begin < 16 ? begin : 16, end < 16 ? end : 16, lanes_zero());
+      b[h] = lanes_within(b[h], begin > 16 ? begin - 16 : 0, end > 16 ? end - 16 : 0,
+                          lanes_zero());
+    }
+    float *weights = work->weights + (slot + (size_t)h) * kv_positions;
+    lanes_store(weights, a[h]);
+    lanes_store(weights + 16, b[h]);
+    sums[h] = lanes_fold_sum(lanes_add(a[h], b[h]));
+  }
+  lanes sum = lanes_fma(lanes_load(work->sum + query), factors, lanes_load(sums));
+  lanes_store_first(work->sum + query, (size_t)queries, sum);
+  lanes_store_first(work->largest + query, (size_t)queries, larger);
+  float all[16];
+  lanes_store(all, factors);
+  memcpy(work->factors + slot, all, (size_t)queries * sizeof(float));
+}
+
+// ---- values -------------------------------------------------------------------------------------
+
+/// Weighted values of slots [begin, end), vectors v ..< v + `vectors`, of `queries` query vectors.
+LANES void attention_weighted(martlet_kv_type type, int queries, int vectors, attention_work *work,
+                              size_t query, size_t begin, size_t end, const float *weights,
+                              const kv_head *page, const kv_head *next, size_t v) {
+  const size_t row_bytes = work->shape.value_row_bytes, vector_bytes = kv_vector_bytes(type);
+  lanes sums[LANES_CHAINS];
+  for (int i = 0; i < queries * vectors; ++i) sums[i] = lanes_zero();
+  const char *row = page->values + begin * row_bytes;
+  const char *ahead = next->values + begin * row_bytes + v * vector_bytes;
   for (size_t position = begin; position < end; ++position) {
-    const size_t index = position * dimensions + d;
-    lanes loaded[attention_vectors];
-    for (int v = 0; v < vectors; ++v)
-      loaded[v] = n == 16 ? kv_load(type, values, index + 16 * (size_t)v)
-                          : kv_load_first(type, values, index, n);
-    for (int h = 0; h < heads; ++h) {
-      lanes e = lanes_set(pages[h].exponentials[position]);
-      for (int v = 0; v < vectors; ++v) sums[h][v] = lanes_fma(e, loaded[v], sums[h][v]);
+    lanes loaded[8];
+    for (int i = 0; i < vectors; ++i) {
+      loaded[i] = kv_load_values(type, row, v + (size_t)i);
+      if ((size_t)i * vector_bytes % 64 == 0)
+        __builtin_prefetch(ahead + (size_t)i * vector_bytes, 0, 3);
+    }
+    for (int h = 0; h < queries; ++h) {
+      lanes weight = lanes_set(weights[(size_t)h * kv_positions + position]);
+      for (int i = 0; i < vectors; ++i)
+        sums[h * vectors + i] = lanes_fma(weight, loaded[i], sums[h * vectors + i]);
+    }
+    row += row_bytes;
+    ahead += row_bytes;
+  }
+  for (int h = 0; h < queries; ++h) {
+    lanes factor = lanes_set(work->factors[query % LANES_TILE + (size_t)h]);
+    for (int i = 0; i < vectors; ++i) {
+      float *out = work->values + (query + (size_t)h) * work->padded + 16 * (v + (size_t)i);
+      lanes_store(out, lanes_fma(lanes_load(out), factor, sums[h * vectors + i]));
     }
   }
-  for (int h = 0; h < heads; ++h)
-    for (int v = 0; v < vectors; ++v) {
-      float *out = output + (size_t)h * dimensions + d + 16 * (size_t)v;
-      lanes merged = sums[h][v];
-      if (!opening) {
-        lanes old = n == 16 ? lanes_load(out) : lanes_load_first(out, n);
-        old = lanes_multiply(old, lanes_set(pages[h].old_factor));
-        merged = lanes_fma(merged, lanes_set(pages[h].page_factor), old);
+}
+
+/// All dimensions of `queries` query vectors, slots [begin, end).
+LANES void attention_values(martlet_kv_type type, int queries, attention_work *work, size_t query,
+                            size_t begin, size_t end, const kv_head *page, const kv_head *next) {
+  const size_t all = work->padded / 16;
+  const size_t group = type == MARTLET_KV_I4 ? 2 : all;
+  const float *weights = work->weights + query % LANES_TILE * kv_positions;
+  for (size_t v = 0, g = 0; v < all; ++g) {
+    const size_t past = all - v < group ? all : v + group;
+    const float *used = weights;
+    if (kv_quantized(type)) {
+      const uint16_t *scales = (const uint16_t *)page->value_scales + g * kv_positions;
+      lanes first = lanes_load_f16(scales), second = lanes_load_f16(scales + 16);
+      for (int h = 0; h < queries; ++h) {
+        const float *from = weights + h * kv_positions;
+        lanes_store(work->scaled + h * kv_positions, lanes_multiply(lanes_load(from), first));
+        lanes_store(work->scaled + h * kv_positions + 16,
+                    lanes_multiply(lanes_load(from + 16), second));
       }
-      if (n == 16) lanes_store(out, merged);
-      else lanes_store_first(out, n, merged);
+      used = work->scaled;
     }
-}
-
-/// A page's weighted values for all dimensions of `heads` heads, in pieces of 64 for one head (four
-/// chains), else of 32.
-LANES void attention_all_values(martlet_kv_type type, int heads, size_t dimensions,
-                                const void *values, size_t begin, size_t end, int opening,
-                                const attention_page *pages, float *output) {
-  size_t d = 0;
-  if (heads == 1)
-    for (; d + 64 <= dimensions; d += 64)
-      attention_values(type, 1, 4, 16, dimensions, values, d, begin, end, opening, pages, output);
-  for (; d + 32 <= dimensions; d += 32)
-    attention_values(type, heads, 2, 16, dimensions, values, d, begin, end, opening, pages, output);
-  if (d + 16 <= dimensions) {
-    attention_values(type, heads, 1, 16, dimensions, values, d, begin, end, opening, pages, output);
-    d += 16;
-  }
-  if (d < dimensions)
-    attention_values(type, heads, 1, dimensions - d, dimensions, values, d, begin, end, opening,
-                     pages, output);
-}
-
-/// What is the same for all heads of one row and one key-value head.
-typedef struct attention_span {
-  const void *const *pages;
-  size_t key_offset, value_offset, dimensions;
-  size_t first_page, last_page, begin, end;  ///< `begin` in the first page, `end` in the last.
-  float scale;
-} attention_span;
-
-LANES size_t attention_begin(const attention_span *span, size_t page) {
-  return page == span->first_page ? span->begin : 0;
-}
-LANES size_t attention_end(const attention_span *span, size_t page) {
-  return page == span->last_page ? span->end : (size_t)attention_positions;
-}
-
-/// All pages for a tile of `heads` heads.
-LANES void attention_tile(martlet_kv_type type, int heads, const attention_span *span,
-                          const float *query, attention_state *states, float *output) {
-  for (size_t page = span->first_page; page <= span->last_page; ++page) {
-    const char *base = (const char *)span->pages[page];
-    const size_t begin = attention_begin(span, page), end = attention_end(span, page);
-    const int opening = page == span->first_page;
-    lanes low[LANES_HEADS], high[LANES_HEADS];
-    attention_page pages[LANES_HEADS];
-    attention_dots(type, heads, span->dimensions, base + span->key_offset, query, low, high);
-    for (int h = 0; h < heads; ++h)
-      attention_weights(low[h], high[h], span->scale, begin, end, opening, &states[h], &pages[h]);
-    attention_all_values(type, heads, span->dimensions, base + span->value_offset, begin, end,
-                         opening, pages, output);
+#define ATTENTION_VECTORS(n)                                                                       \
+  if (queries * (n) <= LANES_CHAINS && (type != MARTLET_KV_I4 || (n) <= 2))                        \
+    for (; v + (n) <= past; v += (n))                                                              \
+  attention_weighted(type, queries, n, work, query, begin, end, used, page, next, v)
+    ATTENTION_VECTORS(8);
+    ATTENTION_VECTORS(4);
+    ATTENTION_VECTORS(2);
+    ATTENTION_VECTORS(1);
+#undef ATTENTION_VECTORS
   }
 }
 
-/// All pages for one head, LANES_HEADS pages at a time while there are as many.
-LANES void attention_single(martlet_kv_type type, const attention_span *span, const float *query,
-                            attention_state *state, float *output) {
-  size_t page = span->first_page;
-  for (size_t left = span->last_page - page + 1; left > 0;) {
-    const size_t taken = left >= LANES_HEADS ? LANES_HEADS : 1;
-    lanes low[LANES_HEADS], high[LANES_HEADS];
-    if (taken > 1)
-      attention_page_dots(type, span->dimensions, span->pages + page, span->key_offset, query, low,
-                          high);
-    else
-      attention_dots(type, 1, span->dimensions,
-                     (const char *)span->pages[page] + span->key_offset, query, low, high);
-    for (size_t i = 0; i < taken; ++i, ++page) {
-      const size_t begin = attention_begin(span, page), end = attention_end(span, page);
-      const int opening = page == span->first_page;
-      attention_page weights;
-      attention_weights(low[i], high[i], span->scale, begin, end, opening, state, &weights);
-      attention_all_values(type, 1, span->dimensions,
-                           (const char *)span->pages[page] + span->value_offset, begin, end,
-                           opening, &weights, output);
+// ---- pages --------------------------------------------------------------------------------------
+
+typedef void attention_values_function(attention_work *work, size_t query, size_t begin, size_t end,
+                                       const kv_head *page, const kv_head *next);
+typedef void attention_piece_function(attention_work *work, size_t query, size_t pages,
+                                      const kv_head *page, const kv_head *next, int full);
+
+/// The largest power of two up to n and LANES_TILE, as an exponent.
+LANES size_t attention_power(size_t n) {
+  size_t power = 0;
+  while (power < 3 && (size_t)2 << power <= n && (size_t)2 << power <= LANES_TILE) ++power;
+  return power;
+}
+
+/// Pages that a piece of 1 << power query vectors scores at once.
+LANES size_t attention_pages(size_t power) {
+  const size_t pages = LANES_CHAINS / ((size_t)2 << power);
+  return pages < 1 ? 1 : pages > attention_step ? (size_t)attention_step : pages;
+}
+
+/// Values of a piece whose rows see different parts of the page: row by row. A weight of zero would
+/// not do, because what a row may not see may be NaN.
+LANES void attention_ragged_values(attention_values_function *const *values, attention_work *work,
+                                   size_t query, size_t queries, const kv_head *page,
+                                   const kv_head *next) {
+  for (size_t past = query + queries; query < past;) {
+    const size_t row = query / work->heads, begin = work->begin[row], end = work->end[row];
+    size_t together = query + 1;
+    while (together < past && work->begin[together / work->heads] == begin &&
+           work->end[together / work->heads] == end)
+      ++together;
+    while (query < together) {
+      const size_t power = attention_power(together - query);
+      values[power](work, query, begin, end, page, next);
+      query += (size_t)1 << power;
     }
-    left -= taken;
   }
 }
 
-/// All pages of one row for up to attention_group heads of one key-value head.
-LANES void attention_heads(martlet_kv_type type, const attention_span *span, size_t heads,
-                           const float *query, float *output) {
-  attention_state states[attention_group];
-  const size_t dimensions = span->dimensions;
-  size_t h = 0;
-  for (; h + LANES_HEADS <= heads; h += LANES_HEADS)
-    attention_tile(type, LANES_HEADS, span, query + h * dimensions, states + h,
-                   output + h * dimensions);
-#if LANES_HEADS > 2
-  if (heads - h == 3) {
-    attention_tile(type, 3, span, query + h * dimensions, states + h, output + h * dimensions);
-    h += 3;
-  } else if (heads - h == 2) {
-    attention_tile(type, 2, span, query + h * dimensions, states + h, output + h * dimensions);
-    h += 2;
+/// `pages` consecutive pages for 1 << power query vectors that share them.
+LANES void attention_piece(martlet_kv_type type, size_t power,
+                           attention_values_function *const *values, attention_work *work,
+                           size_t query, size_t pages, const kv_head *page, const kv_head *next,
+                           int full) {
+  const int queries = 1 << power, together = (int)attention_pages(power);
+  lanes low[LANES_CHAINS], high[LANES_CHAINS];
+  size_t p = 0;
+  if (together > 1)
+    for (; p + (size_t)together <= pages; p += (size_t)together) {
+      attention_dots(type, queries, together, work, query, page + p, next + p, low, high);
+      for (int i = 0; i < together; ++i) {
+        attention_weights(queries, 1, work, query, low + i * queries, high + i * queries);
+        values[power](work, query, 0, kv_positions, page + p + i, next + p + i);
+      }
+    }
+  for (; p < pages; ++p) {
+    attention_dots(type, queries, 1, work, query, page + p, next + p, low, high);
+    if (full) {
+      attention_weights(queries, 1, work, query, low, high);
+      values[power](work, query, 0, kv_positions, page + p, next + p);
+    } else {
+      attention_weights(queries, 0, work, query, low, high);
+      attention_ragged_values(values, work, query, (size_t)queries, page + p, next + p);
+    }
   }
+}
+
+#define ATTENTION_INSTANCE(name, type, power)                                                     \
+  static __attribute__((noinline)) void attention_values_##name##_##power(                         \
+      attention_work *work, size_t query, size_t begin, size_t end, const kv_head *page,          \
+      const kv_head *next) {                                                                       \
+    attention_values(type, 1 << power, work, query, begin, end, page, next);                       \
+  }
+#define ATTENTION_PIECE(name, type, power)                                                        \
+  static __attribute__((noinline)) void attention_piece_##name##_##power(                          \
+      attention_work *work, size_t query, size_t pages, const kv_head *page, const kv_head *next, \
+      int full) {                                                                                  \
+    attention_piece(type, power, attention_values_##name, work, query, pages, page, next, full);   \
+  }
+#if LANES_TILE == 8
+#define ATTENTION_POWERS(M, name, type) M(name, type, 0) M(name, type, 1) M(name, type, 2) \
+  M(name, type, 3)
+#define ATTENTION_TABLE(prefix) {prefix##_0, prefix##_1, prefix##_2, prefix##_3}
+#else
+#define ATTENTION_POWERS(M, name, type) M(name, type, 0) M(name, type, 1)
+#define ATTENTION_TABLE(prefix) {prefix##_0, prefix##_1}
 #endif
-  for (; h < heads; ++h)
-    attention_single(type, span, query + h * dimensions, states + h, output + h * dimensions);
-  for (h = 0; h < heads; ++h) {
-    lanes inverse = lanes_set(1.0f / states[h].sum);
-    float *out = output + h * dimensions;
-    size_t d = 0;
-    for (; d + 16 <= dimensions; d += 16)
-      lanes_store(out + d, lanes_multiply(lanes_load(out + d), inverse));
-    if (d < dimensions)
-      lanes_store_first(out + d, dimensions - d,
-                        lanes_multiply(lanes_load_first(out + d, dimensions - d), inverse));
+#define ATTENTION_TYPE(name, type)                                                             \
+  ATTENTION_POWERS(ATTENTION_INSTANCE, name, type)                                             \
+  static attention_values_function *const attention_values_##name[] =                          \
+      ATTENTION_TABLE(attention_values_##name);                                                \
+  ATTENTION_POWERS(ATTENTION_PIECE, name, type)
+
+ATTENTION_TYPE(f32, MARTLET_KV_F32)
+ATTENTION_TYPE(f16, MARTLET_KV_F16)
+ATTENTION_TYPE(bf16, MARTLET_KV_BF16)
+ATTENTION_TYPE(i8, MARTLET_KV_I8)
+ATTENTION_TYPE(i4, MARTLET_KV_I4)
+
+static attention_piece_function *const attention_pieces[][4] = {
+    [MARTLET_KV_F32] = ATTENTION_TABLE(attention_piece_f32),
+    [MARTLET_KV_F16] = ATTENTION_TABLE(attention_piece_f16),
+    [MARTLET_KV_BF16] = ATTENTION_TABLE(attention_piece_bf16),
+    [MARTLET_KV_I8] = ATTENTION_TABLE(attention_piece_i8),
+    [MARTLET_KV_I4] = ATTENTION_TABLE(attention_piece_i4),
+};
+
+#undef ATTENTION_INSTANCE
+#undef ATTENTION_PIECE
+#undef ATTENTION_POWERS
+#undef ATTENTION_TABLE
+#undef ATTENTION_TYPE
+
+// ---- rows ---------------------------------------------------------------------------------------
+
+LANES int attention_meets(const martlet_attention_row *row, size_t page) {
+  return row->first < (page + 1) * kv_positions && row->end > page * kv_positions;
+}
+/// Whether positions of this page come from the row's path.
+LANES int attention_gathers(const martlet_attention_row *row, size_t page) {
+  return row->path_count && kv_path_begin(row) < (page + 1) * kv_positions;
+}
+/// Whether the row sees all of `pages` pages where its list says.
+LANES int attention_covers(const martlet_attention_row *row, size_t page, size_t pages) {
+  return row->first <= page * kv_positions && row->end >= (page + pages) * kv_positions &&
+         !attention_gathers(row, page + pages - 1);
+}
+LANES int attention_shares(const martlet_attention_row *a, const martlet_attention_row *b,
+                           size_t page, size_t pages) {
+  for (size_t i = 0; i < pages; ++i)
+    if (a->pages[page + i] != b->pages[page + i]) return 0;
+  return 1;
+}
+
+/// The page to bring nearer while `present` is worked on.
+LANES kv_head attention_ahead(const attention_work *work, const martlet_attention_row *row,
+                              size_t page, kv_head present) {
+  if (page >= work->page_end || !attention_meets(row, page) || attention_gathers(row, page))
+    return present;
+  return kv_head_of(&work->shape, (const char *)row->pages[page] + work->call->page_offset,
+                    work->kv_head);
+}
+
+/// Rows [r, r + rows) of the block, which share `pages` pages from `page` on. Several pages are
+/// visible to the rows as a whole.
+static void attention_run(attention_work *work, size_t r, size_t rows, size_t page, size_t pages) {
+  const martlet_attention_row *row = &work->rows[r];
+  attention_piece_function *const *pieces = attention_pieces[work->call->layout->type];
+  const size_t begin = r * work->heads, end = (r + rows) * work->heads;
+  const int few = end - begin < LANES_TILE;
+  const size_t ahead = few ? attention_pages(attention_power(end - begin)) : 1;
+  kv_head present[attention_step], next[attention_step];
+  for (size_t i = 0; i < pages; ++i) {
+    present[i] = kv_row_page(&work->shape, row, work->call->page_offset, page + i, work->kv_head,
+                             &work->gathered);
+    next[i] = attention_ahead(work, row, page + i + ahead, present[i]);
+  }
+  int full = 1;
+  if (pages == 1)
+    for (size_t i = r; i < r + rows; ++i) {
+      const size_t start = page * kv_positions, first = work->rows[i].first;
+      const size_t past = work->rows[i].end - start;
+      work->begin[i] = (uint8_t)(first > start ? first - start : 0);
+      work->end[i] = (uint8_t)(past < kv_positions ? past : kv_positions);
+      full &= work->begin[i] == 0 && work->end[i] == kv_positions;
+    }
+  // Few query vectors: their chains come from several pages. Many: a page is done with them all
+  // while it is in L1. Only the first piece of a page has to call for the next page.
+  const size_t each = few ? pages : 1;
+  for (size_t p = 0; p < pages; p += each)
+    for (size_t query = begin; query < end;) {
+      const size_t tile_end = (query / LANES_TILE + 1) * LANES_TILE;
+      const size_t power = attention_power((tile_end < end ? tile_end : end) - query);
+      pieces[power](work, query, each, present + p, query == begin ? next + p : present + p, full);
+      query += (size_t)1 << power;
+    }
+}
+
+/// Finds the runs among rows [r, past) for `pages` pages from `page` on.
+static void attention_sweep(attention_work *work, size_t r, size_t past, size_t page,
+                            size_t pages) {
+  while (r < past) {
+    const martlet_attention_row *row = &work->rows[r];
+    size_t run = 1;
+    if (pages > 1) {
+      const int covers = attention_covers(row, page, pages);
+      while (r + run < past && attention_covers(row + run, page, pages) == covers &&
+             (!covers || attention_shares(row, row + run, page, pages)))
+        ++run;
+      if (covers) attention_run(work, r, run, page, pages);
+      else
+        for (size_t i = 0; i < pages; ++i) attention_sweep(work, r, r + run, page + i, 1);
+    } else if (attention_meets(row, page)) {
+      if (!attention_gathers(row, page))
+        while (r + run < past && attention_meets(row + run, page) &&
+               !attention_gathers(row + run, page) && attention_shares(row, row + run, page, 1))
+          ++run;
+      attention_run(work, r, run, page, 1);
+    }
+    r += run;
   }
 }
 
-LANES void attention_typed(martlet_kv_type type, const martlet_kv_layout *layout,
-                           uint32_t query_heads, float scale, const martlet_attention_row *rows,
-                           size_t row_count, uint32_t kv_head_begin, uint32_t kv_head_end) {
-  const size_t dimensions = layout->head_dimensions, group = query_heads / layout->kv_heads;
-  const size_t head_bytes = dimensions * attention_positions * kv_element_bytes(type);
-  for (size_t kv_head = kv_head_begin; kv_head < kv_head_end; ++kv_head)
-    for (size_t r = 0; r < row_count; ++r) {
-      const martlet_attention_row *row = &rows[r];
-      const attention_span span = {
-          .pages = row->pages,
-          .key_offset = kv_head * head_bytes,
-          .value_offset = (layout->kv_heads + kv_head) * head_bytes,
-          .dimensions = dimensions,
-          .first_page = row->first / attention_positions,
-          .last_page = (row->end - 1) / attention_positions,
-          .begin = row->first % attention_positions,
-          .end = (row->end - 1) % attention_positions + 1,
-          .scale = scale};
-      for (size_t h = 0; h < group; h += attention_group) {
-        const size_t heads = group - h < attention_group ? group - h : (size_t)attention_group;
-        const size_t start = (kv_head * group + h) * dimensions;
-        attention_heads(type, &span, heads, row->query + start, row->output + start);
+// ---- chunks -------------------------------------------------------------------------------------
+
+/// What a merge has come to; the values are where they go in the end.
+typedef struct attention_total {
+  float *largest, *sum, *values;
+} attention_total;
+
+/// Merges a part into a total; the first one opens it.
+LANES void attention_merge(size_t dimensions, int opening, attention_total total, float largest,
+                           float sum, const float *values) {
+  const float old = opening ? -INFINITY : *total.largest;
+  const float merged = largest > old ? largest : old;
+  const float old_factor = martlet_exp_f32(old - merged);
+  const float factor = martlet_exp_f32(largest - merged);
+  const float kept = opening ? 0.0f * old_factor : *total.sum * old_factor;
+  *total.largest = merged;
+  *total.sum = __builtin_fmaf(sum, factor, kept);
+  const lanes old_lanes = lanes_set(old_factor), factor_lanes = lanes_set(factor);
+  for (size_t d = 0; d < dimensions; d += 16) {
+    const size_t n = dimensions - d < 16 ? dimensions - d : 16;
+    lanes so_far = opening ? lanes_zero()
+                           : n == 16 ? lanes_load(total.values + d)
+                                     : lanes_load_first(total.values + d, n);
+    lanes result = lanes_fma(lanes_load(values + d), factor_lanes,
+                             lanes_multiply(so_far, old_lanes));
+    if (n == 16) lanes_store(total.values + d, result);
+    else lanes_store_first(total.values + d, n, result);
+  }
+}
+
+LANES void attention_finish(size_t dimensions, float sum, float *output) {
+  const lanes inverse = lanes_set(1.0f / sum);
+  for (size_t d = 0; d < dimensions; d += 16) {
+    const size_t n = dimensions - d < 16 ? dimensions - d : 16;
+    if (n == 16) lanes_store(output + d, lanes_multiply(lanes_load(output + d), inverse));
+    else lanes_store_first(output + d, n, lanes_multiply(lanes_load_first(output + d, n), inverse));
+  }
+}
+
+/// Queries times the scale, dimension-major per tile.
+LANES void attention_pack(attention_work *work) {
+  const size_t dimensions = work->shape.dimensions;
+  for (size_t r = 0, query = 0; r < work->row_count; ++r)
+    for (size_t h = 0; h < work->heads; ++h, ++query) {
+      const float *from = work->rows[r].query + (work->head_begin + h) * dimensions;
+      float *to = work->packed + query / LANES_TILE * LANES_TILE * dimensions + query % LANES_TILE;
+      for (size_t d = 0; d < dimensions; ++d) to[d * LANES_TILE] = from[d] * work->call->scale;
+    }
+}
+
+/// One chunk's pages for all rows of the block.
+LANES void attention_chunk(attention_work *work, size_t chunk) {
+  const size_t queries = work->row_count * work->heads;
+  for (size_t query = 0; query < queries; ++query) {
+    work->largest[query] = -INFINITY;
+    work->sum[query] = 0;
+  }
+  memset(work->values, 0, queries * work->padded * sizeof(float));
+  const size_t end = (chunk + 1) * attention_chunk_pages;
+  for (size_t page = chunk * attention_chunk_pages; page < end; page += attention_step)
+    attention_sweep(work, 0, work->row_count, page, attention_step);
+}
+
+/// Hands on what a chunk gave: to its record, or into the totals.
+LANES void attention_deliver(attention_work *work, size_t chunk) {
+  const martlet_attention_arguments *call = work->call;
+  const size_t dimensions = work->shape.dimensions;
+  for (size_t r = 0, query = 0; r < work->row_count; ++r)
+    for (size_t h = 0; h < work->heads; ++h, ++query) {
+      const martlet_attention_row *row = &work->rows[r];
+      const size_t first = row->first / MARTLET_ATTENTION_CHUNK_TOKENS;
+      const size_t last = (row->end - 1) / MARTLET_ATTENTION_CHUNK_TOKENS;
+      if (chunk < first || chunk > last) continue;
+      const float *values = work->values + query * work->padded;
+      if (call->partials) {
+        float *record = attention_record(call, chunk, work->row_begin + r, work->head_begin + h);
+        memcpy(record, values, work->padded * sizeof(float));
+        record[work->padded] = work->largest[query];
+        record[work->padded + 1] = work->sum[query];
+        continue;
+      }
+      float *output = row->output + (work->head_begin + h) * dimensions;
+      const attention_total total = {work->all_largest + query, work->all_sum + query, output};
+      attention_merge(dimensions, chunk == first, total, work->largest[query], work->sum[query],
+                      values);
+      if (chunk == last) attention_finish(dimensions, work->all_sum[query], output);
+    }
+}
+
+/// The work struct's block from its first page to its last.
+static void attention_run_block(attention_work *work) {
+  size_t begin = SIZE_MAX, end = 0;
+  for (size_t r = 0; r < work->row_count; ++r) {
+    const martlet_attention_row *row = &work->rows[r];
+    begin = row->first < begin ? row->first : begin;
+    end = row->end > end ? row->end : end;
+  }
+  size_t first = begin / MARTLET_ATTENTION_CHUNK_TOKENS;
+  size_t past = (end - 1) / MARTLET_ATTENTION_CHUNK_TOKENS + 1;
+  if (work->call->partials) {
+    first = first > work->call->chunk_begin ? first : work->call->chunk_begin;
+    past = past < work->call->chunk_end ? past : work->call->chunk_end;
+  }
+  work->page_end = past * attention_chunk_pages;
+  if (first < past) attention_pack(work);
+  for (size_t chunk = first; chunk < past; ++chunk) {
+    attention_chunk(work, chunk);
+    attention_deliver(work, chunk);
+  }
+}
+
+void LANES_NAME(attention_f32, LANES_ISA)(const martlet_attention_arguments *call) {
+  const size_t group = call->query_heads / call->layout->kv_heads;
+  attention_work work;
+  work.call = call;
+  work.shape = kv_shape_of(call->layout);
+  work.padded = kv_round_up(work.shape.dimensions, 16);
+  for (size_t kv_head = call->kv_head_begin; kv_head < call->kv_head_end; ++kv_head)
+    for (size_t h = 0; h < group; h += attention_block) {
+      work.kv_head = kv_head;
+      work.head_begin = kv_head * group + h;
+      work.heads = group - h < attention_block ? group - h : (size_t)attention_block;
+      const size_t rows = attention_block / work.heads;
+      for (size_t r = 0; r < call->row_count; r += rows) {
+        work.rows = call->rows + r;
+        work.row_begin = r;
+        work.row_count = call->row_count - r < rows ? call->row_count - r : rows;
+        attention_run_block(&work);
       }
     }
 }
 
-void LANES_NAME(attention_f32, LANES_ISA)(const martlet_kv_layout *layout, uint32_t query_heads,
-                                          float scale, const martlet_attention_row *rows,
-                                          size_t row_count, uint32_t kv_head_begin,
-                                          uint32_t kv_head_end) {
-  switch (layout->type) {
-    case MARTLET_KV_F32:
-      attention_typed(MARTLET_KV_F32, layout, query_heads, scale, rows, row_count, kv_head_begin,
-                      kv_head_end);
-      break;
-    case MARTLET_KV_F16:
-      attention_typed(MARTLET_KV_F16, layout, query_heads, scale, rows, row_count, kv_head_begin,
-                      kv_head_end);
-      break;
-    case MARTLET_KV_BF16:
-      attention_typed(MARTLET_KV_BF16, layout, query_heads, scale, rows, row_count, kv_head_begin,
-                      kv_head_end);
-      break;
-  }
-}
-
-/// Rounds up to 16 elements to the page's type.
-LANES void kv_store_first(martlet_kv_type type, void *target, size_t n, lanes v) {
-  if (type == MARTLET_KV_F32) lanes_store_first((float *)target, n, v);
-  else if (type == MARTLET_KV_F16) lanes_store_f16_first(target, n, v);
-  else lanes_store_bf16_first(target, n, v);
-}
-
-LANES void kv_write_typed(martlet_kv_type type, const martlet_kv_layout *layout, void *page,
-                          uint32_t slot, const float *keys, const float *values) {
-  const size_t dimensions = layout->head_dimensions, heads = layout->kv_heads;
-  const size_t bytes_each = kv_element_bytes(type);
-  char *key_page = (char *)page;
-  char *value_page = key_page + heads * dimensions * attention_positions * bytes_each;
-  for (size_t head = 0; head < heads; ++head)
-    for (size_t d = 0; d < dimensions; d += 16) {
-      const size_t n = dimensions - d < 16 ? dimensions - d : 16;
-      const size_t from = head * dimensions + d;
-      const size_t row = (head * attention_positions + slot) * dimensions + d;
-      kv_store_first(type, value_page + row * bytes_each, n, lanes_load_first(values + from, n));
-      _Alignas(64) char rounded[64];
-      kv_store_first(type, rounded, 16, lanes_load_first(keys + from, n));
-      char *column = key_page + (from * attention_positions + slot) * bytes_each;
-      for (size_t i = 0; i < n; ++i)
-        memcpy(column + i * attention_positions * bytes_each, rounded + i * bytes_each, bytes_each);
+void LANES_NAME(attention_merge_f32, LANES_ISA)(const martlet_attention_arguments *call) {
+  const size_t dimensions = call->layout->head_dimensions, padded = kv_round_up(dimensions, 16);
+  const size_t group = call->query_heads / call->layout->kv_heads;
+  for (size_t r = 0; r < call->row_count; ++r)
+    for (size_t head = call->kv_head_begin * group; head < call->kv_head_end * group; ++head) {
+      const martlet_attention_row *row = &call->rows[r];
+      const size_t first = row->first / MARTLET_ATTENTION_CHUNK_TOKENS;
+      const size_t last = (row->end - 1) / MARTLET_ATTENTION_CHUNK_TOKENS;
+      float largest, sum, *output = row->output + head * dimensions;
+      for (size_t chunk = first; chunk <= last; ++chunk) {
+        const float *record = attention_record(call, chunk, r, head);
+        attention_merge(dimensions, chunk == first, (attention_total){&largest, &sum, output},
+                        record[padded], record[padded + 1], record);
+      }
+      attention_finish(dimensions, sum, output);
     }
-}
-
-void LANES_NAME(kv_write, LANES_ISA)(const martlet_kv_layout *layout, void *page, uint32_t slot,
-                                     const float *keys, const float *values) {
-  switch (layout->type) {
-    case MARTLET_KV_F32: kv_write_typed(MARTLET_KV_F32, layout, page, slot, keys, values); break;
-    case MARTLET_KV_F16: kv_write_typed(MARTLET_KV_F16, layout, page, slot, keys, values); break;
-    case MARTLET_KV_BF16: kv_write_typed(MARTLET_KV_BF16, layout, page, slot, keys, values); break;
-  }
 }

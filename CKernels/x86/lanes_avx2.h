@@ -8,8 +8,9 @@
 
 #include <stddef.h>
 
-/// Query heads that attention keeps in registers at once: 8 of the 16 ymm hold scores of 32.
-#define LANES_HEADS 2
+/// Query vectors that attention keeps in registers at once, and accumulators it has for them.
+#define LANES_TILE 2
+#define LANES_CHAINS 4
 
 typedef struct lanes {
   __m256 low, high;

@@ -8,8 +8,9 @@
 
 #include <stddef.h>
 
-/// Query heads that attention keeps in registers at once: 8 score accumulators of 32.
-#define LANES_HEADS 4
+/// Query vectors that attention keeps in registers at once, and accumulators it has for them.
+#define LANES_TILE 8
+#define LANES_CHAINS 16
 
 typedef __m512 lanes;
 typedef __m128i bytes;
