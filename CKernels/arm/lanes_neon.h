@@ -85,6 +85,19 @@ LANES float lanes_fold_larger(lanes v) {
       vmaxq_f32(vmaxq_f32(v.part[0], v.part[1]), vmaxq_f32(v.part[2], v.part[3])));
 }
 
+/// lanes_fold_sum of each of `count` ≤ 8 vectors, in lanes 0 ..< count.
+LANES lanes lanes_fold_sums(const lanes *v, int count) {
+  float all[16] = {0};
+  for (int i = 0; i < count; ++i) all[i] = lanes_fold_sum(v[i]);
+  return lanes_load(all);
+}
+/// lanes_fold_larger of each.
+LANES lanes lanes_fold_largers(const lanes *v, int count) {
+  float all[16] = {0};
+  for (int i = 0; i < count; ++i) all[i] = lanes_fold_larger(v[i]);
+  return lanes_load(all);
+}
+
 LANES float32x4_t lanes_exp_quarter(float32x4_t x) {
   float32x4_t n = vrndnq_f32(vmulq_f32(x, vdupq_n_f32(MARTLET_EXP_LOG2E)));
   float32x4_t r = vfmaq_f32(x, n, vdupq_n_f32(-MARTLET_EXP_LN2_HIGH));

@@ -42,8 +42,9 @@ typedef struct attention_work {
   float all_largest[attention_block], all_sum[attention_block];
   /// Visible slots of the present page, per row.
   uint8_t begin[attention_block], end[attention_block];
-  float weights[LANES_TILE * kv_positions], scaled[LANES_TILE * kv_positions];
-  float factors[16];
+  /// Of a piece: its query vectors × the pages that it takes at once, at most LANES_CHAINS / 2 + 1.
+  float weights[LANES_CHAINS * kv_positions], scaled[LANES_TILE * kv_positions];
+  float factors[32];
   kv_gathered gathered;
 } attention_work;
 
@@ -146,59 +147,68 @@ LANES void attention_dots(martlet_kv_type type, int queries, int pages, const at
   }
 }
 
-/// Scores become weights, the running maximum and sum move on, and the factors for the values so far
-/// are left. `full` says that all 32 positions are visible to all.
-LANES void attention_weights(int queries, int full, attention_work *work, size_t query,
+/// The first 16 slots of a page, `other` outside [begin, end), and the last 16.
+LANES lanes attention_low(lanes v, size_t begin, size_t end, lanes other) {
+  return lanes_within(v, begin < 16 ? begin : 16, end < 16 ? end : 16, other);
+}
+LANES lanes attention_high(lanes v, size_t begin, size_t end, lanes other) {
+  return lanes_within(v, begin > 16 ? begin - 16 : 0, end > 16 ? end - 16 : 0, other);
+}
+
+/// Scores of `pages` pages become weights, the running maximum and sum move on page by page, and the
+/// factors for the values so far are left; page p's begin at slot p · queries. `full` says that all
+/// positions are visible to all. The folds of all pages are taken together.
+LANES void attention_weights(int queries, int pages, int full, attention_work *work, size_t query,
                              const lanes *low, const lanes *high) {
   const lanes lowest = lanes_set(-INFINITY);
-  const size_t slot = query % LANES_TILE;
-  lanes a[LANES_TILE], b[LANES_TILE];
-  float shift[16], sums[16];
-  for (int h = 0; h < queries; ++h) {
-    a[h] = low[h], b[h] = high[h];
+  const int count = queries * pages;
+  lanes a[LANES_CHAINS], b[LANES_CHAINS], folded[LANES_CHAINS], factors[attention_step];
+  for (int i = 0; i < count; ++i) {
+    a[i] = low[i], b[i] = high[i];
     if (!full) {
-      const size_t row = (query + (size_t)h) / work->heads;
-      const size_t begin = work->begin[row], end = work->end[row];
-      a[h] = lanes_within(a[h], begin < 16 ? begin : 16, end < 16 ? end : 16, lowest);
-      b[h] = lanes_within(b[h], begin > 16 ? begin - 16 : 0, end > 16 ? end - 16 : 0, lowest);
+      const size_t row = (query + (size_t)i) / work->heads;
+      a[i] = attention_low(a[i], work->begin[row], work->end[row], lowest);
+      b[i] = attention_high(b[i], work->begin[row], work->end[row], lowest);
     }
-    shift[h] = lanes_fold_larger(lanes_larger(b[h], lanes_larger(a[h], lowest)));
+    folded[i] = lanes_larger(b[i], lanes_larger(a[i], lowest));
   }
-  for (int h = queries; h < 16; ++h) shift[h] = sums[h] = 0;
-  const lanes old = lanes_load(work->largest + query);
-  const lanes larger = lanes_larger(lanes_load(shift), old);
-  const lanes factors = lanes_exp(lanes_subtract(old, larger));
-  lanes_store(shift, larger);
-  for (int h = 0; h < queries; ++h) {
-    const lanes largest = lanes_set(shift[h]);
-    a[h] = lanes_exp(lanes_subtract(a[h], largest));
-    b[h] = lanes_exp(lanes_subtract(b[h], largest));
+  float shifts[32], sums[32];
+  lanes_store(shifts, lanes_fold_largers(folded, count));
+  lanes largest = lanes_load(work->largest + query);
+  for (int p = 0; p < pages; ++p) {
+    lanes larger = lanes_larger(lanes_load(shifts + p * queries), largest);
+    factors[p] = lanes_exp(lanes_subtract(largest, larger));
+    lanes_store_first(shifts + p * queries, (size_t)queries, larger);
+    lanes_store_first(work->factors + p * queries, (size_t)queries, factors[p]);
+    largest = larger;
+  }
+  for (int i = 0; i < count; ++i) {
+    const lanes shift = lanes_set(shifts[i]);
+    a[i] = lanes_exp(lanes_subtract(a[i], shift));
+    b[i] = lanes_exp(lanes_subtract(b[i], shift));
     if (!full) {
-      const size_t row = (query + (size_t)h) / work->heads;
-      const size_t begin = work->begin[row], end = work->end[row];
-      a[h] = lanes_within(a[h], begin < 16 ? begin : 16, end < 16 ? end : 16, lanes_zero());
-      b[h] = lanes_within(b[h], begin > 16 ? begin - 16 : 0, end > 16 ? end - 16 : 0,
-                          lanes_zero());
+      const size_t row = (query + (size_t)i) / work->heads;
+      a[i] = attention_low(a[i], work->begin[row], work->end[row], lanes_zero());
+      b[i] = attention_high(b[i], work->begin[row], work->end[row], lanes_zero());
     }
-    float *weights = work->weights + (slot + (size_t)h) * kv_positions;
-    lanes_store(weights, a[h]);
-    lanes_store(weights + 16, b[h]);
-    sums[h] = lanes_fold_sum(lanes_add(a[h], b[h]));
+    lanes_store(work->weights + i * kv_positions, a[i]);
+    lanes_store(work->weights + i * kv_positions + 16, b[i]);
+    folded[i] = lanes_add(a[i], b[i]);
   }
-  lanes sum = lanes_fma(lanes_load(work->sum + query), factors, lanes_load(sums));
+  lanes_store(sums, lanes_fold_sums(folded, count));
+  lanes sum = lanes_load(work->sum + query);
+  for (int p = 0; p < pages; ++p)
+    sum = lanes_fma(sum, factors[p], lanes_load(sums + p * queries));
   lanes_store_first(work->sum + query, (size_t)queries, sum);
-  lanes_store_first(work->largest + query, (size_t)queries, larger);
-  float all[16];
-  lanes_store(all, factors);
-  memcpy(work->factors + slot, all, (size_t)queries * sizeof(float));
+  lanes_store_first(work->largest + query, (size_t)queries, largest);
 }
 
 // ---- values -------------------------------------------------------------------------------------
 
 /// Weighted values of slots [begin, end), vectors v ..< v + `vectors`, of `queries` query vectors.
 LANES void attention_weighted(martlet_kv_type type, int queries, int vectors, attention_work *work,
-                              size_t query, size_t begin, size_t end, const float *weights,
-                              const kv_head *page, const kv_head *next, size_t v) {
+                              size_t query, size_t slot, size_t begin, size_t end,
+                              const float *weights, const kv_head *page, const kv_head *next, size_t v) {
   const size_t row_bytes = work->shape.value_row_bytes, vector_bytes = kv_vector_bytes(type);
   lanes sums[LANES_CHAINS];
   for (int i = 0; i < queries * vectors; ++i) sums[i] = lanes_zero();
@@ -219,21 +229,22 @@ LANES void attention_weighted(martlet_kv_type type, int queries, int vectors, at
     row += row_bytes;
     ahead += row_bytes;
   }
-  for (int h = 0; h < queries; ++h) {
-    lanes factor = lanes_set(work->factors[query % LANES_TILE + (size_t)h]);
-    for (int i = 0; i < vectors; ++i) {
-      float *out = work->values + (query + (size_t)h) * work->padded + 16 * (v + (size_t)i);
-      lanes_store(out, lanes_fma(lanes_load(out), factor, sums[h * vectors + i]));
-    }
+  const size_t padded = work->padded;
+  const float *factors = work->factors + slot;
+  float *out = work->values + query * padded + 16 * v;
+  for (int h = 0; h < queries; ++h, out += padded) {
+    lanes factor = lanes_set(factors[h]);
+    for (int i = 0; i < vectors; ++i)
+      lanes_store(out + 16 * i, lanes_fma(lanes_load(out + 16 * i), factor, sums[h * vectors + i]));
   }
 }
 
 /// All dimensions of `queries` query vectors, slots [begin, end).
 LANES void attention_values(martlet_kv_type type, int queries, attention_work *work, size_t query,
-                            size_t begin, size_t end, const kv_head *page, const kv_head *next) {
+                            size_t slot, size_t begin, size_t end, const kv_head *page, const kv_head *next) {
   const size_t all = work->padded / 16;
   const size_t group = type == MARTLET_KV_I4 ? 2 : all;
-  const float *weights = work->weights + query % LANES_TILE * kv_positions;
+  const float *weights = work->weights + slot * kv_positions;
   for (size_t v = 0, g = 0; v < all; ++g) {
     const size_t past = all - v < group ? all : v + group;
     const float *used = weights;
@@ -251,7 +262,7 @@ LANES void attention_values(martlet_kv_type type, int queries, attention_work *w
 #define ATTENTION_VECTORS(n)                                                                       \
   if (queries * (n) <= LANES_CHAINS && (type != MARTLET_KV_I4 || (n) <= 2))                        \
     for (; v + (n) <= past; v += (n))                                                              \
-  attention_weighted(type, queries, n, work, query, begin, end, used, page, next, v)
+  attention_weighted(type, queries, n, work, query, slot, begin, end, used, page, next, v)
     ATTENTION_VECTORS(8);
     ATTENTION_VECTORS(4);
     ATTENTION_VECTORS(2);
@@ -262,30 +273,121 @@ LANES void attention_values(martlet_kv_type type, int queries, attention_work *w
 
 // ---- pages --------------------------------------------------------------------------------------
 
-typedef void attention_values_function(attention_work *work, size_t query, size_t begin, size_t end,
-                                       const kv_head *page, const kv_head *next);
-typedef void attention_piece_function(attention_work *work, size_t query, size_t pages,
-                                      const kv_head *page, const kv_head *next, int full);
+/// Pages that a piece of 1 << power query vectors scores at once.
+#define ATTENTION_PAGES(power)                                                       \
+  (LANES_CHAINS >> ((power) + 1) < 1                                                 \
+       ? 1                                                                           \
+       : LANES_CHAINS >> ((power) + 1) > attention_step ? (int)attention_step        \
+                                                        : LANES_CHAINS >> ((power) + 1))
+
+typedef void attention_dots_function(const attention_work *work, size_t query, const kv_head *page,
+                                     const kv_head *next, lanes *low, lanes *high);
+typedef void attention_weights_function(attention_work *work, size_t query, const lanes *low,
+                                        const lanes *high);
+typedef void attention_values_function(attention_work *work, size_t query, size_t slot,
+                                       size_t begin, size_t end, const kv_head *page,
+                                       const kv_head *next);
+
+/// The parts of a piece of 1 << power query vectors: functions of their own, so that each has all
+/// registers.
+typedef struct attention_typed {
+  attention_dots_function *one, *many;  ///< One page, ATTENTION_PAGES(power) pages.
+  attention_values_function *values;
+} attention_typed;
+typedef struct attention_untyped {
+  attention_weights_function *one, *many, *ragged;
+} attention_untyped;
+
+#define ATTENTION_APART static __attribute__((noinline)) void
+#define ATTENTION_TYPED(name, type, power)                                                         \
+  ATTENTION_APART attention_one_##name##_##power(const attention_work *work, size_t query,         \
+                                                 const kv_head *page, const kv_head *next,         \
+                                                 lanes *low, lanes *high) {                        \
+    attention_dots(type, 1 << power, 1, work, query, page, next, low, high);                       \
+  }                                                                                                \
+  ATTENTION_APART attention_many_##name##_##power(const attention_work *work, size_t query,        \
+                                                  const kv_head *page, const kv_head *next,        \
+                                                  lanes *low, lanes *high) {                       \
+    attention_dots(type, 1 << power, ATTENTION_PAGES(power), work, query, page, next, low, high);  \
+  }                                                                                                \
+  ATTENTION_APART attention_values_##name##_##power(attention_work *work, size_t query,            \
+                                                    size_t slot, size_t begin, size_t end,         \
+                                                    const kv_head *page, const kv_head *next) {    \
+    attention_values(type, 1 << power, work, query, slot, begin, end, page, next);                 \
+  }
+#define ATTENTION_UNTYPED(power)                                                                  \
+  ATTENTION_APART attention_weights_one_##power(attention_work *work, size_t query,               \
+                                                const lanes *low, const lanes *high) {            \
+    attention_weights(1 << power, 1, 1, work, query, low, high);                                  \
+  }                                                                                               \
+  ATTENTION_APART attention_weights_many_##power(attention_work *work, size_t query,              \
+                                                 const lanes *low, const lanes *high) {           \
+    attention_weights(1 << power, ATTENTION_PAGES(power), 1, work, query, low, high);             \
+  }                                                                                               \
+  ATTENTION_APART attention_weights_ragged_##power(attention_work *work, size_t query,            \
+                                                   const lanes *low, const lanes *high) {         \
+    attention_weights(1 << power, 1, 0, work, query, low, high);                                  \
+  }
+#define ATTENTION_TYPED_ROW(name, power) \
+  {attention_one_##name##_##power, attention_many_##name##_##power, \
+   attention_values_##name##_##power}
+#define ATTENTION_UNTYPED_ROW(power)                                \
+  {attention_weights_one_##power, attention_weights_many_##power,   \
+   attention_weights_ragged_##power}
+
+#if LANES_TILE == 8
+#define ATTENTION_TYPED_ALL(name, type)                                           \
+  ATTENTION_TYPED(name, type, 0) ATTENTION_TYPED(name, type, 1)                   \
+  ATTENTION_TYPED(name, type, 2) ATTENTION_TYPED(name, type, 3)
+#define ATTENTION_TYPED_ROWS(name)                                                \
+  {ATTENTION_TYPED_ROW(name, 0), ATTENTION_TYPED_ROW(name, 1),                    \
+   ATTENTION_TYPED_ROW(name, 2), ATTENTION_TYPED_ROW(name, 3)}
+ATTENTION_UNTYPED(0) ATTENTION_UNTYPED(1) ATTENTION_UNTYPED(2) ATTENTION_UNTYPED(3)
+static const attention_untyped attention_weighing[] = {
+    ATTENTION_UNTYPED_ROW(0), ATTENTION_UNTYPED_ROW(1), ATTENTION_UNTYPED_ROW(2),
+    ATTENTION_UNTYPED_ROW(3)};
+#else
+#define ATTENTION_TYPED_ALL(name, type) \
+  ATTENTION_TYPED(name, type, 0) ATTENTION_TYPED(name, type, 1)
+#define ATTENTION_TYPED_ROWS(name) {ATTENTION_TYPED_ROW(name, 0), ATTENTION_TYPED_ROW(name, 1)}
+ATTENTION_UNTYPED(0) ATTENTION_UNTYPED(1)
+static const attention_untyped attention_weighing[] = {
+    ATTENTION_UNTYPED_ROW(0), ATTENTION_UNTYPED_ROW(1)};
+#endif
+
+ATTENTION_TYPED_ALL(f32, MARTLET_KV_F32)
+ATTENTION_TYPED_ALL(f16, MARTLET_KV_F16)
+ATTENTION_TYPED_ALL(bf16, MARTLET_KV_BF16)
+ATTENTION_TYPED_ALL(i8, MARTLET_KV_I8)
+ATTENTION_TYPED_ALL(i4, MARTLET_KV_I4)
+
+static const attention_typed attention_reading[][4] = {
+    [MARTLET_KV_F32] = ATTENTION_TYPED_ROWS(f32), [MARTLET_KV_F16] = ATTENTION_TYPED_ROWS(f16),
+    [MARTLET_KV_BF16] = ATTENTION_TYPED_ROWS(bf16), [MARTLET_KV_I8] = ATTENTION_TYPED_ROWS(i8),
+    [MARTLET_KV_I4] = ATTENTION_TYPED_ROWS(i4)};
+
+#undef ATTENTION_APART
+#undef ATTENTION_TYPED
+#undef ATTENTION_UNTYPED
+#undef ATTENTION_TYPED_ROW
+#undef ATTENTION_UNTYPED_ROW
+#undef ATTENTION_TYPED_ALL
+#undef ATTENTION_TYPED_ROWS
 
 /// The largest power of two up to n and LANES_TILE, as an exponent.
-LANES size_t attention_power(size_t n) {
+static size_t attention_power(size_t n) {
   size_t power = 0;
   while (power < 3 && (size_t)2 << power <= n && (size_t)2 << power <= LANES_TILE) ++power;
   return power;
 }
 
-/// Pages that a piece of 1 << power query vectors scores at once.
-LANES size_t attention_pages(size_t power) {
-  const size_t pages = LANES_CHAINS / ((size_t)2 << power);
-  return pages < 1 ? 1 : pages > attention_step ? (size_t)attention_step : pages;
-}
-
 /// Values of a piece whose rows see different parts of the page: row by row. A weight of zero would
 /// not do, because what a row may not see may be NaN.
-LANES void attention_ragged_values(attention_values_function *const *values, attention_work *work,
-                                   size_t query, size_t queries, const kv_head *page,
-                                   const kv_head *next) {
-  for (size_t past = query + queries; query < past;) {
+static void attention_ragged_values(attention_work *work, size_t query, size_t queries,
+                                    const kv_head *page, const kv_head *next) {
+  const attention_typed *reading = attention_reading[work->call->layout->type];
+  const size_t first = query, past = query + queries;
+  while (query < past) {
     const size_t row = query / work->heads, begin = work->begin[row], end = work->end[row];
     size_t together = query + 1;
     while (together < past && work->begin[together / work->heads] == begin &&
@@ -293,85 +395,38 @@ LANES void attention_ragged_values(attention_values_function *const *values, att
       ++together;
     while (query < together) {
       const size_t power = attention_power(together - query);
-      values[power](work, query, begin, end, page, next);
+      reading[power].values(work, query, query - first, begin, end, page, next);
       query += (size_t)1 << power;
     }
   }
 }
 
 /// `pages` consecutive pages for 1 << power query vectors that share them.
-LANES void attention_piece(martlet_kv_type type, size_t power,
-                           attention_values_function *const *values, attention_work *work,
-                           size_t query, size_t pages, const kv_head *page, const kv_head *next,
-                           int full) {
-  const int queries = 1 << power, together = (int)attention_pages(power);
+static void attention_piece(attention_work *work, size_t power, size_t query, size_t pages,
+                            const kv_head *page, const kv_head *next, int full) {
+  const attention_typed *reading = &attention_reading[work->call->layout->type][power];
+  const attention_untyped *weighing = &attention_weighing[power];
+  const size_t together = (size_t)ATTENTION_PAGES(power);
   lanes low[LANES_CHAINS], high[LANES_CHAINS];
   size_t p = 0;
   if (together > 1)
-    for (; p + (size_t)together <= pages; p += (size_t)together) {
-      attention_dots(type, queries, together, work, query, page + p, next + p, low, high);
-      for (int i = 0; i < together; ++i) {
-        attention_weights(queries, 1, work, query, low + i * queries, high + i * queries);
-        values[power](work, query, 0, kv_positions, page + p + i, next + p + i);
-      }
+    for (; p + together <= pages; p += together) {
+      reading->many(work, query, page + p, next + p, low, high);
+      weighing->many(work, query, low, high);
+      for (size_t i = 0; i < together; ++i)
+        reading->values(work, query, i << power, 0, kv_positions, page + p + i, next + p + i);
     }
   for (; p < pages; ++p) {
-    attention_dots(type, queries, 1, work, query, page + p, next + p, low, high);
+    reading->one(work, query, page + p, next + p, low, high);
     if (full) {
-      attention_weights(queries, 1, work, query, low, high);
-      values[power](work, query, 0, kv_positions, page + p, next + p);
+      weighing->one(work, query, low, high);
+      reading->values(work, query, 0, 0, kv_positions, page + p, next + p);
     } else {
-      attention_weights(queries, 0, work, query, low, high);
-      attention_ragged_values(values, work, query, (size_t)queries, page + p, next + p);
+      weighing->ragged(work, query, low, high);
+      attention_ragged_values(work, query, (size_t)1 << power, page + p, next + p);
     }
   }
 }
-
-#define ATTENTION_INSTANCE(name, type, power)                                                     \
-  static __attribute__((noinline)) void attention_values_##name##_##power(                         \
-      attention_work *work, size_t query, size_t begin, size_t end, const kv_head *page,          \
-      const kv_head *next) {                                                                       \
-    attention_values(type, 1 << power, work, query, begin, end, page, next);                       \
-  }
-#define ATTENTION_PIECE(name, type, power)                                                        \
-  static __attribute__((noinline)) void attention_piece_##name##_##power(                          \
-      attention_work *work, size_t query, size_t pages, const kv_head *page, const kv_head *next, \
-      int full) {                                                                                  \
-    attention_piece(type, power, attention_values_##name, work, query, pages, page, next, full);   \
-  }
-#if LANES_TILE == 8
-#define ATTENTION_POWERS(M, name, type) M(name, type, 0) M(name, type, 1) M(name, type, 2) \
-  M(name, type, 3)
-#define ATTENTION_TABLE(prefix) {prefix##_0, prefix##_1, prefix##_2, prefix##_3}
-#else
-#define ATTENTION_POWERS(M, name, type) M(name, type, 0) M(name, type, 1)
-#define ATTENTION_TABLE(prefix) {prefix##_0, prefix##_1}
-#endif
-#define ATTENTION_TYPE(name, type)                                                             \
-  ATTENTION_POWERS(ATTENTION_INSTANCE, name, type)                                             \
-  static attention_values_function *const attention_values_##name[] =                          \
-      ATTENTION_TABLE(attention_values_##name);                                                \
-  ATTENTION_POWERS(ATTENTION_PIECE, name, type)
-
-ATTENTION_TYPE(f32, MARTLET_KV_F32)
-ATTENTION_TYPE(f16, MARTLET_KV_F16)
-ATTENTION_TYPE(bf16, MARTLET_KV_BF16)
-ATTENTION_TYPE(i8, MARTLET_KV_I8)
-ATTENTION_TYPE(i4, MARTLET_KV_I4)
-
-static attention_piece_function *const attention_pieces[][4] = {
-    [MARTLET_KV_F32] = ATTENTION_TABLE(attention_piece_f32),
-    [MARTLET_KV_F16] = ATTENTION_TABLE(attention_piece_f16),
-    [MARTLET_KV_BF16] = ATTENTION_TABLE(attention_piece_bf16),
-    [MARTLET_KV_I8] = ATTENTION_TABLE(attention_piece_i8),
-    [MARTLET_KV_I4] = ATTENTION_TABLE(attention_piece_i4),
-};
-
-#undef ATTENTION_INSTANCE
-#undef ATTENTION_PIECE
-#undef ATTENTION_POWERS
-#undef ATTENTION_TABLE
-#undef ATTENTION_TYPE
 
 // ---- rows ---------------------------------------------------------------------------------------
 
@@ -407,10 +462,9 @@ LANES kv_head attention_ahead(const attention_work *work, const martlet_attentio
 /// visible to the rows as a whole.
 static void attention_run(attention_work *work, size_t r, size_t rows, size_t page, size_t pages) {
   const martlet_attention_row *row = &work->rows[r];
-  attention_piece_function *const *pieces = attention_pieces[work->call->layout->type];
   const size_t begin = r * work->heads, end = (r + rows) * work->heads;
   const int few = end - begin < LANES_TILE;
-  const size_t ahead = few ? attention_pages(attention_power(end - begin)) : 1;
+  const size_t ahead = few ? (size_t)ATTENTION_PAGES(attention_power(end - begin)) : 1;
   kv_head present[attention_step], next[attention_step];
   for (size_t i = 0; i < pages; ++i) {
     present[i] = kv_row_page(&work->shape, row, work->call->page_offset, page + i, work->kv_head,
@@ -433,7 +487,8 @@ static void attention_run(attention_work *work, size_t r, size_t rows, size_t pa
     for (size_t query = begin; query < end;) {
       const size_t tile_end = (query / LANES_TILE + 1) * LANES_TILE;
       const size_t power = attention_power((tile_end < end ? tile_end : end) - query);
-      pieces[power](work, query, each, present + p, query == begin ? next + p : present + p, full);
+      attention_piece(work, power, query, each, present + p,
+                      query == begin ? next + p : present + p, full);
       query += (size_t)1 << power;
     }
 }

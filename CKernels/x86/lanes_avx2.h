@@ -84,6 +84,18 @@ LANES float lanes_fold_larger(lanes v) {
   __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
+/// lanes_fold_sum of each of `count` ≤ 8 vectors, in lanes 0 ..< count.
+LANES lanes lanes_fold_sums(const lanes *v, int count) {
+  float all[16] = {0};
+  for (int i = 0; i < count; ++i) all[i] = lanes_fold_sum(v[i]);
+  return lanes_load(all);
+}
+/// lanes_fold_larger of each.
+LANES lanes lanes_fold_largers(const lanes *v, int count) {
+  float all[16] = {0};
+  for (int i = 0; i < count; ++i) all[i] = lanes_fold_larger(v[i]);
+  return lanes_load(all);
+}
 
 LANES __m256 lanes_exp_half(__m256 x) {
   __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(MARTLET_EXP_LOG2E)),

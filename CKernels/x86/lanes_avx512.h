@@ -49,6 +49,41 @@ LANES float lanes_fold_sum(lanes v) {
 /// The largest lane; lanes hold no NaN.
 LANES float lanes_fold_larger(lanes v) { return _mm512_reduce_max_ps(v); }
 
+/// Eight vectors' folds with one operation `op` per level: each level puts the halves of two vectors
+/// side by side, so a lane meets the lane that it meets when folded alone.
+#define LANES_FOLD_EIGHT(v, op)                                                              \
+  __m512 two[4], four[2];                                                                    \
+  for (int i = 0; i < 4; ++i)                                                                \
+    two[i] = op(_mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0x44),                          \
+                _mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0xee));                         \
+  for (int i = 0; i < 2; ++i)                                                                \
+    four[i] = op(_mm512_shuffle_f32x4(two[2 * i], two[2 * i + 1], 0x88),                     \
+                 _mm512_shuffle_f32x4(two[2 * i], two[2 * i + 1], 0xdd));                    \
+  __m512 eight = op(_mm512_shuffle_ps(four[0], four[1], 0x44),                               \
+                    _mm512_shuffle_ps(four[0], four[1], 0xee));                              \
+  eight = op(eight, _mm512_movehdup_ps(eight));                                              \
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 1, 1, 1, 1, 1, 1, 1, 1); \
+  return _mm512_permutexvar_ps(order, eight)
+
+LANES lanes lanes_fold_eight_sums(const lanes *v) { LANES_FOLD_EIGHT(v, _mm512_add_ps); }
+LANES lanes lanes_fold_eight_larger(const lanes *v) { LANES_FOLD_EIGHT(v, _mm512_max_ps); }
+#undef LANES_FOLD_EIGHT
+
+/// lanes_fold_sum of each of `count` ≤ 8 vectors, in lanes 0 ..< count.
+LANES lanes lanes_fold_sums(const lanes *v, int count) {
+  if (count == 1) return lanes_set(lanes_fold_sum(v[0]));
+  lanes all[8];
+  for (int i = 0; i < 8; ++i) all[i] = v[i < count ? i : 0];
+  return lanes_fold_eight_sums(all);
+}
+/// lanes_fold_larger of each.
+LANES lanes lanes_fold_largers(const lanes *v, int count) {
+  if (count == 1) return lanes_set(lanes_fold_larger(v[0]));
+  lanes all[8];
+  for (int i = 0; i < 8; ++i) all[i] = v[i < count ? i : 0];
+  return lanes_fold_eight_larger(all);
+}
+
 LANES lanes lanes_exp(lanes x) {
   lanes n = _mm512_roundscale_ps(_mm512_mul_ps(x, lanes_set(MARTLET_EXP_LOG2E)),
                                  _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
