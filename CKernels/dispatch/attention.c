@@ -46,24 +46,30 @@ size_t martlet_attention_partial_floats(const martlet_kv_layout *layout) {
   return valid(layout) ? kv_round_up(layout->head_dimensions, 16) + 16 : 0;
 }
 
-static int valid_row(const martlet_attention_row *row) {
+/// Whether the row is whole and has its pages among positions [begin, end).
+static int valid_row(const martlet_attention_row *row, size_t begin, size_t end) {
   if (!row->pages || !row->query || !row->output || row->end <= row->first) return 0;
   if (row->path_count > row->end || (row->path_count && !row->path)) return 0;
-  const uint32_t stored_end = kv_path_begin(row);
-  for (size_t page = row->first / kv_positions; page * kv_positions < stored_end; ++page)
+  const size_t first = row->first > begin ? row->first : begin;
+  const size_t past = kv_path_begin(row) < end ? kv_path_begin(row) : end;
+  for (size_t page = first / kv_positions; page * kv_positions < past; ++page)
     if (!row->pages[page]) return 0;
   return 1;
 }
 
-static int valid_arguments(const martlet_attention_arguments *a) {
+static int valid_arguments(const martlet_attention_arguments *a, int merging) {
   if (!a || a->size < sizeof *a || !valid(a->layout)) return 0;
   if (a->query_heads == 0 || a->query_heads % a->layout->kv_heads) return 0;
   if (a->kv_head_begin > a->kv_head_end || a->kv_head_end > a->layout->kv_heads) return 0;
   if (a->row_count && !a->rows) return 0;
-  if (a->partials && (a->chunk_begin > a->chunk_end || a->chunk_begin < a->partials_chunk))
-    return 0;
+  size_t begin = 0, end = SIZE_MAX;
+  if (a->partials && !merging) {
+    if (a->chunk_begin > a->chunk_end || a->chunk_begin < a->partials_chunk) return 0;
+    begin = (size_t)a->chunk_begin * MARTLET_ATTENTION_CHUNK_TOKENS;
+    end = (size_t)a->chunk_end * MARTLET_ATTENTION_CHUNK_TOKENS;
+  }
   for (size_t r = 0; r < a->row_count; ++r) {
-    if (!valid_row(&a->rows[r])) return 0;
+    if (!valid_row(&a->rows[r], begin, merging ? 0 : end)) return 0;
     if (a->partials && a->rows[r].first / MARTLET_ATTENTION_CHUNK_TOKENS < a->partials_chunk)
       return 0;
   }
@@ -71,7 +77,7 @@ static int valid_arguments(const martlet_attention_arguments *a) {
 }
 
 martlet_status martlet_attention_f32(const martlet_attention_arguments *arguments) {
-  if (!valid_arguments(arguments)) return MARTLET_E_ARGUMENT;
+  if (!valid_arguments(arguments, 0)) return MARTLET_E_ARGUMENT;
   if (arguments->row_count == 0 || arguments->kv_head_begin == arguments->kv_head_end)
     return MARTLET_OK;
   MARTLET_CHOSEN(attention_f32, MARTLET_NUMERIC_PORTABLE)(arguments);
@@ -79,7 +85,7 @@ martlet_status martlet_attention_f32(const martlet_attention_arguments *argument
 }
 
 martlet_status martlet_attention_merge_f32(const martlet_attention_arguments *arguments) {
-  if (!valid_arguments(arguments) || !arguments->partials) return MARTLET_E_ARGUMENT;
+  if (!valid_arguments(arguments, 1) || !arguments->partials) return MARTLET_E_ARGUMENT;
   MARTLET_CHOSEN(attention_merge_f32, MARTLET_NUMERIC_PORTABLE)(arguments);
   return MARTLET_OK;
 }
