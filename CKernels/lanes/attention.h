@@ -557,15 +557,45 @@ LANES void attention_finish(size_t dimensions, float sum, float *output) {
   }
 }
 
+/// A single part's merge and finish in one: both factors of its merge are known, 0 and 1. (Where
+/// they would be NaN, so are the part's sum and values.) Adding zero is what is left of the merge.
+LANES void attention_finish_only(size_t dimensions, float sum, const float *values, float *output) {
+  const lanes inverse = lanes_set(1.0f / sum);
+  for (size_t d = 0; d < dimensions; d += 16) {
+    const size_t n = dimensions - d < 16 ? dimensions - d : 16;
+    lanes result = lanes_multiply(lanes_add(lanes_load(values + d), lanes_zero()), inverse);
+    if (n == 16) lanes_store(output + d, result);
+    else lanes_store_first(output + d, n, result);
+  }
+}
+
+LANES const float *attention_query(const attention_work *work, size_t query) {
+  const size_t head = work->head_begin + query % work->heads;
+  return work->rows[query / work->heads].query + head * work->shape.dimensions;
+}
+
 /// Queries times the scale, dimension-major per tile.
 LANES void attention_pack(attention_work *work) {
-  const size_t dimensions = work->shape.dimensions;
-  for (size_t r = 0, query = 0; r < work->row_count; ++r)
-    for (size_t h = 0; h < work->heads; ++h, ++query) {
-      const float *from = work->rows[r].query + (work->head_begin + h) * dimensions;
-      float *to = work->packed + query / LANES_TILE * LANES_TILE * dimensions + query % LANES_TILE;
-      for (size_t d = 0; d < dimensions; ++d) to[d * LANES_TILE] = from[d] * work->call->scale;
-    }
+  const size_t dimensions = work->shape.dimensions, queries = work->row_count * work->heads;
+  const float scale = work->call->scale;
+  for (size_t tile = 0; tile < queries; tile += LANES_TILE) {
+    const size_t n = queries - tile < LANES_TILE ? queries - tile : LANES_TILE;
+    float *to = work->packed + tile * dimensions;
+    const float *from[LANES_TILE];
+    for (size_t i = 0; i < n; ++i) from[i] = attention_query(work, tile + i);
+    size_t d = 0;
+#if LANES_TILE == 8
+    if (n == LANES_TILE)
+      for (; d + 16 <= dimensions; d += 16) {
+        lanes v[LANES_TILE];
+        for (int i = 0; i < LANES_TILE; ++i)
+          v[i] = lanes_multiply(lanes_load(from[i] + d), lanes_set(scale));
+        lanes_store_transposed(v, to + d * LANES_TILE);
+      }
+#endif
+    for (; d < dimensions; ++d)
+      for (size_t i = 0; i < n; ++i) to[d * LANES_TILE + i] = from[i][d] * scale;
+  }
 }
 
 /// One chunk's pages for all rows of the block.
@@ -600,6 +630,10 @@ LANES void attention_deliver(attention_work *work, size_t chunk) {
         continue;
       }
       float *output = row->output + (work->head_begin + h) * dimensions;
+      if (first == last) {
+        attention_finish_only(dimensions, work->sum[query], values, output);
+        continue;
+      }
       const attention_total total = {work->all_largest + query, work->all_sum + query, output};
       attention_merge(dimensions, chunk == first, total, work->largest[query], work->sum[query],
                       values);

@@ -49,6 +49,27 @@ LANES float lanes_fold_sum(lanes v) {
 /// The largest lane; lanes hold no NaN.
 LANES float lanes_fold_larger(lanes v) { return _mm512_reduce_max_ps(v); }
 
+/// Lane i of vector v to to[8·i + v], for eight vectors: in fours within each quarter, then the
+/// quarters one by one.
+LANES void lanes_store_transposed(const lanes *v, float *to) {
+  for (int half = 0; half < 2; ++half, v += 4, to += 4) {
+    __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1]));
+    __m512d cd = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3]));
+    __m512d ab_high = _mm512_castps_pd(_mm512_unpackhi_ps(v[0], v[1]));
+    __m512d cd_high = _mm512_castps_pd(_mm512_unpackhi_ps(v[2], v[3]));
+    const __m512 rows[4] = {_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                            _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+                            _mm512_castpd_ps(_mm512_unpacklo_pd(ab_high, cd_high)),
+                            _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high))};
+    for (int row = 0; row < 4; ++row) {
+      _mm_storeu_ps(to + 8 * row, _mm512_extractf32x4_ps(rows[row], 0));
+      _mm_storeu_ps(to + 8 * (4 + row), _mm512_extractf32x4_ps(rows[row], 1));
+      _mm_storeu_ps(to + 8 * (8 + row), _mm512_extractf32x4_ps(rows[row], 2));
+      _mm_storeu_ps(to + 8 * (12 + row), _mm512_extractf32x4_ps(rows[row], 3));
+    }
+  }
+}
+
 /// Eight vectors' folds with one operation `op` per level: each level puts the halves of two vectors
 /// side by side, so a lane meets the lane that it meets when folded alone.
 #define LANES_FOLD_EIGHT(v, op)                                                              \
