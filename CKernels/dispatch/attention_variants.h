@@ -8,7 +8,7 @@
 
 typedef void martlet_kv_write_function(const martlet_kv_layout *layout, void *page, uint32_t slot,
                                        const float *keys, const float *values);
-/// `count` slots from `source_slot` on to `target_slot` on; pages differ or the ranges are one slot.
+/// `count` slots from `source_slot` on to `target_slot` on, of two pages; one slot within a page.
 typedef void martlet_kv_copy_function(const martlet_kv_layout *layout, const void *source,
                                       uint32_t source_slot, void *target, uint32_t target_slot,
                                       uint32_t count);

@@ -116,7 +116,8 @@ static inline void kv_write_quantized(martlet_kv_type type, const kv_shape *shap
                   slot * shape->value_row_bytes;
       for (size_t i = 0; i < shape->value_row_bytes; ++i) {
         const size_t d = i / 16 * kv_i4_group + i % 16;
-        row[i] = type == MARTLET_KV_I8 ? codes[i] : (char)((codes[d] + 8) | (codes[d + 16] + 8) << 4);
+        row[i] = type == MARTLET_KV_I8 ? codes[i]
+                                       : (char)((codes[d] + 8) | (codes[d + 16] + 8) << 4);
       }
     }
   }

@@ -47,7 +47,8 @@ static float score(martlet_kv_type type, const kv_shape *shape, const kv_head *p
     const size_t left = shape->dimensions - begin;
     const size_t end = begin + (left < shape->group_dimensions ? left : shape->group_dimensions);
     float part = 0;
-    for (size_t d = begin; d < end; ++d) part = fmaf(query[d], read_key(type, page->keys, d, p), part);
+    for (size_t d = begin; d < end; ++d)
+      part = fmaf(query[d], read_key(type, page->keys, d, p), part);
     total = shape->groups ? fmaf(part, read_scale(page->key_scales, g, p), total) : part;
     begin = end;
   }
@@ -76,7 +77,8 @@ static void attend_page(martlet_kv_type type, const kv_shape *shape, const kv_he
       float weight = weights[p];
       if (shape->groups)
         weight = weight * read_scale(page->value_scales, d / shape->group_dimensions, p);
-      weighted = fmaf(weight, read_value(type, page->values + p * shape->value_row_bytes, d), weighted);
+      const char *row = page->values + p * shape->value_row_bytes;
+      weighted = fmaf(weight, read_value(type, row, d), weighted);
     }
     s->values[d] = fmaf(s->values[d], factor, weighted);
   }

@@ -70,8 +70,8 @@ LANES void lanes_store_transposed(const lanes *v, float *to) {
   }
 }
 
-/// Eight vectors' folds with one operation `op` per level: each level puts the halves of two vectors
-/// side by side, so a lane meets the lane that it meets when folded alone.
+/// Eight vectors' folds with one operation `op` per level: each level puts the halves of two
+/// vectors side by side, so a lane meets the lane that it meets when folded alone.
 #define LANES_FOLD_EIGHT(v, op)                                                              \
   __m512 two[4], four[2];                                                                    \
   for (int i = 0; i < 4; ++i)                                                                \

@@ -497,7 +497,8 @@ static int copied(const char *source, const char *target, size_t bytes, int with
   return within ? memcmp(source, target, bytes) == 0 : check_untouched(target, bytes);
 }
 
-/// Every run of slots, to the same slots as a fork has it and to others as moving a position has it.
+/// Every run of slots, to the same slots as a fork has it and to others as moving a position has
+/// it.
 static void copy_slots(martlet_check *check) {
   for (uint32_t slots = 0; slots <= page_tokens; ++slots)
     for (int type = MARTLET_KV_F32; type <= MARTLET_KV_I4; ++type) {
@@ -526,9 +527,9 @@ static void copy_slots(martlet_check *check) {
           wrong += !copied(old.values + was * s.value_row_bytes,
                            new.values + slot * s.value_row_bytes, s.value_row_bytes, within);
           for (size_t g = 0; g < s.groups; ++g) {
-            const size_t scale = 2 * (g * page_tokens + slot), old_scale = 2 * (g * page_tokens + was);
-            wrong += !copied(old.key_scales + old_scale, new.key_scales + scale, 2, within);
-            wrong += !copied(old.value_scales + old_scale, new.value_scales + scale, 2, within);
+            const size_t now = 2 * (g * page_tokens + slot), then = 2 * (g * page_tokens + was);
+            wrong += !copied(old.key_scales + then, new.key_scales + now, 2, within);
+            wrong += !copied(old.value_scales + then, new.value_scales + now, 2, within);
           }
         }
       }

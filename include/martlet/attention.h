@@ -4,9 +4,9 @@
 ///   - the query is multiplied by `scale` once; a score is one fused multiply-add per dimension in
 ///     order (quantised keys: one such sum per scale group, then one fused multiply-add with the
 ///     group's scale, groups in order);
-///   - a page of 32 positions is one step: m' = max(m, largest score), weights exp(score - m'), their
-///     sum over 16 lanes, the weighted values from zero in order of position, and sum and values so
-///     far times exp(m - m') are added to, fused;
+///   - a page of 32 positions is one step: m' = max(m, largest score), weights exp(score - m'),
+///     their sum over 16 lanes, the weighted values from zero in order of position, and sum and
+///     values so far times exp(m - m') are added to, fused;
 ///   - a chunk of MARTLET_ATTENTION_CHUNK_TOKENS positions starts afresh and ends as a partial
 ///     result (m, sum, weighted values); partial results merge in order of chunks by log-sum-exp.
 /// So a row's result depends on what it sees and on nothing else: not on other rows, on threads, on
@@ -38,8 +38,8 @@ typedef enum martlet_kv_type {
 /// vector holds one dimension of neighbouring positions; values lie [kv_head][position][dimension]
 /// with rows padded to 16 dimensions by zeros. Four-bit keys hold dimensions 2i and 2i + 1 in one
 /// byte, four-bit values dimensions i and i + 16 of 32, so that no byte belongs to two positions.
-/// Scales follow the values, [kv_head][group][position], those of the keys first. A position with an
-/// infinity or NaN has NaN for its (quantised) scale.
+/// Scales follow the values, [kv_head][group][position], those of the keys first. A position with
+/// an infinity or NaN has NaN for its (quantised) scale.
 typedef struct martlet_kv_layout {
   uint32_t size;  ///< sizeof(martlet_kv_layout).
   martlet_kv_type type;
@@ -60,8 +60,8 @@ MARTLET_API martlet_status martlet_kv_write(const martlet_kv_layout *layout, voi
 MARTLET_API martlet_status martlet_kv_copy(const martlet_kv_layout *layout, const void *source,
                                            void *target, uint32_t slots);
 
-/// Copies one position from a slot of a page to a slot of the same or another page: how the accepted
-/// path of a token tree moves to where plain decoding would have put it.
+/// Copies one position from a slot of a page to a slot of the same or another page: how the
+/// accepted path of a token tree moves to where plain decoding would have put it.
 MARTLET_API martlet_status martlet_kv_move(const martlet_kv_layout *layout, const void *source,
                                            uint32_t source_slot, void *target,
                                            uint32_t target_slot);
@@ -69,8 +69,8 @@ MARTLET_API martlet_status martlet_kv_move(const martlet_kv_layout *layout, cons
 /// One query row: its own page list and how much of it the row may see.
 ///
 /// A row of a token tree sees its sequence's prefix, and then a path of positions that lie in any
-/// slots: logical position end - path_count + i is stored at slot path[i] % 32 of page path[i] / 32.
-/// Its result has the bits that plain decoding of the same path would have.
+/// slots: logical position end - path_count + i is stored at slot path[i] % 32 of page path[i] /
+/// 32. Its result has the bits that plain decoding of the same path would have.
 typedef struct martlet_attention_row {
   const void *const *pages;  ///< Page i holds positions i*32 ..< (i+1)*32.
   uint32_t first;            ///< First visible position (0, or the start of a sliding window).
