@@ -109,11 +109,11 @@ struct AttentionPlan {
     }
   }
 
-  /// Splits blocks so that no unit is more than a quarter of a thread's share.
+  /// Splits blocks so that no unit is much more than a quarter of a thread's share.
   private mutating func split(_ threads: Int) {
-    let share = blocks.reduce(0) { $0 + $1.cost } * kvHeads / (4 * threads)
+    let share = max(1, blocks.reduce(0) { $0 + $1.cost } * kvHeads / (4 * threads))
     for index in blocks.indices {
-      let wanted = (blocks[index].cost + max(1, share) - 1) / max(1, share)
+      let wanted = (blocks[index].cost + share / 2) / share
       blocks[index].pieces = max(1, min(blocks[index].chunks.count, wanted))
     }
   }

@@ -149,7 +149,8 @@ struct AttentionDoorTests {
       let output = try FloatMatrix(rows: rows.count, columns: queries.columns)
       batch.begin(tables: tables, rows: rows, queryHeads: kvHeads * group, threads: threads)
       batch.select(layer: 0)
-      #expect((batch.merges > 0) == (threads > 2), "\(batch.merges) merges, \(threads) threads")
+      if threads == 1 { #expect(batch.merges == 0) }
+      if threads == 64 { #expect(batch.merges > 0 && batch.units > 64) }
       for unit in (0..<batch.units).reversed() {
         batch.attend(unit: unit, queries: queries, scale: 0.3, into: output)
       }
