@@ -23,7 +23,7 @@ typedef struct attention_work {
   float all_largest[attention_block], all_sum[attention_block];
   /// Visible slots of the present page, per row.
   uint8_t begin[attention_block], end[attention_block];
-  /// Of a piece: its query vectors × the pages that it takes at once, at most LANES_CHAINS / 2 + 1.
+  /// Of a piece: its query vectors × the pages that it takes at once, at most LANES_CHAINS / 2.
   float weights[LANES_CHAINS * kv_positions], scaled[LANES_TILE * kv_positions];
   float factors[32];
   kv_gathered gathered;
