@@ -8,4 +8,5 @@
 #include "arm/lanes_neon.h"
 
 #include "lanes/attention.h"
+#include "lanes/kv_write.h"
 #endif

@@ -8,8 +8,9 @@
 #include <arm_neon.h>
 #include <stddef.h>
 
-/// Query heads that attention keeps in registers at once: 16 of the 32 q registers hold scores.
-#define LANES_HEADS 2
+/// Query vectors that attention keeps in registers at once, and accumulators it has for them.
+#define LANES_TILE 2
+#define LANES_CHAINS 4
 
 typedef struct lanes {
   float32x4_t part[4];
@@ -82,6 +83,19 @@ LANES float lanes_fold_sum(lanes v) {
 LANES float lanes_fold_larger(lanes v) {
   return vmaxvq_f32(
       vmaxq_f32(vmaxq_f32(v.part[0], v.part[1]), vmaxq_f32(v.part[2], v.part[3])));
+}
+
+/// lanes_fold_sum of each of `count` ≤ 8 vectors, in lanes 0 ..< count.
+LANES lanes lanes_fold_sums(const lanes *v, int count) {
+  float all[16] = {0};
+  for (int i = 0; i < count; ++i) all[i] = lanes_fold_sum(v[i]);
+  return lanes_load(all);
+}
+/// lanes_fold_larger of each.
+LANES lanes lanes_fold_largers(const lanes *v, int count) {
+  float all[16] = {0};
+  for (int i = 0; i < count; ++i) all[i] = lanes_fold_larger(v[i]);
+  return lanes_load(all);
 }
 
 LANES float32x4_t lanes_exp_quarter(float32x4_t x) {

@@ -2,19 +2,16 @@
 #include <martlet/attention.h>
 
 #include "dispatch/families.h"
+#include "dispatch/kv_layout.h"
 
 static int valid(const martlet_kv_layout *layout) {
   return layout && layout->size >= sizeof(martlet_kv_layout) && layout->type >= MARTLET_KV_F32 &&
-         layout->type <= MARTLET_KV_BF16 && layout->kv_heads > 0 && layout->head_dimensions > 0 &&
-         layout->head_dimensions <= 256;
+         layout->type <= MARTLET_KV_I4 && layout->kv_heads > 0 && layout->kv_heads <= 1u << 20 &&
+         layout->head_dimensions > 0 && layout->head_dimensions <= kv_most_dimensions;
 }
 
 size_t martlet_kv_page_bytes(const martlet_kv_layout *layout) {
-  if (!valid(layout)) return 0;
-  const uint64_t each = layout->type == MARTLET_KV_F32 ? 4 : 2;
-  uint64_t bytes = 2 * (uint64_t)layout->kv_heads * layout->head_dimensions *
-                   MARTLET_KV_PAGE_TOKENS * each;
-  return bytes > SIZE_MAX ? 0 : (size_t)bytes;
+  return valid(layout) ? kv_shape_of(layout).bytes : 0;
 }
 
 martlet_status martlet_kv_write(const martlet_kv_layout *layout, void *page, uint32_t slot,
@@ -30,28 +27,65 @@ martlet_status martlet_kv_copy(const martlet_kv_layout *layout, const void *sour
   if (!valid(layout) || slots > MARTLET_KV_PAGE_TOKENS) return MARTLET_E_ARGUMENT;
   if (slots == 0 || source == target) return MARTLET_OK;
   if (!source || !target) return MARTLET_E_ARGUMENT;
-  MARTLET_CHOSEN(kv_copy, MARTLET_NUMERIC_PORTABLE)(layout, source, target, slots);
+  MARTLET_CHOSEN(kv_copy, MARTLET_NUMERIC_PORTABLE)(layout, source, 0, target, 0, slots);
   return MARTLET_OK;
 }
 
-martlet_status martlet_attention_f32(const martlet_kv_layout *layout, uint32_t query_heads,
-                                     float scale, const martlet_attention_row *rows,
-                                     size_t row_count, uint32_t kv_head_begin,
-                                     uint32_t kv_head_end) {
-  if (!valid(layout) || query_heads == 0 || query_heads % layout->kv_heads)
+martlet_status martlet_kv_move(const martlet_kv_layout *layout, const void *source,
+                               uint32_t source_slot, void *target, uint32_t target_slot) {
+  if (!valid(layout) || !source || !target) return MARTLET_E_ARGUMENT;
+  if (source_slot >= MARTLET_KV_PAGE_TOKENS || target_slot >= MARTLET_KV_PAGE_TOKENS)
     return MARTLET_E_ARGUMENT;
-  if (kv_head_begin > kv_head_end || kv_head_end > layout->kv_heads) return MARTLET_E_ARGUMENT;
-  if (row_count == 0 || kv_head_begin == kv_head_end) return MARTLET_OK;
-  if (!rows) return MARTLET_E_ARGUMENT;
-  for (size_t r = 0; r < row_count; ++r) {
-    const martlet_attention_row *row = &rows[r];
-    if (!row->pages || !row->query || !row->output || row->end <= row->first)
-      return MARTLET_E_ARGUMENT;
-    for (size_t page = row->first / MARTLET_KV_PAGE_TOKENS;
-         page <= (row->end - 1) / MARTLET_KV_PAGE_TOKENS; ++page)
-      if (!row->pages[page]) return MARTLET_E_ARGUMENT;
+  if (source == target && source_slot == target_slot) return MARTLET_OK;
+  MARTLET_CHOSEN(kv_copy, MARTLET_NUMERIC_PORTABLE)
+  (layout, source, source_slot, target, target_slot, 1);
+  return MARTLET_OK;
+}
+
+size_t martlet_attention_partial_floats(const martlet_kv_layout *layout) {
+  return valid(layout) ? kv_round_up(layout->head_dimensions, 16) + 16 : 0;
+}
+
+/// Whether the row is whole and has its pages among positions [begin, end).
+static int valid_row(const martlet_attention_row *row, size_t begin, size_t end) {
+  if (!row->pages || !row->query || !row->output || row->end <= row->first) return 0;
+  if (row->path_count > row->end || (row->path_count && !row->path)) return 0;
+  const size_t first = row->first > begin ? row->first : begin;
+  const size_t past = kv_path_begin(row) < end ? kv_path_begin(row) : end;
+  for (size_t page = first / kv_positions; page * kv_positions < past; ++page)
+    if (!row->pages[page]) return 0;
+  return 1;
+}
+
+static int valid_arguments(const martlet_attention_arguments *a, int merging) {
+  if (!a || a->size < sizeof *a || !valid(a->layout)) return 0;
+  if (a->query_heads == 0 || a->query_heads % a->layout->kv_heads) return 0;
+  if (a->kv_head_begin > a->kv_head_end || a->kv_head_end > a->layout->kv_heads) return 0;
+  if (a->row_count && !a->rows) return 0;
+  size_t begin = 0, end = SIZE_MAX;
+  if (a->partials && !merging) {
+    if (a->chunk_begin > a->chunk_end || a->chunk_begin < a->partials_chunk) return 0;
+    begin = (size_t)a->chunk_begin * MARTLET_ATTENTION_CHUNK_TOKENS;
+    end = (size_t)a->chunk_end * MARTLET_ATTENTION_CHUNK_TOKENS;
   }
-  MARTLET_CHOSEN(attention_f32, MARTLET_NUMERIC_PORTABLE)
-  (layout, query_heads, scale, rows, row_count, kv_head_begin, kv_head_end);
+  for (size_t r = 0; r < a->row_count; ++r) {
+    if (!valid_row(&a->rows[r], begin, merging ? 0 : end)) return 0;
+    if (a->partials && a->rows[r].first / MARTLET_ATTENTION_CHUNK_TOKENS < a->partials_chunk)
+      return 0;
+  }
+  return 1;
+}
+
+martlet_status martlet_attention_f32(const martlet_attention_arguments *arguments) {
+  if (!valid_arguments(arguments, 0)) return MARTLET_E_ARGUMENT;
+  if (arguments->row_count == 0 || arguments->kv_head_begin == arguments->kv_head_end)
+    return MARTLET_OK;
+  MARTLET_CHOSEN(attention_f32, MARTLET_NUMERIC_PORTABLE)(arguments);
+  return MARTLET_OK;
+}
+
+martlet_status martlet_attention_merge_f32(const martlet_attention_arguments *arguments) {
+  if (!valid_arguments(arguments, 1) || !arguments->partials) return MARTLET_E_ARGUMENT;
+  MARTLET_CHOSEN(attention_merge_f32, MARTLET_NUMERIC_PORTABLE)(arguments);
   return MARTLET_OK;
 }

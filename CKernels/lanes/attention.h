@@ -1,328 +1,301 @@
 /// Attention over pages on the 16-lane vocabulary.
 ///
-/// Tile: LANES_HEADS query heads of one group × the 32 positions of a page. Scores stay in
-/// registers while the dimensions go by: per dimension two key vectors are loaded once for all
-/// heads, one query value is broadcast per head, and two fused multiply-adds are done per head.
-/// Values go the other way: per position two value vectors (32 dimensions) serve all heads. A head
-/// that has no tile to share takes LANES_HEADS pages at once instead, which gives as many
-/// independent chains, and 64 dimensions of the values.
+/// A query vector is one query head of one row. A call's rows go through in blocks of up to 64
+/// query vectors of one key-value head; per page, neighbouring rows whose page lists hold the same
+/// address form a run, and a run's query vectors (rows × heads of the group) meet the page in tiles
+/// of LANES_TILE: a page comes from memory once per block, and every loaded and widened key or
+/// value vector feeds a multiply-add of each query vector of a tile.
 ///
-/// A page is read once per tile, from memory for the first and from L1 for the rest, and a
-/// key-value head is finished for all rows before the next begins, so that rows which share pages
-/// find them in cache. Per page, head and dimension: 64 + 64 operations on 2 × 32 elements.
+/// Tile: LANES_TILE query vectors × the 32 positions of a page. Scores: per dimension two key
+/// vectors, LANES_TILE broadcasts (queries are packed dimension-major per tile, so these are
+/// neighbours), 2 · LANES_TILE multiply-adds into 2 · LANES_TILE accumulators. Values: per position
+/// LANES_CHAINS / LANES_TILE value vectors and as many chains. Registers on AVX-512: 16 sums, 8
+/// broadcasts, 2 keys of 32; AVX2 (two registers a vector): 8, 1, 4 of 16; NEON (four): 16, 1, 8 of
+/// 32. Smaller tiles take 2 or 4 pages at once for the scores and more value vectors, so that there
+/// are always about LANES_CHAINS chains to hide the latency of a multiply-add.
+///
+/// Per page, query vector and d dimensions: 128·d operations (4·d multiply-adds of 16 lanes), two
+/// exponentials of 16 lanes, two folds. Memory: 64·d elements per page and block, fetched ahead
+/// while the page before is worked on, line by line where the same line of the present page is
+/// used.
+///
+/// Measured on a Zen 5 core against the limits of the same runs (250 GFLOP/s of multiply-adds, 37
+/// GB/s of reads): 16 rows × 4 heads on 4,096 shared positions at 79% of the multiply-adds with
+/// heads of 128 and 71% with heads of 64 (the two exponentials and the folds are the rest); one row
+/// × 4 heads over 32,768 positions of f16 at 75 to 80% of the reads, for the price of one head.
+/// More in docs/kernels.md.
+#include "lanes/attention_tile.h"
 
-enum { attention_positions = MARTLET_KV_PAGE_TOKENS, attention_group = 16, attention_vectors = 4 };
+// ---- rows ---------------------------------------------------------------------------------------
 
-LANES size_t kv_element_bytes(martlet_kv_type type) { return type == MARTLET_KV_F32 ? 4 : 2; }
-
-/// 16 elements from `index` on; `type` is a constant wherever this is inlined.
-LANES lanes kv_load(martlet_kv_type type, const void *base, size_t index) {
-  if (type == MARTLET_KV_F32) return lanes_load((const float *)base + index);
-  const uint16_t *words = (const uint16_t *)base + index;
-  return type == MARTLET_KV_F16 ? lanes_load_f16(words) : lanes_load_bf16(words);
+LANES int attention_meets(const martlet_attention_row *row, size_t page) {
+  return row->first < (page + 1) * kv_positions && row->end > page * kv_positions;
+}
+/// Whether positions of this page come from the row's path.
+LANES int attention_gathers(const martlet_attention_row *row, size_t page) {
+  return row->path_count && kv_path_begin(row) < (page + 1) * kv_positions;
+}
+/// Whether the row sees all of `pages` pages where its list says.
+LANES int attention_covers(const martlet_attention_row *row, size_t page, size_t pages) {
+  return row->first <= page * kv_positions && row->end >= (page + pages) * kv_positions &&
+         !attention_gathers(row, page + pages - 1);
+}
+LANES int attention_shares(const martlet_attention_row *a, const martlet_attention_row *b,
+                           size_t page, size_t pages) {
+  for (size_t i = 0; i < pages; ++i)
+    if (a->pages[page + i] != b->pages[page + i]) return 0;
+  return 1;
 }
 
-LANES lanes kv_load_first(martlet_kv_type type, const void *base, size_t index, size_t n) {
-  if (type == MARTLET_KV_F32) return lanes_load_first((const float *)base + index, n);
-  const uint16_t *words = (const uint16_t *)base + index;
-  return type == MARTLET_KV_F16 ? lanes_load_f16_first(words, n) : lanes_load_bf16_first(words, n);
+/// The page to bring nearer while `present` is worked on.
+LANES kv_head attention_ahead(const attention_work *work, const martlet_attention_row *row,
+                              size_t page, kv_head present) {
+  if (page >= work->page_end || !attention_meets(row, page) || attention_gathers(row, page))
+    return present;
+  return kv_head_of(&work->shape, (const char *)row->pages[page] + work->call->page_offset,
+                    work->kv_head);
 }
 
-/// Where a tile of heads stands after the pages so far; the weighted values are in the output.
-typedef struct attention_state {
-  float largest, sum;
-} attention_state;
-
-/// What one page contributes to one head.
-typedef struct attention_page {
-  float exponentials[attention_positions];
-  float old_factor, page_factor;
-} attention_page;
-
-/// Merges a page's maximum and sum into the state and leaves the factors for the values.
-LANES void attention_merge(attention_state *state, int opening, float largest, float sum,
-                           attention_page *page) {
-  if (opening) {
-    *state = (attention_state){largest, sum};
-    return;
+/// Rows [r, r + rows) of the block, which share `pages` pages from `page` on. Several pages are
+/// visible to the rows as a whole.
+static void attention_run(attention_work *work, size_t r, size_t rows, size_t page, size_t pages) {
+  const martlet_attention_row *row = &work->rows[r];
+  const size_t begin = r * work->heads, end = (r + rows) * work->heads;
+  const int few = end - begin < LANES_TILE;
+  const size_t ahead = few ? (size_t)ATTENTION_PAGES(attention_power(end - begin)) : 1;
+  kv_head present[attention_step], next[attention_step];
+  for (size_t i = 0; i < pages; ++i) {
+    present[i] = kv_row_page(&work->shape, row, work->call->page_offset, page + i, work->kv_head,
+                             &work->gathered);
+    next[i] = attention_ahead(work, row, page + i + ahead, present[i]);
   }
-  float merged = largest > state->largest ? largest : state->largest;
-  page->old_factor = martlet_exp_f32(state->largest - merged);
-  page->page_factor = martlet_exp_f32(largest - merged);
-  float kept = state->sum * page->old_factor;
-  *state = (attention_state){merged, __builtin_fmaf(sum, page->page_factor, kept)};
-}
-
-/// Scaled and masked scores become exponentials, and the page merges into the state.
-LANES void attention_weights(lanes low, lanes high, float scale, size_t begin, size_t end,
-                             int opening, attention_state *state, attention_page *page) {
-  const size_t low_begin = begin < 16 ? begin : 16, low_end = end < 16 ? end : 16;
-  const size_t high_begin = begin > 16 ? begin - 16 : 0, high_end = end > 16 ? end - 16 : 0;
-  const lanes lowest = lanes_set(-INFINITY), factor = lanes_set(scale);
-  lanes a = lanes_within(lanes_multiply(low, factor), low_begin, low_end, lowest);
-  lanes b = lanes_within(lanes_multiply(high, factor), high_begin, high_end, lowest);
-  float largest = lanes_fold_larger(lanes_larger(b, lanes_larger(a, lowest)));
-  lanes shift = lanes_set(largest);
-  a = lanes_within(lanes_exp(lanes_subtract(a, shift)), low_begin, low_end, lanes_zero());
-  b = lanes_within(lanes_exp(lanes_subtract(b, shift)), high_begin, high_end, lanes_zero());
-  lanes_store(page->exponentials, a);
-  lanes_store(page->exponentials + 16, b);
-  attention_merge(state, opening, largest, lanes_fold_sum(lanes_add(a, b)), page);
-}
-
-/// The 32 dot products of `heads` query heads with one page.
-LANES void attention_dots(martlet_kv_type type, int heads, size_t dimensions, const void *keys,
-                          const float *query, lanes *low, lanes *high) {
-  for (int h = 0; h < heads; ++h) low[h] = high[h] = lanes_zero();
-  for (size_t d = 0; d < dimensions; ++d) {
-    lanes first = kv_load(type, keys, d * attention_positions);
-    lanes second = kv_load(type, keys, d * attention_positions + 16);
-    for (int h = 0; h < heads; ++h) {
-      lanes q = lanes_set(query[h * dimensions + d]);
-      low[h] = lanes_fma(q, first, low[h]);
-      high[h] = lanes_fma(q, second, high[h]);
+  int full = 1;
+  if (pages == 1)
+    for (size_t i = r; i < r + rows; ++i) {
+      const size_t start = page * kv_positions, first = work->rows[i].first;
+      const size_t past = work->rows[i].end - start;
+      work->begin[i] = (uint8_t)(first > start ? first - start : 0);
+      work->end[i] = (uint8_t)(past < kv_positions ? past : kv_positions);
+      full &= work->begin[i] == 0 && work->end[i] == kv_positions;
     }
-  }
-}
-
-/// The 32 dot products of one query head with each of LANES_HEADS pages: as many independent
-/// chains as a full tile of heads has.
-LANES void attention_page_dots(martlet_kv_type type, size_t dimensions, const void *const *pages,
-                               size_t key_offset, const float *query, lanes *low, lanes *high) {
-  const char *keys[LANES_HEADS];
-  for (int p = 0; p < LANES_HEADS; ++p) {
-    keys[p] = (const char *)pages[p] + key_offset;
-    low[p] = high[p] = lanes_zero();
-  }
-  for (size_t d = 0; d < dimensions; ++d) {
-    lanes q = lanes_set(query[d]);
-    for (int p = 0; p < LANES_HEADS; ++p) {
-      low[p] = lanes_fma(q, kv_load(type, keys[p], d * attention_positions), low[p]);
-      high[p] = lanes_fma(q, kv_load(type, keys[p], d * attention_positions + 16), high[p]);
-    }
-  }
-}
-
-/// Adds a page's weighted values for dimensions [d, d + 16·vectors) or, with n < 16, d + n.
-LANES void attention_values(martlet_kv_type type, int heads, int vectors, size_t n,
-                            size_t dimensions, const void *values, size_t d, size_t begin,
-                            size_t end, int opening, const attention_page *pages, float *output) {
-  lanes sums[LANES_HEADS][attention_vectors];
-  for (int h = 0; h < heads; ++h)
-    for (int v = 0; v < vectors; ++v) sums[h][v] = lanes_zero();
-  for (size_t position = begin; position < end; ++position) {
-    const size_t index = position * dimensions + d;
-    lanes loaded[attention_vectors];
-    for (int v = 0; v < vectors; ++v)
-      loaded[v] = n == 16 ? kv_load(type, values, index + 16 * (size_t)v)
-                          : kv_load_first(type, values, index, n);
-    for (int h = 0; h < heads; ++h) {
-      lanes e = lanes_set(pages[h].exponentials[position]);
-      for (int v = 0; v < vectors; ++v) sums[h][v] = lanes_fma(e, loaded[v], sums[h][v]);
-    }
-  }
-  for (int h = 0; h < heads; ++h)
-    for (int v = 0; v < vectors; ++v) {
-      float *out = output + (size_t)h * dimensions + d + 16 * (size_t)v;
-      lanes merged = sums[h][v];
-      if (!opening) {
-        lanes old = n == 16 ? lanes_load(out) : lanes_load_first(out, n);
-        old = lanes_multiply(old, lanes_set(pages[h].old_factor));
-        merged = lanes_fma(merged, lanes_set(pages[h].page_factor), old);
-      }
-      if (n == 16) lanes_store(out, merged);
-      else lanes_store_first(out, n, merged);
+  // Few query vectors: their chains come from several pages. Many: a page is done with them all
+  // while it is in L1. Only the first piece of a page has to call for the next page.
+  const size_t each = few ? pages : 1;
+  for (size_t p = 0; p < pages; p += each)
+    for (size_t query = begin; query < end;) {
+      const size_t tile_end = (query / LANES_TILE + 1) * LANES_TILE;
+      const size_t power = attention_power((tile_end < end ? tile_end : end) - query);
+      attention_piece(work, power, query, each, present + p,
+                      query == begin ? next + p : present + p, full);
+      query += (size_t)1 << power;
     }
 }
 
-/// A page's weighted values for all dimensions of `heads` heads, in pieces of 64 for one head (four
-/// chains), else of 32.
-LANES void attention_all_values(martlet_kv_type type, int heads, size_t dimensions,
-                                const void *values, size_t begin, size_t end, int opening,
-                                const attention_page *pages, float *output) {
-  size_t d = 0;
-  if (heads == 1)
-    for (; d + 64 <= dimensions; d += 64)
-      attention_values(type, 1, 4, 16, dimensions, values, d, begin, end, opening, pages, output);
-  for (; d + 32 <= dimensions; d += 32)
-    attention_values(type, heads, 2, 16, dimensions, values, d, begin, end, opening, pages, output);
-  if (d + 16 <= dimensions) {
-    attention_values(type, heads, 1, 16, dimensions, values, d, begin, end, opening, pages, output);
-    d += 16;
-  }
-  if (d < dimensions)
-    attention_values(type, heads, 1, dimensions - d, dimensions, values, d, begin, end, opening,
-                     pages, output);
-}
-
-/// What is the same for all heads of one row and one key-value head.
-typedef struct attention_span {
-  const void *const *pages;
-  size_t key_offset, value_offset, dimensions;
-  size_t first_page, last_page, begin, end;  ///< `begin` in the first page, `end` in the last.
-  float scale;
-} attention_span;
-
-LANES size_t attention_begin(const attention_span *span, size_t page) {
-  return page == span->first_page ? span->begin : 0;
-}
-LANES size_t attention_end(const attention_span *span, size_t page) {
-  return page == span->last_page ? span->end : (size_t)attention_positions;
-}
-
-/// All pages for a tile of `heads` heads.
-LANES void attention_tile(martlet_kv_type type, int heads, const attention_span *span,
-                          const float *query, attention_state *states, float *output) {
-  for (size_t page = span->first_page; page <= span->last_page; ++page) {
-    const char *base = (const char *)span->pages[page];
-    const size_t begin = attention_begin(span, page), end = attention_end(span, page);
-    const int opening = page == span->first_page;
-    lanes low[LANES_HEADS], high[LANES_HEADS];
-    attention_page pages[LANES_HEADS];
-    attention_dots(type, heads, span->dimensions, base + span->key_offset, query, low, high);
-    for (int h = 0; h < heads; ++h)
-      attention_weights(low[h], high[h], span->scale, begin, end, opening, &states[h], &pages[h]);
-    attention_all_values(type, heads, span->dimensions, base + span->value_offset, begin, end,
-                         opening, pages, output);
-  }
-}
-
-/// All pages for one head, LANES_HEADS pages at a time while there are as many.
-LANES void attention_single(martlet_kv_type type, const attention_span *span, const float *query,
-                            attention_state *state, float *output) {
-  size_t page = span->first_page;
-  for (size_t left = span->last_page - page + 1; left > 0;) {
-    const size_t taken = left >= LANES_HEADS ? LANES_HEADS : 1;
-    lanes low[LANES_HEADS], high[LANES_HEADS];
-    if (taken > 1)
-      attention_page_dots(type, span->dimensions, span->pages + page, span->key_offset, query, low,
-                          high);
-    else
-      attention_dots(type, 1, span->dimensions,
-                     (const char *)span->pages[page] + span->key_offset, query, low, high);
-    for (size_t i = 0; i < taken; ++i, ++page) {
-      const size_t begin = attention_begin(span, page), end = attention_end(span, page);
-      const int opening = page == span->first_page;
-      attention_page weights;
-      attention_weights(low[i], high[i], span->scale, begin, end, opening, state, &weights);
-      attention_all_values(type, 1, span->dimensions,
-                           (const char *)span->pages[page] + span->value_offset, begin, end,
-                           opening, &weights, output);
+/// Finds the runs among rows [r, past) for `pages` pages from `page` on.
+static void attention_sweep(attention_work *work, size_t r, size_t past, size_t page,
+                            size_t pages) {
+  while (r < past) {
+    const martlet_attention_row *row = &work->rows[r];
+    size_t run = 1;
+    if (pages > 1) {
+      const int covers = attention_covers(row, page, pages);
+      while (r + run < past && attention_covers(row + run, page, pages) == covers &&
+             (!covers || attention_shares(row, row + run, page, pages)))
+        ++run;
+      if (covers) attention_run(work, r, run, page, pages);
+      else
+        for (size_t i = 0; i < pages; ++i) attention_sweep(work, r, r + run, page + i, 1);
+    } else if (attention_meets(row, page)) {
+      if (!attention_gathers(row, page))
+        while (r + run < past && attention_meets(row + run, page) &&
+               !attention_gathers(row + run, page) && attention_shares(row, row + run, page, 1))
+          ++run;
+      attention_run(work, r, run, page, 1);
     }
-    left -= taken;
+    r += run;
   }
 }
 
-/// All pages of one row for up to attention_group heads of one key-value head.
-LANES void attention_heads(martlet_kv_type type, const attention_span *span, size_t heads,
-                           const float *query, float *output) {
-  attention_state states[attention_group];
-  const size_t dimensions = span->dimensions;
-  size_t h = 0;
-  for (; h + LANES_HEADS <= heads; h += LANES_HEADS)
-    attention_tile(type, LANES_HEADS, span, query + h * dimensions, states + h,
-                   output + h * dimensions);
-#if LANES_HEADS > 2
-  if (heads - h == 3) {
-    attention_tile(type, 3, span, query + h * dimensions, states + h, output + h * dimensions);
-    h += 3;
-  } else if (heads - h == 2) {
-    attention_tile(type, 2, span, query + h * dimensions, states + h, output + h * dimensions);
-    h += 2;
+// ---- chunks -------------------------------------------------------------------------------------
+
+/// What a merge has come to; the values are where they go in the end.
+typedef struct attention_total {
+  float *largest, *sum, *values;
+} attention_total;
+
+/// Merges a part into a total; the first one opens it.
+LANES void attention_merge(size_t dimensions, int opening, attention_total total, float largest,
+                           float sum, const float *values) {
+  const float old = opening ? -INFINITY : *total.largest;
+  const float merged = largest > old ? largest : old;
+  const float old_factor = martlet_exp_f32(old - merged);
+  const float factor = martlet_exp_f32(largest - merged);
+  const float kept = opening ? 0.0f * old_factor : *total.sum * old_factor;
+  *total.largest = merged;
+  *total.sum = __builtin_fmaf(sum, factor, kept);
+  const lanes old_lanes = lanes_set(old_factor), factor_lanes = lanes_set(factor);
+  for (size_t d = 0; d < dimensions; d += 16) {
+    const size_t n = dimensions - d < 16 ? dimensions - d : 16;
+    lanes so_far = opening ? lanes_zero()
+                           : n == 16 ? lanes_load(total.values + d)
+                                     : lanes_load_first(total.values + d, n);
+    lanes result = lanes_fma(lanes_load(values + d), factor_lanes,
+                             lanes_multiply(so_far, old_lanes));
+    if (n == 16) lanes_store(total.values + d, result);
+    else lanes_store_first(total.values + d, n, result);
   }
-#endif
-  for (; h < heads; ++h)
-    attention_single(type, span, query + h * dimensions, states + h, output + h * dimensions);
-  for (h = 0; h < heads; ++h) {
-    lanes inverse = lanes_set(1.0f / states[h].sum);
-    float *out = output + h * dimensions;
+}
+
+LANES void attention_finish(size_t dimensions, float sum, float *output) {
+  const lanes inverse = lanes_set(1.0f / sum);
+  for (size_t d = 0; d < dimensions; d += 16) {
+    const size_t n = dimensions - d < 16 ? dimensions - d : 16;
+    if (n == 16) lanes_store(output + d, lanes_multiply(lanes_load(output + d), inverse));
+    else lanes_store_first(output + d, n, lanes_multiply(lanes_load_first(output + d, n), inverse));
+  }
+}
+
+/// A single part's merge and finish in one: both factors of its merge are known, 0 and 1. (Where
+/// they would be NaN, so are the part's sum and values.) Adding zero is what is left of the merge.
+LANES void attention_finish_only(size_t dimensions, float sum, const float *values, float *output) {
+  const lanes inverse = lanes_set(1.0f / sum);
+  for (size_t d = 0; d < dimensions; d += 16) {
+    const size_t n = dimensions - d < 16 ? dimensions - d : 16;
+    lanes result = lanes_multiply(lanes_add(lanes_load(values + d), lanes_zero()), inverse);
+    if (n == 16) lanes_store(output + d, result);
+    else lanes_store_first(output + d, n, result);
+  }
+}
+
+LANES const float *attention_query(const attention_work *work, size_t query) {
+  const size_t head = work->head_begin + query % work->heads;
+  return work->rows[query / work->heads].query + head * work->shape.dimensions;
+}
+
+/// Queries times the scale, dimension-major per tile.
+LANES void attention_pack(attention_work *work) {
+  const size_t dimensions = work->shape.dimensions, queries = work->row_count * work->heads;
+  const float scale = work->call->scale;
+  for (size_t tile = 0; tile < queries; tile += LANES_TILE) {
+    const size_t n = queries - tile < LANES_TILE ? queries - tile : LANES_TILE;
+    float *to = work->packed + tile * dimensions;
+    const float *from[LANES_TILE];
+    for (size_t i = 0; i < n; ++i) from[i] = attention_query(work, tile + i);
     size_t d = 0;
-    for (; d + 16 <= dimensions; d += 16)
-      lanes_store(out + d, lanes_multiply(lanes_load(out + d), inverse));
-    if (d < dimensions)
-      lanes_store_first(out + d, dimensions - d,
-                        lanes_multiply(lanes_load_first(out + d, dimensions - d), inverse));
+#if LANES_TILE == 8
+    if (n == LANES_TILE)
+      for (; d + 16 <= dimensions; d += 16) {
+        lanes v[LANES_TILE];
+        for (int i = 0; i < LANES_TILE; ++i)
+          v[i] = lanes_multiply(lanes_load(from[i] + d), lanes_set(scale));
+        lanes_store_transposed(v, to + d * LANES_TILE);
+      }
+#endif
+    for (; d < dimensions; ++d)
+      for (size_t i = 0; i < n; ++i) to[d * LANES_TILE + i] = from[i][d] * scale;
   }
 }
 
-LANES void attention_typed(martlet_kv_type type, const martlet_kv_layout *layout,
-                           uint32_t query_heads, float scale, const martlet_attention_row *rows,
-                           size_t row_count, uint32_t kv_head_begin, uint32_t kv_head_end) {
-  const size_t dimensions = layout->head_dimensions, group = query_heads / layout->kv_heads;
-  const size_t head_bytes = dimensions * attention_positions * kv_element_bytes(type);
-  for (size_t kv_head = kv_head_begin; kv_head < kv_head_end; ++kv_head)
-    for (size_t r = 0; r < row_count; ++r) {
-      const martlet_attention_row *row = &rows[r];
-      const attention_span span = {
-          .pages = row->pages,
-          .key_offset = kv_head * head_bytes,
-          .value_offset = (layout->kv_heads + kv_head) * head_bytes,
-          .dimensions = dimensions,
-          .first_page = row->first / attention_positions,
-          .last_page = (row->end - 1) / attention_positions,
-          .begin = row->first % attention_positions,
-          .end = (row->end - 1) % attention_positions + 1,
-          .scale = scale};
-      for (size_t h = 0; h < group; h += attention_group) {
-        const size_t heads = group - h < attention_group ? group - h : (size_t)attention_group;
-        const size_t start = (kv_head * group + h) * dimensions;
-        attention_heads(type, &span, heads, row->query + start, row->output + start);
+/// One chunk's pages for all rows of the block.
+LANES void attention_chunk(attention_work *work, size_t chunk) {
+  const size_t queries = work->row_count * work->heads;
+  for (size_t query = 0; query < queries; ++query) {
+    work->largest[query] = -INFINITY;
+    work->sum[query] = 0;
+  }
+  memset(work->values, 0, queries * work->padded * sizeof(float));
+  const size_t end = (chunk + 1) * attention_chunk_pages;
+  for (size_t page = chunk * attention_chunk_pages; page < end; page += attention_step)
+    attention_sweep(work, 0, work->row_count, page, attention_step);
+}
+
+/// Hands on what a chunk gave: to its record, or into the totals.
+LANES void attention_deliver(attention_work *work, size_t chunk) {
+  const martlet_attention_arguments *call = work->call;
+  const size_t dimensions = work->shape.dimensions;
+  for (size_t r = 0, query = 0; r < work->row_count; ++r)
+    for (size_t h = 0; h < work->heads; ++h, ++query) {
+      const martlet_attention_row *row = &work->rows[r];
+      const size_t first = row->first / MARTLET_ATTENTION_CHUNK_TOKENS;
+      const size_t last = (row->end - 1) / MARTLET_ATTENTION_CHUNK_TOKENS;
+      if (chunk < first || chunk > last) continue;
+      const float *values = work->values + query * work->padded;
+      if (call->partials) {
+        float *record = attention_record(call, chunk, work->row_begin + r, work->head_begin + h);
+        memcpy(record, values, work->padded * sizeof(float));
+        record[work->padded] = work->largest[query];
+        record[work->padded + 1] = work->sum[query];
+        continue;
+      }
+      float *output = row->output + (work->head_begin + h) * dimensions;
+      if (first == last) {
+        attention_finish_only(dimensions, work->sum[query], values, output);
+        continue;
+      }
+      const attention_total total = {work->all_largest + query, work->all_sum + query, output};
+      attention_merge(dimensions, chunk == first, total, work->largest[query], work->sum[query],
+                      values);
+      if (chunk == last) attention_finish(dimensions, work->all_sum[query], output);
+    }
+}
+
+/// The work struct's block from its first page to its last.
+static void attention_run_block(attention_work *work) {
+  size_t begin = SIZE_MAX, end = 0;
+  for (size_t r = 0; r < work->row_count; ++r) {
+    const martlet_attention_row *row = &work->rows[r];
+    begin = row->first < begin ? row->first : begin;
+    end = row->end > end ? row->end : end;
+  }
+  size_t first = begin / MARTLET_ATTENTION_CHUNK_TOKENS;
+  size_t past = (end - 1) / MARTLET_ATTENTION_CHUNK_TOKENS + 1;
+  if (work->call->partials) {
+    first = first > work->call->chunk_begin ? first : work->call->chunk_begin;
+    past = past < work->call->chunk_end ? past : work->call->chunk_end;
+  }
+  work->page_end = past * attention_chunk_pages;
+  if (first < past) attention_pack(work);
+  for (size_t chunk = first; chunk < past; ++chunk) {
+    attention_chunk(work, chunk);
+    attention_deliver(work, chunk);
+  }
+}
+
+void LANES_NAME(attention_f32, LANES_ISA)(const martlet_attention_arguments *call) {
+  const size_t group = call->query_heads / call->layout->kv_heads;
+  attention_work work;
+  work.call = call;
+  work.shape = kv_shape_of(call->layout);
+  work.padded = kv_round_up(work.shape.dimensions, 16);
+  for (size_t kv_head = call->kv_head_begin; kv_head < call->kv_head_end; ++kv_head)
+    for (size_t h = 0; h < group; h += attention_block) {
+      work.kv_head = kv_head;
+      work.head_begin = kv_head * group + h;
+      work.heads = group - h < attention_block ? group - h : (size_t)attention_block;
+      const size_t rows = attention_block / work.heads;
+      for (size_t r = 0; r < call->row_count; r += rows) {
+        work.rows = call->rows + r;
+        work.row_begin = r;
+        work.row_count = call->row_count - r < rows ? call->row_count - r : rows;
+        attention_run_block(&work);
       }
     }
 }
 
-void LANES_NAME(attention_f32, LANES_ISA)(const martlet_kv_layout *layout, uint32_t query_heads,
-                                          float scale, const martlet_attention_row *rows,
-                                          size_t row_count, uint32_t kv_head_begin,
-                                          uint32_t kv_head_end) {
-  switch (layout->type) {
-    case MARTLET_KV_F32:
-      attention_typed(MARTLET_KV_F32, layout, query_heads, scale, rows, row_count, kv_head_begin,
-                      kv_head_end);
-      break;
-    case MARTLET_KV_F16:
-      attention_typed(MARTLET_KV_F16, layout, query_heads, scale, rows, row_count, kv_head_begin,
-                      kv_head_end);
-      break;
-    case MARTLET_KV_BF16:
-      attention_typed(MARTLET_KV_BF16, layout, query_heads, scale, rows, row_count, kv_head_begin,
-                      kv_head_end);
-      break;
-  }
-}
-
-/// Rounds up to 16 elements to the page's type.
-LANES void kv_store_first(martlet_kv_type type, void *target, size_t n, lanes v) {
-  if (type == MARTLET_KV_F32) lanes_store_first((float *)target, n, v);
-  else if (type == MARTLET_KV_F16) lanes_store_f16_first(target, n, v);
-  else lanes_store_bf16_first(target, n, v);
-}
-
-LANES void kv_write_typed(martlet_kv_type type, const martlet_kv_layout *layout, void *page,
-                          uint32_t slot, const float *keys, const float *values) {
-  const size_t dimensions = layout->head_dimensions, heads = layout->kv_heads;
-  const size_t bytes_each = kv_element_bytes(type);
-  char *key_page = (char *)page;
-  char *value_page = key_page + heads * dimensions * attention_positions * bytes_each;
-  for (size_t head = 0; head < heads; ++head)
-    for (size_t d = 0; d < dimensions; d += 16) {
-      const size_t n = dimensions - d < 16 ? dimensions - d : 16;
-      const size_t from = head * dimensions + d;
-      const size_t row = (head * attention_positions + slot) * dimensions + d;
-      kv_store_first(type, value_page + row * bytes_each, n, lanes_load_first(values + from, n));
-      _Alignas(64) char rounded[64];
-      kv_store_first(type, rounded, 16, lanes_load_first(keys + from, n));
-      char *column = key_page + (from * attention_positions + slot) * bytes_each;
-      for (size_t i = 0; i < n; ++i)
-        memcpy(column + i * attention_positions * bytes_each, rounded + i * bytes_each, bytes_each);
+void LANES_NAME(attention_merge_f32, LANES_ISA)(const martlet_attention_arguments *call) {
+  const size_t dimensions = call->layout->head_dimensions, padded = kv_round_up(dimensions, 16);
+  const size_t group = call->query_heads / call->layout->kv_heads;
+  for (size_t r = 0; r < call->row_count; ++r)
+    for (size_t head = call->kv_head_begin * group; head < call->kv_head_end * group; ++head) {
+      const martlet_attention_row *row = &call->rows[r];
+      const size_t first = row->first / MARTLET_ATTENTION_CHUNK_TOKENS;
+      const size_t last = (row->end - 1) / MARTLET_ATTENTION_CHUNK_TOKENS;
+      float largest, sum, *output = row->output + head * dimensions;
+      for (size_t chunk = first; chunk <= last; ++chunk) {
+        const float *record = attention_record(call, chunk, r, head);
+        attention_merge(dimensions, chunk == first, (attention_total){&largest, &sum, output},
+                        record[padded], record[padded + 1], record);
+      }
+      attention_finish(dimensions, sum, output);
     }
-}
-
-void LANES_NAME(kv_write, LANES_ISA)(const martlet_kv_layout *layout, void *page, uint32_t slot,
-                                     const float *keys, const float *values) {
-  switch (layout->type) {
-    case MARTLET_KV_F32: kv_write_typed(MARTLET_KV_F32, layout, page, slot, keys, values); break;
-    case MARTLET_KV_F16: kv_write_typed(MARTLET_KV_F16, layout, page, slot, keys, values); break;
-    case MARTLET_KV_BF16: kv_write_typed(MARTLET_KV_BF16, layout, page, slot, keys, values); break;
-  }
 }

@@ -1,20 +1,172 @@
 /// Reference of attention over pages, and of writing and copying positions.
 #include "dispatch/attention_variants.h"
+#include "dispatch/kv_layout.h"
 #include "reference/exp.h"
-#include "reference/half.h"
 #include "reference/lanes.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { positions = MARTLET_KV_PAGE_TOKENS };
+enum { chunk_pages = MARTLET_ATTENTION_CHUNK_TOKENS / kv_positions };
 
-static size_t element_bytes(martlet_kv_type type) { return type == MARTLET_KV_F32 ? 4 : 2; }
-
-static float read_element(martlet_kv_type type, const void *base, size_t index) {
-  if (type == MARTLET_KV_F32) return ((const float *)base)[index];
-  uint16_t word = ((const uint16_t *)base)[index];
-  return type == MARTLET_KV_F16 ? martlet_float_of_half(word) : martlet_float_of_bfloat(word);
+/// Dimension d of a position's key, without its scale.
+static float read_key(martlet_kv_type type, const char *keys, size_t d, size_t p) {
+  const size_t index = d * kv_positions + p;
+  if (type == MARTLET_KV_F32) return ((const float *)keys)[index];
+  if (type == MARTLET_KV_F16) return martlet_float_of_half(((const uint16_t *)keys)[index]);
+  if (type == MARTLET_KV_BF16) return martlet_float_of_bfloat(((const uint16_t *)keys)[index]);
+  if (type == MARTLET_KV_I8) return (float)((const int8_t *)keys)[index];
+  const unsigned pair = (unsigned char)keys[d / 2 * kv_positions + p];
+  return (float)((int)(d % 2 ? pair >> 4 : pair & 15) - 8);
 }
+
+/// Dimension d of a position's value, without its scale.
+static float read_value(martlet_kv_type type, const char *row, size_t d) {
+  if (type == MARTLET_KV_F32) return ((const float *)row)[d];
+  if (type == MARTLET_KV_F16) return martlet_float_of_half(((const uint16_t *)row)[d]);
+  if (type == MARTLET_KV_BF16) return martlet_float_of_bfloat(((const uint16_t *)row)[d]);
+  if (type == MARTLET_KV_I8) return (float)((const int8_t *)row)[d];
+  const unsigned pair = (unsigned char)row[d / kv_i4_group * 16 + d % 16];
+  return (float)((int)(d % kv_i4_group < 16 ? pair & 15 : pair >> 4) - 8);
+}
+
+static float read_scale(const char *scales, size_t group, size_t p) {
+  return martlet_float_of_half(((const uint16_t *)scales)[group * kv_positions + p]);
+}
+
+/// Where one query head stands.
+typedef struct state {
+  float largest, sum, values[kv_most_dimensions];
+} state;
+
+static state empty(void) { return (state){.largest = -INFINITY}; }
+
+static float score(martlet_kv_type type, const kv_shape *shape, const kv_head *page,
+                   const float *query, size_t p) {
+  float total = 0;
+  for (size_t begin = 0, g = 0; begin < shape->dimensions; ++g) {
+    const size_t left = shape->dimensions - begin;
+    const size_t end = begin + (left < shape->group_dimensions ? left : shape->group_dimensions);
+    float part = 0;
+    for (size_t d = begin; d < end; ++d)
+      part = fmaf(query[d], read_key(type, page->keys, d, p), part);
+    total = shape->groups ? fmaf(part, read_scale(page->key_scales, g, p), total) : part;
+    begin = end;
+  }
+  return total;
+}
+
+/// Slots [begin, end) of one page.
+static void attend_page(martlet_kv_type type, const kv_shape *shape, const kv_head *page,
+                        size_t begin, size_t end, const float *query, state *s) {
+  float weights[kv_positions], largest = s->largest;
+  for (size_t p = begin; p < end; ++p) {
+    weights[p] = score(type, shape, page, query, p);
+    largest = weights[p] > largest ? weights[p] : largest;
+  }
+  float lanes[MARTLET_LANES] = {0};
+  for (size_t p = begin; p < end; ++p) {
+    weights[p] = martlet_exp_f32(weights[p] - largest);
+    lanes[p % MARTLET_LANES] = lanes[p % MARTLET_LANES] + weights[p];
+  }
+  const float factor = martlet_exp_f32(s->largest - largest);
+  s->largest = largest;
+  s->sum = fmaf(s->sum, factor, martlet_fold_lanes(lanes));
+  for (size_t d = 0; d < shape->dimensions; ++d) {
+    float weighted = 0;
+    for (size_t p = begin; p < end; ++p) {
+      float weight = weights[p];
+      if (shape->groups)
+        weight = weight * read_scale(page->value_scales, d / shape->group_dimensions, p);
+      const char *row = page->values + p * shape->value_row_bytes;
+      weighted = fmaf(weight, read_value(type, row, d), weighted);
+    }
+    s->values[d] = fmaf(s->values[d], factor, weighted);
+  }
+}
+
+static void merge(size_t dimensions, state *all, const state *part) {
+  const float largest = part->largest > all->largest ? part->largest : all->largest;
+  const float old_factor = martlet_exp_f32(all->largest - largest);
+  const float factor = martlet_exp_f32(part->largest - largest);
+  all->largest = largest;
+  const float kept = all->sum * old_factor;
+  all->sum = fmaf(part->sum, factor, kept);
+  for (size_t d = 0; d < dimensions; ++d) {
+    const float old = all->values[d] * old_factor;
+    all->values[d] = fmaf(part->values[d], factor, old);
+  }
+}
+
+static void finish(size_t dimensions, const state *all, float *output) {
+  const float inverse = 1.0f / all->sum;
+  for (size_t d = 0; d < dimensions; ++d) output[d] = all->values[d] * inverse;
+}
+
+static state attend_chunk(const martlet_attention_arguments *a, const kv_shape *shape,
+                          const martlet_attention_row *row, size_t head, size_t chunk) {
+  const size_t dimensions = shape->dimensions;
+  float query[kv_most_dimensions];
+  for (size_t d = 0; d < dimensions; ++d) query[d] = row->query[head * dimensions + d] * a->scale;
+  state s = empty();
+  kv_gathered gathered;
+  for (size_t page = chunk * chunk_pages; page < (chunk + 1) * chunk_pages; ++page) {
+    const size_t start = page * kv_positions;
+    const size_t begin = row->first > start ? row->first - start : 0;
+    if (begin >= kv_positions || row->end <= start) continue;
+    const size_t end = row->end - start < kv_positions ? row->end - start : (size_t)kv_positions;
+    const kv_head part =
+        kv_row_page(shape, row, a->page_offset, page,
+                    head / (a->query_heads / a->layout->kv_heads), &gathered);
+    attend_page(a->layout->type, shape, &part, begin, end, query, &s);
+  }
+  return s;
+}
+
+void martlet_attention_f32_reference(const martlet_attention_arguments *a) {
+  const kv_shape shape = kv_shape_of(a->layout);
+  const size_t group = a->query_heads / a->layout->kv_heads, dimensions = shape.dimensions;
+  for (size_t r = 0; r < a->row_count; ++r)
+    for (size_t head = a->kv_head_begin * group; head < a->kv_head_end * group; ++head) {
+      const martlet_attention_row *row = &a->rows[r];
+      const size_t begin = row->first / MARTLET_ATTENTION_CHUNK_TOKENS;
+      const size_t end = (row->end - 1) / MARTLET_ATTENTION_CHUNK_TOKENS + 1;
+      state all = empty();
+      for (size_t chunk = begin; chunk < end; ++chunk) {
+        if (a->partials && (chunk < a->chunk_begin || chunk >= a->chunk_end)) continue;
+        const state part = attend_chunk(a, &shape, row, head, chunk);
+        if (!a->partials) {
+          merge(dimensions, &all, &part);
+          continue;
+        }
+        float *record = attention_record(a, chunk, r, head);
+        const size_t padded = kv_round_up(dimensions, 16);
+        for (size_t d = 0; d < padded; ++d) record[d] = d < dimensions ? part.values[d] : 0;
+        record[padded] = part.largest;
+        record[padded + 1] = part.sum;
+      }
+      if (!a->partials) finish(dimensions, &all, row->output + head * dimensions);
+    }
+}
+
+void martlet_attention_merge_f32_reference(const martlet_attention_arguments *a) {
+  const size_t dimensions = a->layout->head_dimensions, padded = kv_round_up(dimensions, 16);
+  const size_t group = a->query_heads / a->layout->kv_heads;
+  for (size_t r = 0; r < a->row_count; ++r)
+    for (size_t head = a->kv_head_begin * group; head < a->kv_head_end * group; ++head) {
+      const martlet_attention_row *row = &a->rows[r];
+      state all = empty();
+      for (size_t chunk = row->first / MARTLET_ATTENTION_CHUNK_TOKENS;
+           chunk * MARTLET_ATTENTION_CHUNK_TOKENS < row->end; ++chunk) {
+        const float *record = attention_record(a, chunk, r, head);
+        state part = {.largest = record[padded], .sum = record[padded + 1]};
+        memcpy(part.values, record, dimensions * sizeof(float));
+        merge(dimensions, &all, &part);
+      }
+      finish(dimensions, &all, row->output + head * dimensions);
+    }
+}
+
+// ---- writing and copying ------------------------------------------------------------------------
 
 static void write_element(martlet_kv_type type, void *base, size_t index, float value) {
   if (type == MARTLET_KV_F32) ((float *)base)[index] = value;
@@ -22,104 +174,35 @@ static void write_element(martlet_kv_type type, void *base, size_t index, float 
   else ((uint16_t *)base)[index] = martlet_bfloat_of_float(value);
 }
 
-/// One query head over all its pages.
-static void attend(martlet_kv_type type, const martlet_attention_row *row, size_t key_offset,
-                   size_t value_offset, size_t dimensions, const float *query, float scale,
-                   float *output) {
-  float largest = 0, sum = 0;
-  const size_t first_page = row->first / positions, last_page = (row->end - 1) / positions;
-  for (size_t page = first_page; page <= last_page; ++page) {
-    const void *keys = (const char *)row->pages[page] + key_offset;
-    const void *values = (const char *)row->pages[page] + value_offset;
-    const size_t begin = page == first_page ? row->first % positions : 0;
-    const size_t end = page == last_page ? (row->end - 1) % positions + 1 : (size_t)positions;
-
-    float weights[positions], page_largest = -INFINITY;
-    for (size_t p = begin; p < end; ++p) {
-      float score = 0;
-      for (size_t d = 0; d < dimensions; ++d)
-        score = fmaf(query[d], read_element(type, keys, d * positions + p), score);
-      weights[p] = score * scale;
-      page_largest = weights[p] > page_largest ? weights[p] : page_largest;
-    }
-    float lanes[MARTLET_LANES] = {0};
-    for (size_t p = begin; p < end; ++p) {
-      weights[p] = martlet_exp_f32(weights[p] - page_largest);
-      lanes[p % MARTLET_LANES] = lanes[p % MARTLET_LANES] + weights[p];
-    }
-    float page_sum = martlet_fold_lanes(lanes);
-
-    float old_factor = 0, page_factor = 1;
-    if (page == first_page) {
-      largest = page_largest;
-      sum = page_sum;
-    } else {
-      float merged = page_largest > largest ? page_largest : largest;
-      old_factor = martlet_exp_f32(largest - merged);
-      page_factor = martlet_exp_f32(page_largest - merged);
-      float kept = sum * old_factor;
-      sum = fmaf(page_sum, page_factor, kept);
-      largest = merged;
-    }
-    for (size_t d = 0; d < dimensions; ++d) {
-      float weighted = 0;
-      for (size_t p = begin; p < end; ++p)
-        weighted = fmaf(weights[p], read_element(type, values, p * dimensions + d), weighted);
-      if (page == first_page) {
-        output[d] = weighted;
-      } else {
-        float kept = output[d] * old_factor;
-        output[d] = fmaf(weighted, page_factor, kept);
-      }
-    }
-  }
-  float inverse = 1.0f / sum;
-  for (size_t d = 0; d < dimensions; ++d) output[d] = output[d] * inverse;
-}
-
-void martlet_attention_f32_reference(const martlet_kv_layout *layout, uint32_t query_heads,
-                                     float scale, const martlet_attention_row *rows,
-                                     size_t row_count, uint32_t kv_head_begin,
-                                     uint32_t kv_head_end) {
-  const size_t dimensions = layout->head_dimensions, group = query_heads / layout->kv_heads;
-  const size_t head_bytes = dimensions * positions * element_bytes(layout->type);
-  for (size_t r = 0; r < row_count; ++r)
-    for (size_t head = kv_head_begin * group; head < kv_head_end * group; ++head) {
-      const size_t kv_head = head / group;
-      attend(layout->type, &rows[r], kv_head * head_bytes,
-             (layout->kv_heads + kv_head) * head_bytes, dimensions,
-             rows[r].query + head * dimensions, scale, rows[r].output + head * dimensions);
-    }
-}
-
 void martlet_kv_write_reference(const martlet_kv_layout *layout, void *page, uint32_t slot,
                                 const float *keys, const float *values) {
-  const size_t dimensions = layout->head_dimensions, heads = layout->kv_heads;
-  void *value_page = (char *)page + heads * dimensions * positions * element_bytes(layout->type);
-  for (size_t head = 0; head < heads; ++head)
-    for (size_t d = 0; d < dimensions; ++d) {
-      const size_t from = head * dimensions + d;
-      write_element(layout->type, page, from * positions + slot, keys[from]);
-      write_element(layout->type, value_page, (head * positions + slot) * dimensions + d,
-                    values[from]);
+  const kv_shape shape = kv_shape_of(layout);
+  const size_t dimensions = shape.dimensions, padded = kv_round_up(dimensions, 16);
+  for (size_t head = 0; head < shape.heads; ++head) {
+    const float *key = keys + head * dimensions, *value = values + head * dimensions;
+    if (shape.groups) {
+      kv_write_quantized(layout->type, &shape, page, head, slot, key, value);
+      continue;
     }
+    char *column = (char *)page + head * shape.key_head_bytes;
+    char *row = (char *)page + shape.values + head * shape.value_head_bytes +
+                slot * shape.value_row_bytes;
+    for (size_t d = 0; d < dimensions; ++d)
+      write_element(layout->type, column, d * kv_positions + slot, key[d]);
+    for (size_t d = 0; d < padded; ++d)
+      write_element(layout->type, row, d, d < dimensions ? value[d] : 0);
+  }
 }
 
-void martlet_kv_copy_reference(const martlet_kv_layout *layout, const void *source, void *target,
-                               uint32_t slots) {
-  const size_t dimensions = layout->head_dimensions, heads = layout->kv_heads;
-  const size_t each = element_bytes(layout->type);
-  const size_t columns = heads * dimensions, column_bytes = positions * each;
-  const char *from = source;
-  char *to = target;
-  if (slots == positions) {
-    memcpy(to, from, 2 * columns * column_bytes);
+void martlet_kv_copy_reference(const martlet_kv_layout *layout, const void *source,
+                               uint32_t source_slot, void *target, uint32_t target_slot,
+                               uint32_t count) {
+  const kv_shape shape = kv_shape_of(layout);
+  if (count == kv_positions) {
+    memcpy(target, source, shape.bytes);
     return;
   }
-  for (size_t column = 0; column < columns; ++column)
-    memcpy(to + column * column_bytes, from + column * column_bytes, slots * each);
-  for (size_t head = 0; head < heads; ++head) {
-    const size_t offset = (columns + head * dimensions) * column_bytes;
-    memcpy(to + offset, from + offset, slots * dimensions * each);
-  }
+  for (size_t head = 0; head < shape.heads; ++head)
+    kv_copy_head(&shape, kv_head_of(&shape, source, head), source_slot,
+                 kv_head_of(&shape, target, head), target_slot, count);
 }

@@ -13,5 +13,6 @@
 #include "x86/lanes_avx2.h"
 
 #include "lanes/attention.h"
+#include "lanes/kv_write.h"
 #pragma clang attribute pop
 #endif

@@ -8,8 +8,9 @@
 
 #include <stddef.h>
 
-/// Query heads that attention keeps in registers at once: 8 of the 16 ymm hold scores of 32.
-#define LANES_HEADS 2
+/// Query vectors that attention keeps in registers at once, and accumulators it has for them.
+#define LANES_TILE 2
+#define LANES_CHAINS 4
 
 typedef struct lanes {
   __m256 low, high;
@@ -82,6 +83,18 @@ LANES float lanes_fold_larger(lanes v) {
   __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+/// lanes_fold_sum of each of `count` ≤ 8 vectors, in lanes 0 ..< count.
+LANES lanes lanes_fold_sums(const lanes *v, int count) {
+  float all[16] = {0};
+  for (int i = 0; i < count; ++i) all[i] = lanes_fold_sum(v[i]);
+  return lanes_load(all);
+}
+/// lanes_fold_larger of each.
+LANES lanes lanes_fold_largers(const lanes *v, int count) {
+  float all[16] = {0};
+  for (int i = 0; i < count; ++i) all[i] = lanes_fold_larger(v[i]);
+  return lanes_load(all);
 }
 
 LANES __m256 lanes_exp_half(__m256 x) {

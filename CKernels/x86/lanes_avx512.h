@@ -8,8 +8,9 @@
 
 #include <stddef.h>
 
-/// Query heads that attention keeps in registers at once: 8 score accumulators of 32.
-#define LANES_HEADS 4
+/// Query vectors that attention keeps in registers at once, and accumulators it has for them.
+#define LANES_TILE 8
+#define LANES_CHAINS 16
 
 typedef __m512 lanes;
 typedef __m128i bytes;
@@ -47,6 +48,62 @@ LANES float lanes_fold_sum(lanes v) {
 }
 /// The largest lane; lanes hold no NaN.
 LANES float lanes_fold_larger(lanes v) { return _mm512_reduce_max_ps(v); }
+
+/// Lane i of vector v to to[8·i + v], for eight vectors: in fours within each quarter, then the
+/// quarters one by one.
+LANES void lanes_store_transposed(const lanes *v, float *to) {
+  for (int half = 0; half < 2; ++half, v += 4, to += 4) {
+    __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1]));
+    __m512d cd = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3]));
+    __m512d ab_high = _mm512_castps_pd(_mm512_unpackhi_ps(v[0], v[1]));
+    __m512d cd_high = _mm512_castps_pd(_mm512_unpackhi_ps(v[2], v[3]));
+    const __m512 rows[4] = {_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                            _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+                            _mm512_castpd_ps(_mm512_unpacklo_pd(ab_high, cd_high)),
+                            _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high))};
+    for (int row = 0; row < 4; ++row) {
+      _mm_storeu_ps(to + 8 * row, _mm512_extractf32x4_ps(rows[row], 0));
+      _mm_storeu_ps(to + 8 * (4 + row), _mm512_extractf32x4_ps(rows[row], 1));
+      _mm_storeu_ps(to + 8 * (8 + row), _mm512_extractf32x4_ps(rows[row], 2));
+      _mm_storeu_ps(to + 8 * (12 + row), _mm512_extractf32x4_ps(rows[row], 3));
+    }
+  }
+}
+
+/// Eight vectors' folds with one operation `op` per level: each level puts the halves of two
+/// vectors side by side, so a lane meets the lane that it meets when folded alone.
+#define LANES_FOLD_EIGHT(v, op)                                                              \
+  __m512 two[4], four[2];                                                                    \
+  for (int i = 0; i < 4; ++i)                                                                \
+    two[i] = op(_mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0x44),                          \
+                _mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0xee));                         \
+  for (int i = 0; i < 2; ++i)                                                                \
+    four[i] = op(_mm512_shuffle_f32x4(two[2 * i], two[2 * i + 1], 0x88),                     \
+                 _mm512_shuffle_f32x4(two[2 * i], two[2 * i + 1], 0xdd));                    \
+  __m512 eight = op(_mm512_shuffle_ps(four[0], four[1], 0x44),                               \
+                    _mm512_shuffle_ps(four[0], four[1], 0xee));                              \
+  eight = op(eight, _mm512_movehdup_ps(eight));                                              \
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 1, 1, 1, 1, 1, 1, 1, 1); \
+  return _mm512_permutexvar_ps(order, eight)
+
+LANES lanes lanes_fold_eight_sums(const lanes *v) { LANES_FOLD_EIGHT(v, _mm512_add_ps); }
+LANES lanes lanes_fold_eight_larger(const lanes *v) { LANES_FOLD_EIGHT(v, _mm512_max_ps); }
+#undef LANES_FOLD_EIGHT
+
+/// lanes_fold_sum of each of `count` ≤ 8 vectors, in lanes 0 ..< count.
+LANES lanes lanes_fold_sums(const lanes *v, int count) {
+  if (count == 1) return lanes_set(lanes_fold_sum(v[0]));
+  lanes all[8];
+  for (int i = 0; i < 8; ++i) all[i] = v[i < count ? i : 0];
+  return lanes_fold_eight_sums(all);
+}
+/// lanes_fold_larger of each.
+LANES lanes lanes_fold_largers(const lanes *v, int count) {
+  if (count == 1) return lanes_set(lanes_fold_larger(v[0]));
+  lanes all[8];
+  for (int i = 0; i < 8; ++i) all[i] = v[i < count ? i : 0];
+  return lanes_fold_eight_larger(all);
+}
 
 LANES lanes lanes_exp(lanes x) {
   lanes n = _mm512_roundscale_ps(_mm512_mul_ps(x, lanes_set(MARTLET_EXP_LOG2E)),

@@ -8,11 +8,23 @@ public struct AttentionRow: Sendable, Equatable {
   public var first: Int
   /// The row's own position, the last that it sees and the one whose keys and values it writes.
   public var position: Int
+  /// Where the last `path.count` visible positions are stored, the row's own last; empty when every
+  /// position is stored in its own slot.
+  ///
+  /// This is how a row of a drafted token tree sees its ancestors and none of its siblings: each
+  /// node has a slot after the prefix, and a node's path is its parent's and its own slot. The
+  /// result has the bits that plain decoding of the same tokens would have, so a verified path needs
+  /// `KVSlab.move` and nothing else.
+  public var path: [Int]
 
-  public init(sequence: Int, first: Int = 0, position: Int) {
+  /// The slot, counted from the sequence's start, that holds the row's own keys and values.
+  public var slot: Int { path.last ?? position }
+
+  public init(sequence: Int, first: Int = 0, position: Int, path: [Int] = []) {
     self.sequence = sequence
     self.first = first
     self.position = position
+    self.path = path
   }
 }
 
@@ -20,20 +32,31 @@ public struct AttentionRow: Sendable, Equatable {
 /// attends.
 ///
 /// Use, per batch: `begin` on one thread; then per layer `select` on one thread, `write` disjoint
-/// rows on any threads, a barrier, and `attend` disjoint rows or heads on any threads.
+/// rows on any threads, a barrier, `attend(unit:)` of every unit on any threads and, where `merges`
+/// is not zero, a barrier and `merge` of every one. No thread count, order or split changes a bit.
 /// `@unchecked Sendable` by that rule.
 public final class AttentionBatch: @unchecked Sendable {
   public let slab: KVSlab
   /// The rows that `begin` last set.
   public private(set) var rows: [AttentionRow] = []
+  /// Pieces of the work, costliest first, as `begin` planned them.
+  public var units: Int { plan.units.count }
+  /// Merges that the units call for; zero when no row was split.
+  public var merges: Int { plan.merges.count }
 
   private var layout: martlet_kv_layout
   /// Addresses of the first layer of all sequences' pages one after another, and where each
   /// sequence's begin.
-  private var bases: [UnsafeRawPointer] = []
+  private var bases: [UnsafeRawPointer?] = []
   private var tableStarts: [Int] = []
-  /// The same pages in the selected layer.
-  private var addresses: [UnsafeRawPointer?] = []
+  /// All rows' paths one after another, and where each row's begins.
+  private var paths: [UInt32] = []
+  private var pathStarts: [Int] = []
+  private var plan = AttentionPlan()
+  /// What units of split rows leave for `merge`.
+  private var partials: FloatMatrix?
+  /// Bytes from a page's first layer to the selected one.
+  private var layerOffset = 0
 
   /// A batch over the pages of `slab`.
   public init(slab: KVSlab) {
@@ -41,13 +64,23 @@ public final class AttentionBatch: @unchecked Sendable {
     layout = slab.cLayout
   }
 
-  /// Sets the page tables and rows of a batch.
+  /// Sets the page tables and rows of a batch, and plans the work: rows that share pages come
+  /// together, so that each shared page is read once for all of them.
   ///
   /// - Parameters:
   ///   - tables: per sequence, page i holds positions 32·i ..< 32·(i+1). Each table covers the
-  ///     positions of its rows, and all pages exist in the slab.
+  ///     positions and paths of its rows, and all pages exist in the slab.
   ///   - rows: in the order of the matrices' rows. No two rows write the same slot of a page.
-  public func begin(tables: [[Int32]], rows: [AttentionRow]) {
+  ///   - queryHeads: of the queries to come; as many as key-value heads if not given.
+  ///   - threads: how many will work; more make smaller units.
+  /// - Complexity: O(pages in all tables + rows · log rows).
+  public func begin(
+    tables: [[Int32]], rows: [AttentionRow], queryHeads: Int? = nil, threads: Int = 1
+  ) {
+    let queryHeads = queryHeads ?? slab.kvHeads
+    precondition(
+      queryHeads > 0 && queryHeads % slab.kvHeads == 0,
+      "\(queryHeads) query heads for \(slab.kvHeads) key-value heads")
     self.rows = rows
     bases.removeAll(keepingCapacity: true)
     tableStarts.removeAll(keepingCapacity: true)
@@ -57,43 +90,66 @@ public final class AttentionBatch: @unchecked Sendable {
         bases.append(UnsafeRawPointer(slab.pointer(page: Int(page), layer: 0)))
       }
     }
+    paths.removeAll(keepingCapacity: true)
+    pathStarts.removeAll(keepingCapacity: true)
     for row in rows {
-      precondition(tables.indices.contains(row.sequence), "sequence \(row.sequence)")
-      precondition(
-        row.first >= 0 && row.first <= row.position && row.position < Int(Int32.max)
-          && row.position < tables[row.sequence].count * KVSlab.pageTokens,
-        "positions \(row.first)...\(row.position) exceed the sequence's pages")
+      check(row, tables)
+      pathStarts.append(paths.count)
+      for slot in row.path { paths.append(UInt32(slot)) }
     }
-    addresses = bases
+    layerOffset = 0
+    plan.make(
+      tables: tables, rows: rows, kvHeads: slab.kvHeads, group: queryHeads / slab.kvHeads,
+      threads: threads)
+    reservePartials()
+  }
+
+  private func check(_ row: AttentionRow, _ tables: [[Int32]]) {
+    precondition(tables.indices.contains(row.sequence), "sequence \(row.sequence)")
+    let slots = tables[row.sequence].count * KVSlab.pageTokens
+    precondition(
+      row.first >= 0 && row.first <= row.position && row.position < Int(Int32.max)
+        && row.path.count <= row.position + 1 && row.position - row.path.count < slots,
+      "positions \(row.first)...\(row.position) exceed the sequence's pages")
+    precondition(
+      row.path.allSatisfy { $0 >= 0 && $0 < slots }, "path \(row.path) exceeds \(slots) slots")
+  }
+
+  /// Makes room for the records of split rows; where the system refuses, nothing is split.
+  private func reservePartials() {
+    guard plan.records > 0 else { return }
+    if let partials, partials.rows >= plan.records { return }
+    let floats = martlet_attention_partial_floats(&layout)
+    partials = try? FloatMatrix(rows: plan.records, columns: floats)
+    if partials == nil { plan.join() }
   }
 
   /// Turns to `layer`.
   public func select(layer: Int) {
     precondition(layer >= 0 && layer < slab.layers, "layer \(layer) of \(slab.layers)")
-    let offset = layer * slab.bytesPerLayer
-    for index in bases.indices { addresses[index] = bases[index] + offset }
+    layerOffset = layer * slab.bytesPerLayer
   }
 
-  /// Stores keys and values of rows `range` at their positions in the selected layer.
+  /// Stores keys and values of rows `range` at their slots in the selected layer.
   public func write(keys: FloatMatrix, values: FloatMatrix, rows range: Range<Int>) {
     check(keys, range, columns: slab.kvHeads * slab.headDimensions)
     check(values, range, columns: slab.kvHeads * slab.headDimensions)
     var layout = layout
     for index in range {
       let row = rows[index]
-      let page = tableStarts[row.sequence] + row.position / KVSlab.pageTokens
-      // The address came from the slab, whose memory is mutable; `select` stored it as read-only
-      // because that is what attention takes.
+      let page = bases[tableStarts[row.sequence] + row.slot / KVSlab.pageTokens]
+      // The address came from the slab, whose memory is mutable; it is kept as read-only because
+      // that is what attention takes.
       martlet_kv_write(
-        &layout, UnsafeMutableRawPointer(mutating: addresses[page]),
-        UInt32(row.position % KVSlab.pageTokens), keys.base + index * keys.stride,
+        &layout, UnsafeMutableRawPointer(mutating: page! + layerOffset),
+        UInt32(row.slot % KVSlab.pageTokens), keys.base + index * keys.stride,
         values.base + index * values.stride
       ).expectSuccess("martlet_kv_write")
     }
   }
 
   /// Attention of rows `range`, for the query heads of key-value heads `kvHeads`, in the selected
-  /// layer. Query head h reads key-value head h / (query heads / key-value heads).
+  /// layer, without the plan. Query head h reads key-value head h / (query heads / key-value heads).
   ///
   /// - Parameters:
   ///   - scale: multiplies every score, usually 1/√(head dimensions).
@@ -102,34 +158,103 @@ public final class AttentionBatch: @unchecked Sendable {
     queries: FloatMatrix, scale: Float, into output: FloatMatrix, rows range: Range<Int>,
     kvHeads: Range<Int>
   ) {
+    check(queries, output, range)
+    precondition(
+      kvHeads.lowerBound >= 0 && kvHeads.upperBound <= slab.kvHeads, "heads \(kvHeads)")
+    guard !range.isEmpty, !kvHeads.isEmpty else { return }
+    withArguments(range.count, { range.lowerBound + $0 }, queries, output) { arguments in
+      arguments.scale = scale
+      arguments.kv_head_begin = UInt32(kvHeads.lowerBound)
+      arguments.kv_head_end = UInt32(kvHeads.upperBound)
+      martlet_attention_f32(&arguments).expectSuccess("martlet_attention_f32")
+    }
+  }
+
+  /// Attention of unit `index` of `units` in the selected layer.
+  public func attend(unit index: Int, queries: FloatMatrix, scale: Float, into output: FloatMatrix)
+  {
+    check(queries, output, 0..<rows.count)
+    let unit = plan.units[index]
+    let block = plan.blocks[unit.block]
+    withArguments(block.rows.count, { plan.order[block.rows.lowerBound + $0] }, queries, output) {
+      arguments in
+      arguments.scale = scale
+      arguments.kv_head_begin = UInt32(unit.kvHead)
+      arguments.kv_head_end = UInt32(unit.kvHead + 1)
+      if block.pieces > 1 {
+        setPartials(&arguments, block)
+        arguments.chunk_begin = UInt32(unit.chunks.lowerBound)
+        arguments.chunk_end = UInt32(unit.chunks.upperBound)
+      }
+      martlet_attention_f32(&arguments).expectSuccess("martlet_attention_f32")
+    }
+  }
+
+  /// Merge `index` of `merges`, after all units of the layer.
+  public func merge(_ index: Int, queries: FloatMatrix, into output: FloatMatrix) {
+    check(queries, output, 0..<rows.count)
+    let merge = plan.merges[index]
+    let block = plan.blocks[merge.block]
+    withArguments(block.rows.count, { plan.order[block.rows.lowerBound + $0] }, queries, output) {
+      arguments in
+      setPartials(&arguments, block)
+      arguments.kv_head_begin = UInt32(merge.kvHead)
+      arguments.kv_head_end = UInt32(merge.kvHead + 1)
+      martlet_attention_merge_f32(&arguments).expectSuccess("martlet_attention_merge_f32")
+    }
+  }
+
+  private func setPartials(
+    _ arguments: inout martlet_attention_arguments, _ block: AttentionPlan.Block
+  ) {
+    guard let partials else { preconditionFailure("a split block without room for its records") }
+    arguments.partials = partials.base + block.record * partials.stride
+    arguments.partials_chunk = UInt32(block.chunks.lowerBound)
+  }
+
+  /// Calls `body` with arguments for `count` rows, of which row i is the batch's `row(i)`.
+  private func withArguments(
+    _ count: Int, _ row: (Int) -> Int, _ queries: FloatMatrix, _ output: FloatMatrix,
+    _ body: (inout martlet_attention_arguments) -> Void
+  ) {
+    bases.withUnsafeBufferPointer { bases in
+      paths.withUnsafeBufferPointer { paths in
+        // A stack buffer of a few dozen rows at a time: no allocation on the hot path.
+        withUnsafeTemporaryAllocation(of: martlet_attention_row.self, capacity: count) { list in
+          for offset in 0..<count {
+            let index = row(offset)
+            let row = rows[index]
+            var entry = martlet_attention_row()
+            entry.pages = bases.baseAddress.map { $0 + tableStarts[row.sequence] }
+            entry.first = UInt32(row.first)
+            entry.end = UInt32(row.position + 1)
+            entry.query = UnsafePointer(queries.base + index * queries.stride)
+            entry.output = output.base + index * output.stride
+            entry.path = paths.baseAddress.map { $0 + pathStarts[index] }
+            entry.path_count = UInt32(row.path.count)
+            list.initializeElement(at: offset, to: entry)
+          }
+          withUnsafePointer(to: layout) { layout in
+            var arguments = martlet_attention_arguments()
+            arguments.size = UInt32(MemoryLayout<martlet_attention_arguments>.size)
+            arguments.query_heads = UInt32(queries.columns / slab.headDimensions)
+            arguments.layout = layout
+            arguments.page_offset = layerOffset
+            arguments.rows = UnsafePointer(list.baseAddress)
+            arguments.row_count = count
+            body(&arguments)
+          }
+        }
+      }
+    }
+  }
+
+  private func check(_ queries: FloatMatrix, _ output: FloatMatrix, _ range: Range<Int>) {
     let heads = queries.columns / slab.headDimensions
     check(queries, range, columns: heads * slab.headDimensions)
     check(output, range, columns: queries.columns)
     precondition(queries !== output, "queries and output are one matrix")
     precondition(heads > 0 && heads % slab.kvHeads == 0, "\(heads) query heads")
-    precondition(
-      kvHeads.lowerBound >= 0 && kvHeads.upperBound <= slab.kvHeads, "heads \(kvHeads)")
-    guard !range.isEmpty, !kvHeads.isEmpty else { return }
-    var layout = layout
-    addresses.withUnsafeBufferPointer { addresses in
-      guard let tables = addresses.baseAddress else { return }
-      // A stack buffer of a few dozen rows at a time: no allocation on the hot path.
-      withUnsafeTemporaryAllocation(of: martlet_attention_row.self, capacity: range.count) { list in
-        for (offset, index) in range.enumerated() {
-          let row = rows[index]
-          list.initializeElement(
-            at: offset,
-            to: martlet_attention_row(
-              pages: tables + tableStarts[row.sequence], first: UInt32(row.first),
-              end: UInt32(row.position + 1), query: queries.base + index * queries.stride,
-              output: output.base + index * output.stride))
-        }
-        martlet_attention_f32(
-          &layout, UInt32(heads), scale, list.baseAddress, range.count,
-          UInt32(kvHeads.lowerBound), UInt32(kvHeads.upperBound)
-        ).expectSuccess("martlet_attention_f32")
-      }
-    }
   }
 
   private func check(_ matrix: FloatMatrix, _ range: Range<Int>, columns: Int) {

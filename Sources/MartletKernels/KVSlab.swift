@@ -1,14 +1,19 @@
 import CMartlet
 
 /// Element type of stored keys and values.
+///
+/// `int8` has one float16 scale per head and position, `int4` one per 32 dimensions of a head and
+/// position. A scale is set when its position is written and never revised.
 public enum KVType: String, Sendable, CaseIterable {
-  case f32, f16, bf16
+  case f32, f16, bf16, int8, int4
 
   var cValue: martlet_kv_type {
     switch self {
     case .f32: MARTLET_KV_F32
     case .f16: MARTLET_KV_F16
     case .bf16: MARTLET_KV_BF16
+    case .int8: MARTLET_KV_I8
+    case .int4: MARTLET_KV_I4
     }
   }
 }
@@ -99,6 +104,21 @@ public final class KVSlab: @unchecked Sendable {
         &layout, pointer(page: source, layer: layer), pointer(page: target, layer: layer),
         UInt32(positions)
       ).expectSuccess("martlet_kv_copy")
+    }
+  }
+
+  /// Copies one position of every layer from a slot of one page to a slot of the same or another:
+  /// how the accepted path of a token tree moves to where plain decoding would have put it.
+  public func move(from source: (page: Int, slot: Int), to target: (page: Int, slot: Int)) {
+    for slot in [source.slot, target.slot] {
+      precondition((0..<Self.pageTokens).contains(slot), "slot \(slot) of a page")
+    }
+    var layout = cLayout
+    for layer in 0..<layers {
+      martlet_kv_move(
+        &layout, pointer(page: source.page, layer: layer), UInt32(source.slot),
+        pointer(page: target.page, layer: layer), UInt32(target.slot)
+      ).expectSuccess("martlet_kv_move")
     }
   }
 

@@ -21,7 +21,7 @@ import Testing
     #expect(worst < 1e-4, "seed \(seed): \(worst)")
   }
 
-  @Test(arguments: [(KVType.f16, 2e-2), (.bf16, 2e-1)])
+  @Test(arguments: [(KVType.f16, 2e-2), (.bf16, 2e-1), (.int8, 2e-1), (.int4, 2)])
   func narrowKeysAndValuesStayClose(kvType: KVType, tolerance: Double) throws {
     let fixture = try TransformerFixture(seed: 7)
     let tokens = fixture.tokens(50, seed: 7)

@@ -17,7 +17,13 @@ struct AttentionDoorTests {
   /// copying pages changes nothing.
   @Test(arguments: KVType.allCases) func attentionAgreesWithFloat64(type: KVType) throws {
     let (heads, kvHeads, dimensions) = (4, 2, 16)
-    let tolerance = type == .f32 ? 1e-5 : type == .f16 ? 2e-3 : 2e-2
+    let tolerance: Double =
+      switch type {
+      case .f32: 1e-5
+      case .f16: 2e-3
+      case .bf16, .int8: 2e-2
+      case .int4: 0.15
+      }
     let slab = try KVSlab(type: type, layers: 2, kvHeads: kvHeads, headDimensions: dimensions)
     try slab.reserve(8)
     let batch = AttentionBatch(slab: slab)
@@ -88,6 +94,105 @@ struct AttentionDoorTests {
     slab.copy(from: 7, to: 3, positions: 6)
     attend([[0, 2, 3], [1]])
     #expect(rows.indices.map { output.row($0) } == before)
+  }
+
+  /// A slab with `positions` random positions in pages `table`, as attention meets them.
+  private func filled(
+    _ type: KVType, table: [Int32], positions: Int, kvHeads: Int, dimensions: Int, seed: UInt64
+  ) throws -> AttentionBatch {
+    let slab = try KVSlab(type: type, layers: 1, kvHeads: kvHeads, headDimensions: dimensions)
+    try slab.reserve(Int(table.max() ?? 0) + 1)
+    let batch = AttentionBatch(slab: slab)
+    let keys = try FloatMatrix(rows: positions, columns: kvHeads * dimensions)
+    let values = try FloatMatrix(rows: positions, columns: kvHeads * dimensions)
+    var random = SeededRandom(seed)
+    for position in 0..<positions {
+      keys.setRow(position, random.floats(kvHeads * dimensions))
+      values.setRow(position, random.floats(kvHeads * dimensions))
+    }
+    batch.begin(
+      tables: [table], rows: (0..<positions).map { AttentionRow(sequence: 0, position: $0) })
+    batch.select(layer: 0)
+    batch.write(keys: keys, values: values, rows: 0..<positions)
+    return batch
+  }
+
+  /// Everything the plan may do (sort rows, cut blocks, split long ones) leaves every bit alone.
+  @Test(arguments: KVType.allCases) func plansChangeNoBit(type: KVType) throws {
+    let (kvHeads, group, dimensions, positions) = (2, 3, 16, 1_700)
+    let pages = Int32(positions / 32 + 1)
+    let batch = try filled(
+      type, table: Array(0..<pages), positions: positions, kvHeads: kvHeads,
+      dimensions: dimensions, seed: 5)
+    // Forks of one prefix at several places, given out of order; a fork's other pages are any.
+    let tables = [30, 0, 50, 12, 30].map { (shared: Int32) in
+      Array(0..<shared) + (shared..<pages).map { ($0 * 7 + shared) % pages }
+    }
+    var random = SeededRandom(6)
+    let rows = (0..<70).map { _ in
+      let position = Int(random.next() % UInt64(positions))
+      return AttentionRow(
+        sequence: Int(random.next() % UInt64(tables.count)),
+        first: Int(random.next() % 2) * Int(random.next() % UInt64(position + 1)),
+        position: position)
+    }
+    let queries = try FloatMatrix(rows: rows.count, columns: kvHeads * group * dimensions)
+    for row in rows.indices { queries.setRow(row, random.floats(queries.columns)) }
+    let expected = try FloatMatrix(rows: rows.count, columns: queries.columns)
+    batch.begin(tables: tables, rows: rows)
+    batch.select(layer: 0)
+    for row in rows.indices {
+      batch.attend(
+        queries: queries, scale: 0.3, into: expected, rows: row..<row + 1, kvHeads: 0..<kvHeads)
+    }
+    for threads in [1, 2, 5, 64] {
+      let output = try FloatMatrix(rows: rows.count, columns: queries.columns)
+      batch.begin(tables: tables, rows: rows, queryHeads: kvHeads * group, threads: threads)
+      batch.select(layer: 0)
+      if threads == 1 { #expect(batch.merges == 0) }
+      if threads == 64 { #expect(batch.merges > 0 && batch.units > 8) }
+      for unit in (0..<batch.units).reversed() {
+        batch.attend(unit: unit, queries: queries, scale: 0.3, into: output)
+      }
+      for merge in 0..<batch.merges { batch.merge(merge, queries: queries, into: output) }
+      #expect(rows.indices.allSatisfy { output.row($0) == expected.row($0) }, "\(threads) threads")
+    }
+  }
+
+  /// Verifying a drafted tree gives each node what plain decoding of its path gives, and moving the
+  /// accepted path leaves the cache as plain decoding would have.
+  @Test(arguments: KVType.allCases) func treesEqualPlainDecoding(type: KVType) throws {
+    let (kvHeads, dimensions, prefix) = (2, 16, 61)
+    let tree = try filled(
+      type, table: [0, 1, 2], positions: 70, kvHeads: kvHeads, dimensions: dimensions, seed: 9)
+    let queries = try FloatMatrix(rows: 3, columns: kvHeads * dimensions)
+    var random = SeededRandom(10)
+    for row in 0..<3 { queries.setRow(row, random.floats(queries.columns)) }
+    func attend(_ rows: [AttentionRow]) throws -> [[Float]] {
+      let output = try FloatMatrix(rows: rows.count, columns: queries.columns)
+      tree.begin(tables: [[0, 1, 2]], rows: rows)
+      tree.select(layer: 0)
+      for unit in 0..<tree.units {
+        tree.attend(unit: unit, queries: queries, scale: 0.3, into: output)
+      }
+      return rows.indices.map { output.row($0) }
+    }
+    // Nodes in slots 61 ..< 70; the path 62, 65, 69 is accepted.
+    let path = [62, 65, 69]
+    let drafted = try attend(
+      (0..<3).map {
+        AttentionRow(sequence: 0, position: prefix + $0, path: Array(path[0...$0]))
+      })
+    for (step, slot) in path.enumerated() {
+      tree.slab.move(
+        from: (slot / 32, slot % 32), to: ((prefix + step) / 32, (prefix + step) % 32))
+    }
+    let plain = try attend((0..<3).map { AttentionRow(sequence: 0, position: prefix + $0) })
+    #expect(drafted == plain)
+    // A sibling's slot in the path is another result, so the path is what was seen.
+    let other = try attend(
+      [AttentionRow(sequence: 0, position: prefix, path: [66])])
+    #expect(other[0] != plain[0])
   }
 
   @Test func badRopeConfigurationsAreErrors() {

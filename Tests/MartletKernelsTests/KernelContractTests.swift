@@ -31,6 +31,11 @@ import Testing
       var good = layout(type)
       #expect(martlet_kv_page_bytes(&good) == 2 * 2 * 64 * 32 * bytes)
     }
+    // Codes, and a float16 scale per head and position: one of 64 bytes, or two of 32 nibbles.
+    var quantised = layout(MARTLET_KV_I8)
+    #expect(martlet_kv_page_bytes(&quantised) == 2 * 2 * 32 * (64 + 2))
+    quantised = layout(MARTLET_KV_I4)
+    #expect(martlet_kv_page_bytes(&quantised) == 2 * 2 * 32 * (32 + 2 * 2))
     for bad in [layout(heads: 0), layout(dimensions: 0), layout(dimensions: 257)] {
       var bad = bad
       #expect(martlet_kv_page_bytes(&bad) == 0)
@@ -38,6 +43,62 @@ import Testing
     var unsized = layout()
     unsized.size = 0
     #expect(martlet_kv_page_bytes(&unsized) == 0)
+  }
+
+  @Test func attentionArgumentsAreChecked() {
+    typealias Change = (inout martlet_attention_arguments, inout martlet_attention_row) -> Void
+    var kv = layout()
+    let page = [UInt8](repeating: 0, count: martlet_kv_page_bytes(&kv))
+    let query = [Float](repeating: 1, count: 256)
+    var output = [Float](repeating: 9, count: 256)
+    func status(_ change: Change) -> martlet_status {
+      page.withUnsafeBytes { page in
+        query.withUnsafeBufferPointer { query in
+          output.withUnsafeMutableBufferPointer { output in
+            withUnsafePointer(to: kv) { kv in
+              withUnsafePointer(to: page.baseAddress) { pages in
+                var row = martlet_attention_row()
+                row.pages = pages
+                row.end = 32
+                row.query = query.baseAddress
+                row.output = output.baseAddress
+                var arguments = martlet_attention_arguments()
+                arguments.size = UInt32(MemoryLayout<martlet_attention_arguments>.size)
+                arguments.layout = kv
+                arguments.query_heads = 4
+                arguments.row_count = 1
+                arguments.kv_head_end = 2
+                change(&arguments, &row)
+                return withUnsafePointer(to: row) { row in
+                  if arguments.row_count == 1 { arguments.rows = row }
+                  return martlet_attention_f32(&arguments)
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    let mistakes: [Change] = [
+      { arguments, _ in arguments.size = 8 },
+      { arguments, _ in arguments.layout = nil },
+      { arguments, _ in arguments.query_heads = 3 },
+      { arguments, _ in arguments.query_heads = 0 },
+      { arguments, _ in arguments.kv_head_end = 3 },
+      { arguments, _ in arguments.row_count = 2 },
+      { _, row in row.end = row.first },
+      { _, row in row.pages = nil },
+      { _, row in row.output = nil },
+      { _, row in row.path_count = 1 },
+      { _, row in row.path_count = 33 },
+    ]
+    for (index, mistake) in mistakes.enumerated() {
+      #expect(status(mistake) == MARTLET_E_ARGUMENT, "mistake \(index)")
+    }
+    #expect(status { arguments, _ in arguments.row_count = 0 } == MARTLET_OK)
+    #expect(output == .init(repeating: 9, count: 256))
+    #expect(status { _, _ in } == MARTLET_OK)
+    #expect(output == .init(repeating: 0, count: 256))
   }
 
   @Test func ropeConfigurationsAreChecked() {

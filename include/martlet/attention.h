@@ -1,10 +1,18 @@
 /// Attention of query rows over paged keys and values with grouped heads.
 ///
-/// Each page is reduced on its own (scores, maximum, exponentials, weighted values) and the partial
-/// results merge in page order: m = max(m, m_page), rescale both sides by exp(old - new), add. So a
-/// row's result depends on its own pages alone: not on other rows, on threads, on page sharing, or
-/// on whether the row came from prefill or decode. Source of the merge: "Online normalizer
-/// calculation for softmax".
+/// The order of operations is fixed by logical positions alone:
+///   - the query is multiplied by `scale` once; a score is one fused multiply-add per dimension in
+///     order (quantised keys: one such sum per scale group, then one fused multiply-add with the
+///     group's scale, groups in order);
+///   - a page of 32 positions is one step: m' = max(m, largest score), weights exp(score - m'),
+///     their sum over 16 lanes, the weighted values from zero in order of position, and sum and
+///     values so far times exp(m - m') are added to, fused;
+///   - a chunk of MARTLET_ATTENTION_CHUNK_TOKENS positions starts afresh and ends as a partial
+///     result (m, sum, weighted values); partial results merge in order of chunks by log-sum-exp.
+/// So a row's result depends on what it sees and on nothing else: not on other rows, on threads, on
+/// which pages are shared, on how chunks are split among calls, or on whether the row came from
+/// prefill, decode or the verification of a token tree. Sources: "Online normalizer calculation for
+/// softmax"; "FlashAttention-2" (the running maximum); "Flash-Decoding" (merging of parts).
 #ifndef MARTLET_ATTENTION_H
 #define MARTLET_ATTENTION_H
 
@@ -12,15 +20,26 @@
 
 /// Token positions per page.
 #define MARTLET_KV_PAGE_TOKENS 32
+/// Token positions per partial result; chunk c is positions [512·c, 512·(c + 1)).
+#define MARTLET_ATTENTION_CHUNK_TOKENS 512
 
 typedef enum martlet_kv_type {
   MARTLET_KV_F32 = 0,
   MARTLET_KV_F16 = 1,
   MARTLET_KV_BF16 = 2,
+  /// Signed bytes with one float16 scale per head and position: largest magnitude / 127.
+  MARTLET_KV_I8 = 3,
+  /// Four bits, 0 ... 15 for -8 ... 7, with one float16 scale per 32 dimensions of a head and
+  /// position: the value of largest magnitude / -8.
+  MARTLET_KV_I4 = 4,
 } martlet_kv_type;
 
 /// The shape of one layer's part of a page. Keys lie [kv_head][dimension][position], so that a
-/// vector holds one dimension of neighbouring positions; values lie [kv_head][position][dimension].
+/// vector holds one dimension of neighbouring positions; values lie [kv_head][position][dimension]
+/// with rows padded to 16 dimensions by zeros. Four-bit keys hold dimensions 2i and 2i + 1 in one
+/// byte, four-bit values dimensions i and i + 16 of 32, so that no byte belongs to two positions.
+/// Scales follow the values, [kv_head][group][position], those of the keys first. A position with
+/// an infinity or NaN has NaN for its (quantised) scale.
 typedef struct martlet_kv_layout {
   uint32_t size;  ///< sizeof(martlet_kv_layout).
   martlet_kv_type type;
@@ -28,11 +47,12 @@ typedef struct martlet_kv_layout {
   uint32_t head_dimensions;  ///< At most 256.
 } martlet_kv_layout;
 
-/// Bytes one layer takes in one page (keys, then values), a multiple of 64; 0 for a bad layout.
+/// Bytes one layer takes in one page, a multiple of 64; 0 for a bad layout.
 MARTLET_API size_t martlet_kv_page_bytes(const martlet_kv_layout *layout);
 
 /// Writes one position's keys and values (kv_heads × head_dimensions float32 each) into `slot`
-/// (0 ..< MARTLET_KV_PAGE_TOKENS) of a page, rounding to nearest even.
+/// (0 ..< MARTLET_KV_PAGE_TOKENS) of a page, rounding to nearest even. Threads may write different
+/// slots of one page.
 MARTLET_API martlet_status martlet_kv_write(const martlet_kv_layout *layout, void *page,
                                             uint32_t slot, const float *keys, const float *values);
 
@@ -40,22 +60,56 @@ MARTLET_API martlet_status martlet_kv_write(const martlet_kv_layout *layout, voi
 MARTLET_API martlet_status martlet_kv_copy(const martlet_kv_layout *layout, const void *source,
                                            void *target, uint32_t slots);
 
+/// Copies one position from a slot of a page to a slot of the same or another page: how the
+/// accepted path of a token tree moves to where plain decoding would have put it.
+MARTLET_API martlet_status martlet_kv_move(const martlet_kv_layout *layout, const void *source,
+                                           uint32_t source_slot, void *target,
+                                           uint32_t target_slot);
+
 /// One query row: its own page list and how much of it the row may see.
+///
+/// A row of a token tree sees its sequence's prefix, and then a path of positions that lie in any
+/// slots: logical position end - path_count + i is stored at slot path[i] % 32 of page path[i] /
+/// 32. Its result has the bits that plain decoding of the same path would have.
 typedef struct martlet_attention_row {
   const void *const *pages;  ///< Page i holds positions i*32 ..< (i+1)*32.
   uint32_t first;            ///< First visible position (0, or the start of a sliding window).
   uint32_t end;              ///< One past the last visible position; greater than `first`.
   const float *query;        ///< query_heads × head_dimensions.
   float *output;             ///< query_heads × head_dimensions; must not overlap any input.
+  const uint32_t *path;      ///< path_count storage positions, or null.
+  uint32_t path_count;       ///< At most `end`; 0 for a row that is no part of a tree.
 } martlet_attention_row;
 
-/// Attends `row_count` rows for key-value heads [kv_head_begin, kv_head_end); query head h reads
-/// key-value head h / (query_heads / kv_heads). Scores are scaled by `scale`. Threads may split
-/// rows or key-value heads.
-MARTLET_API martlet_status martlet_attention_f32(const martlet_kv_layout *layout,
-                                                 uint32_t query_heads, float scale,
-                                                 const martlet_attention_row *rows,
-                                                 size_t row_count, uint32_t kv_head_begin,
-                                                 uint32_t kv_head_end);
+/// One call: rows × key-value heads [kv_head_begin, kv_head_end), whole or some chunks of them.
+/// Neighbouring rows whose page lists hold the same addresses read those pages once together, so
+/// rows that share pages should be neighbours.
+typedef struct martlet_attention_arguments {
+  uint32_t size;         ///< sizeof(martlet_attention_arguments).
+  uint32_t query_heads;  ///< A multiple of kv_heads; head h reads h / (query_heads / kv_heads).
+  const martlet_kv_layout *layout;
+  size_t page_offset;    ///< Bytes from each page address to the layer that is meant.
+  const martlet_attention_row *rows;
+  size_t row_count;
+  float scale;           ///< Of the scores.
+  uint32_t kv_head_begin, kv_head_end;
+  /// Chunks to do when `partials` is given, and the chunk that its first record belongs to.
+  uint32_t chunk_begin, chunk_end, partials_chunk;
+  /// Null to finish the rows in this call. Else one record per chunk, row and query head in this
+  /// order; those of the chunks and heads above are written, for rows that see the chunk.
+  float *partials;
+} martlet_attention_arguments;
+
+/// Float32s in one record of partial results: head dimensions rounded up to 16, and 16 more.
+MARTLET_API size_t martlet_attention_partial_floats(const martlet_kv_layout *layout);
+
+/// Attends. Threads may split rows, key-value heads and, with `partials`, chunks.
+MARTLET_API martlet_status
+martlet_attention_f32(const martlet_attention_arguments *arguments);
+
+/// Merges the records of all chunks that the rows see into their outputs; `chunk_begin` and
+/// `chunk_end` are ignored.
+MARTLET_API martlet_status
+martlet_attention_merge_f32(const martlet_attention_arguments *arguments);
 
 #endif

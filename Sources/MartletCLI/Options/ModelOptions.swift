@@ -2,6 +2,7 @@ import ArgumentParser
 import Martlet
 
 extension NumericClass: ExpressibleByArgument {}
+extension KVType: ExpressibleByArgument {}
 
 /// The model file that the user named, else the embedded one.
 func modelPath(_ named: String?) throws(CommandError) -> String {
@@ -22,6 +23,13 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "Numeric class: \(NumericClass.allCases.map(\.rawValue).joined(separator: ", ")).")
   var numeric: NumericClass = .portable
 
+  @Option(
+    help: """
+      Element type of stored keys and values: \(KVType.allCases.map(\.rawValue).joined(separator: ", ")); \
+      f32 for a float32 model and f16 for others if not given.
+      """)
+  var kvType: KVType?
+
   @OptionGroup var plugins: PluginOptions
 
   /// Opens the model, showing progress if it takes longer than a second.
@@ -31,6 +39,7 @@ struct ModelOptions: ParsableArguments {
     var configuration = Session.Configuration(modelPath: try modelPath(model))
     configuration.placement = placement.options
     configuration.numericClass = numeric
+    configuration.backend.kvType = kvType
     configuration.pluginDirectories = try plugins.checkedDirectories()
     let progress = Progress("opening the model")
     defer { progress.finish() }

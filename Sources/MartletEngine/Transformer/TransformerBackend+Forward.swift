@@ -40,7 +40,7 @@ extension TransformerBackend {
         AttentionRow(
           sequence: token.sequence, first: window.map { max(0, token.position + 1 - $0) } ?? 0,
           position: token.position)
-      })
+      }, queryHeads: parts.configuration.queryHeads, threads: team.width)
   }
 
   private func attend(_ index: Int, _ positions: [Int32], _ clock: inout PhaseClock) {
@@ -84,22 +84,20 @@ extension TransformerBackend {
     }
   }
 
-  /// Attention in units of one key-value head and a few neighbouring rows, which share pages where
-  /// they belong to one prompt.
+  /// Attention in the units that the batch planned, and what split rows need to come together.
   private func attendRows(_ rows: Int) {
-    let c = parts.configuration
-    let scratch = scratch
+    guard rows > 0 else { return }
+    let (queries, attended) = (scratch.queries, scratch.attended)
+    let scale = parts.configuration.attentionScale
     let attention = attention
-    let blockRows = max(1, min(16, rows / (team.width * 4)))
-    let blocks = (rows + blockRows - 1) / blockRows
-    team.forEachChunk(count: blocks * c.kvHeads) { units in
+    team.forEachChunk(count: attention.units) { units in
       for unit in units {
-        let first = unit / c.kvHeads * blockRows
-        let head = unit % c.kvHeads
-        attention.attend(
-          queries: scratch.queries, scale: c.attentionScale, into: scratch.attended,
-          rows: first..<min(rows, first + blockRows), kvHeads: head..<head + 1)
+        attention.attend(unit: unit, queries: queries, scale: scale, into: attended)
       }
+    }
+    guard attention.merges > 0 else { return }
+    team.forEachChunk(count: attention.merges) { merges in
+      for merge in merges { attention.merge(merge, queries: queries, into: attended) }
     }
   }
 
