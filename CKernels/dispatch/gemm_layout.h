@@ -3,28 +3,35 @@
 ///
 /// Weights
 /// -------
-/// Outputs are cut into tiles of 16; a tile is one stream of steps over depth, in the order a
-/// kernel reads it, with nothing beside it. Every tile starts on a cache line (its length is
+/// Outputs are cut into tiles of 16; a tile is one stream over depth, in the order a kernel reads
+/// it, with nothing beside it. Every tile starts on a cache line (its length is
 /// rounded up to 64 bytes); the last tile is filled up with outputs of zero.
 ///
 ///   type    depth per step   a step holds
 ///   F32            1         16 float32                                               64 bytes
 ///   F16            1         16 float16                                               32 bytes
 ///   BF16           2         16 pairs (even depth, odd depth), odd depths end in 0    64 bytes
-///   Q4_0          32         scales, nibbles                                         288 bytes
-///   IQ4_NL        32         scales, nibbles (indices of martlet_iq4_nl_values)      288 bytes
-///   Q4_1          32         scales, minimums, nibbles                               320 bytes
-///   Q5_0          32         scales, nibbles, bits                                   352 bytes
-///   Q5_1          32         scales, minimums, nibbles, bits                         384 bytes
-///   Q8_0          32         scales, bytes                                           544 bytes
-///   Q4_K         256         scales, minimums, 8 × (6-bit scales, 6-bit minimums, nibbles)   2368
-///   Q5_K         256         scales, minimums, 8 × (6-bit scales, 6-bit minimums, nibbles, bits)
-///                                                                                   2880 bytes
-///   Q6_K         256         scales, 8 × (first half's scales, second half's scales, nibbles,
-///                            bit pairs)                                             3360 bytes
+///
+/// Quantised types go in chunks of 256 depth: the scales of its blocks of 32, then their quants, so
+/// that every 64 bytes of quants are one cache line (a load that crosses two costs twice as much).
+///
+///   type    a chunk holds                                              bytes
+///   Q4_0    8 × scales, 8 × nibbles                                     2304
+///   IQ4_NL  8 × scales, 8 × nibbles (indices of martlet_iq4_nl_values)  2304
+///   Q4_1    8 × scales, 8 × minimums, 8 × nibbles                       2560
+///   Q5_0    8 × scales, 8 × (nibbles, bits)                             2816
+///   Q5_1    8 × scales, 8 × minimums, 8 × (nibbles, bits)               3072
+///   Q8_0    8 × scales, 8 × bytes                                       4352
+///   Q4_K    scales, minimums, 8 × factors, 8 × nibbles                  2368
+///   Q5_K    scales, minimums, 8 × factors, 8 × (nibbles, bits)          2880
+///   Q6_K    scales, 32 bytes of zero, 8 × factors, 8 × (nibbles, bit pairs)  3392
+///
+/// The last chunk may have fewer blocks (not in K types); its areas of scales and minimums are
+/// rounded up to 64 bytes each.
 ///
 ///   scales, minimums     16 float16, one per output (32 bytes)
-///   6-bit scales, …      16 bytes, one per output (int8 in Q6_K)
+///   factors              16 6-bit scales, 16 6-bit minimums; in Q6_K 16 int8 scales of the first
+///                        half of the depth, 16 of the second (32 bytes)
 ///   bytes (512)          Unsigned quants in dot-product order: byte 64·g + 4·o + j is depth 4·g+j
 ///                        of output o, so 64 bytes are one operand of vpdpbusd (and eight of them
 ///                        the B tile of AMX) for the activations' 4-byte group g, broadcast.
@@ -87,8 +94,8 @@
 
 enum {
   MARTLET_GEMM_BLOCK = 32,        ///< Depth that shares one activation scale.
-  MARTLET_GEMM_SUPER_BLOCK = 256, ///< Depth that shares the float16 scales of K types.
-  MARTLET_GEMM_HALF_BYTES = 32,   ///< 16 float16 scales or minimums.
+  MARTLET_GEMM_CHUNK_BLOCKS = 8,  ///< Blocks of a chunk; those of a K type share its scales.
+  MARTLET_GEMM_HALF_BYTES = 32,   ///< 16 float16 scales or minimums, or the factors of a block.
   MARTLET_GEMM_NIBBLE_BYTES = 256,
   MARTLET_GEMM_BITS_BYTES = 64,
   MARTLET_GEMM_BIT_PAIRS_BYTES = 128,
@@ -121,7 +128,7 @@ _Static_assert(sizeof(martlet_q8_block) == 48, "a prepared block is 48 bytes");
    MARTLET_Q8_ERROR_WEIGHT(3), MARTLET_Q8_ERROR_WEIGHT(4), MARTLET_Q8_ERROR_WEIGHT(5),      \
    MARTLET_Q8_ERROR_WEIGHT(6), MARTLET_Q8_ERROR_WEIGHT(7)}
 
-/// Depth and bytes of one step of a packed tile; zero for an unknown type.
+/// Depth and bytes of one step of a packed tile of floats.
 typedef struct martlet_gemm_format {
   uint16_t step_depth;
   uint16_t step_bytes;
@@ -131,25 +138,81 @@ static inline martlet_gemm_format martlet_gemm_format_of(martlet_weight_type typ
   switch (type) {
     case MARTLET_WEIGHT_F32: return (martlet_gemm_format){1, 64};
     case MARTLET_WEIGHT_F16: return (martlet_gemm_format){1, 32};
-    case MARTLET_WEIGHT_BF16: return (martlet_gemm_format){2, 64};
-    case MARTLET_WEIGHT_Q4_0: return (martlet_gemm_format){32, 288};
-    case MARTLET_WEIGHT_IQ4_NL: return (martlet_gemm_format){32, 288};
-    case MARTLET_WEIGHT_Q4_1: return (martlet_gemm_format){32, 320};
-    case MARTLET_WEIGHT_Q5_0: return (martlet_gemm_format){32, 352};
-    case MARTLET_WEIGHT_Q5_1: return (martlet_gemm_format){32, 384};
-    case MARTLET_WEIGHT_Q8_0: return (martlet_gemm_format){32, 544};
-    case MARTLET_WEIGHT_Q4_K: return (martlet_gemm_format){256, 2368};
-    case MARTLET_WEIGHT_Q5_K: return (martlet_gemm_format){256, 2880};
-    case MARTLET_WEIGHT_Q6_K: return (martlet_gemm_format){256, 3360};
+    default: return (martlet_gemm_format){2, 64};
   }
-  return (martlet_gemm_format){0, 0};
+}
+
+static inline bool martlet_gemm_is_float(martlet_weight_type type) {
+  return type == MARTLET_WEIGHT_F32 || type == MARTLET_WEIGHT_F16 || type == MARTLET_WEIGHT_BF16;
+}
+
+static inline bool martlet_gemm_has_minimums(martlet_weight_type type) {
+  return type == MARTLET_WEIGHT_Q4_1 || type == MARTLET_WEIGHT_Q5_1 ||
+         type == MARTLET_WEIGHT_Q4_K || type == MARTLET_WEIGHT_Q5_K;
+}
+
+/// Whether a chunk is one block of the file with factors for each 32 of depth.
+static inline bool martlet_gemm_is_k(martlet_weight_type type) {
+  return type == MARTLET_WEIGHT_Q4_K || type == MARTLET_WEIGHT_Q5_K ||
+         type == MARTLET_WEIGHT_Q6_K;
+}
+
+/// Whether quants have a fifth bit in a plane of its own.
+static inline bool martlet_gemm_has_bits(martlet_weight_type type) {
+  return type == MARTLET_WEIGHT_Q5_0 || type == MARTLET_WEIGHT_Q5_1 ||
+         type == MARTLET_WEIGHT_Q5_K;
+}
+
+/// Bytes of the quants of one block.
+static inline size_t martlet_gemm_quant_bytes(martlet_weight_type type) {
+  if (type == MARTLET_WEIGHT_Q8_0) return MARTLET_GEMM_BYTE_BYTES;
+  if (type == MARTLET_WEIGHT_Q6_K) return MARTLET_GEMM_NIBBLE_BYTES + MARTLET_GEMM_BIT_PAIRS_BYTES;
+  return MARTLET_GEMM_NIBBLE_BYTES + (martlet_gemm_has_bits(type) ? MARTLET_GEMM_BITS_BYTES : 0);
+}
+
+/// Bytes before the quants of a chunk of `blocks` blocks.
+static inline size_t martlet_gemm_chunk_header(martlet_weight_type type, size_t blocks) {
+  if (martlet_gemm_is_k(type)) return 64 + MARTLET_GEMM_CHUNK_BLOCKS * MARTLET_GEMM_HALF_BYTES;
+  size_t area = (blocks * MARTLET_GEMM_HALF_BYTES + 63) / 64 * 64;
+  return martlet_gemm_has_minimums(type) ? 2 * area : area;
+}
+
+/// Bytes of a chunk of `blocks` blocks, a multiple of 64; 0 for none.
+static inline size_t martlet_gemm_chunk_bytes(martlet_weight_type type, size_t blocks) {
+  if (blocks == 0) return 0;
+  return martlet_gemm_chunk_header(type, blocks) + blocks * martlet_gemm_quant_bytes(type);
+}
+
+/// Where the parts of one block of a tile lie, in bytes from the tile's begin.
+typedef struct martlet_gemm_block {
+  size_t scales, minimums, factors, quants;
+} martlet_gemm_block;
+
+/// Parts of block `index` of a quantised tile of `blocks` blocks of 32 depth.
+static inline martlet_gemm_block martlet_gemm_block_at(martlet_weight_type type, size_t blocks,
+                                                       size_t index) {
+  const size_t whole = MARTLET_GEMM_CHUNK_BLOCKS, half = MARTLET_GEMM_HALF_BYTES;
+  const size_t chunk = index / whole, in_chunk = index % whole;
+  const size_t base = chunk * martlet_gemm_chunk_bytes(type, whole);
+  const size_t present = blocks - chunk * whole < whole ? blocks - chunk * whole : whole;
+  const size_t header = martlet_gemm_chunk_header(type, present);
+  const size_t quants = base + header + in_chunk * martlet_gemm_quant_bytes(type);
+  if (martlet_gemm_is_k(type))
+    return (martlet_gemm_block){base, base + half, base + 64 + in_chunk * half, quants};
+  const size_t scales = base + in_chunk * half;
+  return (martlet_gemm_block){scales, scales + header / 2, 0, quants};
 }
 
 /// Bytes from one packed tile to the next. `depth` has passed martlet_gemm_packed_bytes.
 static inline size_t martlet_gemm_tile_bytes(martlet_weight_type type, size_t depth) {
-  martlet_gemm_format format = martlet_gemm_format_of(type);
-  size_t steps = (depth + format.step_depth - 1) / format.step_depth;
-  return (steps * format.step_bytes + 63) / 64 * 64;
+  if (martlet_gemm_is_float(type)) {
+    martlet_gemm_format format = martlet_gemm_format_of(type);
+    size_t steps = (depth + format.step_depth - 1) / format.step_depth;
+    return (steps * format.step_bytes + 63) / 64 * 64;
+  }
+  const size_t blocks = depth / MARTLET_GEMM_BLOCK, whole = MARTLET_GEMM_CHUNK_BLOCKS;
+  return blocks / whole * martlet_gemm_chunk_bytes(type, whole) +
+         martlet_gemm_chunk_bytes(type, blocks % whole);
 }
 
 /// Bytes of one prepared row without what pads it.

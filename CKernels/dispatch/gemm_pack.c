@@ -94,64 +94,63 @@ static inline quant_block read_q6_k(const uint8_t *source, size_t b) {
   return block;
 }
 
-// One step (see gemm_layout.h) of one output.
+// One block of the file, of one output, into its tile of `blocks` blocks of 32 depth.
 
-static void pack_legacy(martlet_weight_type type, const uint8_t *source, size_t o, uint8_t *step) {
-  memcpy(step + 2 * o, source, 2);
+static void pack_legacy(martlet_weight_type type, const uint8_t *source, size_t o, uint8_t *tile,
+                        size_t blocks, size_t index) {
+  const martlet_gemm_block at = martlet_gemm_block_at(type, blocks, index);
+  uint8_t *quants = tile + at.quants;
+  memcpy(tile + at.scales + 2 * o, source, 2);
   source += 2;
-  step += MARTLET_GEMM_HALF_BYTES;
-  if (type == MARTLET_WEIGHT_Q4_1 || type == MARTLET_WEIGHT_Q5_1) {
-    memcpy(step + 2 * o, source, 2);
+  if (martlet_gemm_has_minimums(type)) {
+    memcpy(tile + at.minimums + 2 * o, source, 2);
     source += 2;
-    step += MARTLET_GEMM_HALF_BYTES;
   }
   if (type == MARTLET_WEIGHT_Q8_0) {
     quant_block block;
     for (size_t i = 0; i < 32; ++i) block.quants[i] = source[i] ^ 0x80;
-    put_bytes(step, o, block.quants);
-  } else if (type == MARTLET_WEIGHT_Q5_0 || type == MARTLET_WEIGHT_Q5_1) {
+    put_bytes(quants, o, block.quants);
+  } else if (martlet_gemm_has_bits(type)) {
     quant_block block = read_five_bits(source);
-    put_nibbles(step, o, block.quants);
-    put_bits(step + MARTLET_GEMM_NIBBLE_BYTES, o, block.quants);
+    put_nibbles(quants, o, block.quants);
+    put_bits(quants + MARTLET_GEMM_NIBBLE_BYTES, o, block.quants);
   } else {
     // The file pairs elements i and i + 16 exactly as a tile does.
-    for (size_t g = 0; g < 4; ++g) memcpy(step + 64 * g + 4 * o, source + 4 * g, 4);
+    for (size_t g = 0; g < 4; ++g) memcpy(quants + 64 * g + 4 * o, source + 4 * g, 4);
   }
 }
 
-static void pack_q4_k_or_q5_k(bool five_bits, const uint8_t *source, size_t o, uint8_t *step) {
+static void pack_q4_k_or_q5_k(martlet_weight_type type, const uint8_t *source, size_t o,
+                              uint8_t *tile, size_t blocks, size_t first) {
+  const bool five_bits = type == MARTLET_WEIGHT_Q5_K;
   uint8_t scales[8], minimums[8];
   martlet_k_scales(source + 4, scales, minimums);
   const uint8_t *bits = source + 16;
   const uint8_t *nibbles = five_bits ? bits + 32 : bits;
-  memcpy(step + 2 * o, source, 2);
-  memcpy(step + MARTLET_GEMM_HALF_BYTES + 2 * o, source + 2, 2);
-  step += 2 * MARTLET_GEMM_HALF_BYTES;
   for (size_t b = 0; b < 8; ++b) {
-    step[o] = scales[b];
-    step[16 + o] = minimums[b];
+    const martlet_gemm_block at = martlet_gemm_block_at(type, blocks, first + b);
+    memcpy(tile + at.scales + 2 * o, source, 2);
+    memcpy(tile + at.minimums + 2 * o, source + 2, 2);
+    tile[at.factors + o] = scales[b];
+    tile[at.factors + 16 + o] = minimums[b];
     quant_block block = read_k_nibbles(nibbles, b);
-    put_nibbles(step + 32, o, block.quants);
-    step += 32 + MARTLET_GEMM_NIBBLE_BYTES;
-    if (five_bits) {
-      for (size_t i = 0; i < 32; ++i)
-        block.quants[i] |= (uint8_t)((bits[i] >> b & 1) << 4);
-      put_bits(step, o, block.quants);
-      step += MARTLET_GEMM_BITS_BYTES;
-    }
+    put_nibbles(tile + at.quants, o, block.quants);
+    if (!five_bits) continue;
+    for (size_t i = 0; i < 32; ++i) block.quants[i] |= (uint8_t)((bits[i] >> b & 1) << 4);
+    put_bits(tile + at.quants + MARTLET_GEMM_NIBBLE_BYTES, o, block.quants);
   }
 }
 
-static void pack_q6_k(const uint8_t *source, size_t o, uint8_t *step) {
-  memcpy(step + 2 * o, source + 208, 2);
-  step += MARTLET_GEMM_HALF_BYTES;
+static void pack_q6_k(const uint8_t *source, size_t o, uint8_t *tile, size_t blocks,
+                      size_t first) {
   for (size_t b = 0; b < 8; ++b) {
-    step[o] = source[192 + 2 * b];
-    step[16 + o] = source[192 + 2 * b + 1];
+    const martlet_gemm_block at = martlet_gemm_block_at(MARTLET_WEIGHT_Q6_K, blocks, first + b);
+    memcpy(tile + at.scales + 2 * o, source + 208, 2);
+    tile[at.factors + o] = source[192 + 2 * b];
+    tile[at.factors + 16 + o] = source[192 + 2 * b + 1];
     quant_block block = read_q6_k(source, b);
-    put_nibbles(step + 32, o, block.quants);
-    put_bit_pairs(step + 32 + MARTLET_GEMM_NIBBLE_BYTES, o, block.quants);
-    step += 32 + MARTLET_GEMM_NIBBLE_BYTES + MARTLET_GEMM_BIT_PAIRS_BYTES;
+    put_nibbles(tile + at.quants, o, block.quants);
+    put_bit_pairs(tile + at.quants + MARTLET_GEMM_NIBBLE_BYTES, o, block.quants);
   }
 }
 
@@ -175,17 +174,15 @@ static void pack_floats(martlet_weight_type type, const uint8_t *source, size_t 
 
 void martlet_gemm_pack_tile(martlet_weight_type type, const void *source, size_t row_bytes,
                             size_t outputs, size_t depth, void *tile) {
-  martlet_gemm_format format = martlet_gemm_format_of(type);
   size_t tile_bytes = martlet_gemm_tile_bytes(type, depth);
-  size_t block_bytes = martlet_weight_block_bytes(type);
-  size_t used = (depth + format.step_depth - 1) / format.step_depth * format.step_bytes;
-  // Absent outputs, the padding after the last step and the pair of an odd last depth are zero.
-  if (outputs < MARTLET_GEMM_TILE)
-    memset(tile, 0, tile_bytes);
-  else
-    memset((uint8_t *)tile + used - format.step_bytes, 0, tile_bytes - used + format.step_bytes);
-
-  if (format.step_depth <= 2) {
+  // Absent outputs are zero, as is what pads areas, the tile and the pair of an odd last depth.
+  if (martlet_gemm_is_float(type)) {
+    const martlet_gemm_format format = martlet_gemm_format_of(type);
+    const size_t used = (depth + format.step_depth - 1) / format.step_depth * format.step_bytes;
+    if (outputs < MARTLET_GEMM_TILE)
+      memset(tile, 0, tile_bytes);
+    else
+      memset((uint8_t *)tile + used - format.step_bytes, 0, tile_bytes - used + format.step_bytes);
     // In stretches whose lines stay in the first-level cache until all outputs have filled them.
     const size_t stretch = 128;
     for (size_t begin = 0; begin < depth; begin += stretch) {
@@ -195,16 +192,20 @@ void martlet_gemm_pack_tile(martlet_weight_type type, const void *source, size_t
     }
     return;
   }
-  for (size_t s = 0; s < depth / format.step_depth; ++s) {
-    uint8_t *step = (uint8_t *)tile + s * format.step_bytes;
+  const size_t blocks = depth / MARTLET_GEMM_BLOCK;
+  const size_t blocks_per_source = martlet_weight_block_elements(type) / MARTLET_GEMM_BLOCK;
+  const size_t block_bytes = martlet_weight_block_bytes(type);
+  if (outputs < MARTLET_GEMM_TILE || blocks % 2 || type == MARTLET_WEIGHT_Q6_K)
+    memset(tile, 0, tile_bytes);
+  for (size_t b = 0; b < blocks; b += blocks_per_source)
     for (size_t o = 0; o < outputs; ++o) {
-      const uint8_t *block = (const uint8_t *)source + o * row_bytes + s * block_bytes;
+      const uint8_t *block =
+          (const uint8_t *)source + o * row_bytes + b / blocks_per_source * block_bytes;
       switch (type) {
-        case MARTLET_WEIGHT_Q4_K: pack_q4_k_or_q5_k(false, block, o, step); break;
-        case MARTLET_WEIGHT_Q5_K: pack_q4_k_or_q5_k(true, block, o, step); break;
-        case MARTLET_WEIGHT_Q6_K: pack_q6_k(block, o, step); break;
-        default: pack_legacy(type, block, o, step); break;
+        case MARTLET_WEIGHT_Q4_K:
+        case MARTLET_WEIGHT_Q5_K: pack_q4_k_or_q5_k(type, block, o, tile, blocks, b); break;
+        case MARTLET_WEIGHT_Q6_K: pack_q6_k(block, o, tile, blocks, b); break;
+        default: pack_legacy(type, block, o, tile, blocks, b); break;
       }
     }
-  }
 }

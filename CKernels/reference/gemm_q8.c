@@ -60,62 +60,45 @@ static inline float add_block(martlet_weight_type type, const uint8_t *quants, s
   return fmaf((float)dot, scale * block->scale, sum);
 }
 
-/// One step of a tile; `blocks` are the row's activations at the step's depth.
-static inline float add_step(martlet_weight_type type, const uint8_t *step, size_t o,
-                             const martlet_q8_block *blocks, float sum) {
-  const size_t half_bytes = MARTLET_GEMM_HALF_BYTES;
-  float scale = half_at(step, o);
-  switch (type) {
-  case MARTLET_WEIGHT_Q4_1:
-  case MARTLET_WEIGHT_Q5_1: {
-    float minimum = half_at(step + half_bytes, o);
-    sum = add_block(type, step + 2 * half_bytes, o, blocks, scale, sum);
-    return fmaf(minimum, blocks->scaled_sum, sum);
-  }
-  case MARTLET_WEIGHT_Q4_K:
-  case MARTLET_WEIGHT_Q5_K: {
-    float minimum = half_at(step + half_bytes, o);
-    const uint8_t *block = step + 2 * half_bytes;
-    for (size_t b = 0; b < 8; ++b) {
-      sum = add_block(type, block + 32, o, blocks + b, scale * (float)block[o], sum);
-      sum = fmaf(-(minimum * (float)block[16 + o]), blocks[b].scaled_sum, sum);
-      block += 32 + MARTLET_GEMM_NIBBLE_BYTES;
-      if (type == MARTLET_WEIGHT_Q5_K)
-        block += MARTLET_GEMM_BITS_BYTES;
+/// Block `index` of a tile; `block` is the row's activations there.
+static inline float add_tile_block(martlet_weight_type type, const uint8_t *tile, size_t blocks,
+                                   size_t index, size_t o, const martlet_q8_block *block,
+                                   float sum) {
+  const martlet_gemm_block at = martlet_gemm_block_at(type, blocks, index);
+  const uint8_t *quants = tile + at.quants, *factors = tile + at.factors;
+  float scale = half_at(tile + at.scales, o);
+  if (type == MARTLET_WEIGHT_Q6_K) {
+    for (size_t half = 0; half < 2; ++half) {
+      int32_t dot = dot_of(type, quants, o, block, 16 * half, 16 * half + 16);
+      float half_scale = scale * (float)(int8_t)factors[16 * half + o];
+      sum = fmaf((float)dot, half_scale * block->scale, sum);
     }
     return sum;
   }
-  case MARTLET_WEIGHT_Q6_K: {
-    const uint8_t *block = step + half_bytes;
-    for (size_t b = 0; b < 8; ++b) {
-      for (size_t half = 0; half < 2; ++half) {
-        int32_t dot = dot_of(type, block + 32, o, blocks + b, 16 * half, 16 * half + 16);
-        float half_scale = scale * (float)(int8_t)block[16 * half + o];
-        sum = fmaf((float)dot, half_scale * blocks[b].scale, sum);
-      }
-      block += 32 + MARTLET_GEMM_NIBBLE_BYTES + MARTLET_GEMM_BIT_PAIRS_BYTES;
-    }
-    return sum;
+  if (martlet_gemm_is_k(type)) {
+    float minimum = half_at(tile + at.minimums, o);
+    sum = add_block(type, quants, o, block, scale * (float)factors[o], sum);
+    return fmaf(-(minimum * (float)factors[16 + o]), block->scaled_sum, sum);
   }
-  default: return add_block(type, step + half_bytes, o, blocks, scale, sum);
-  }
+  sum = add_block(type, quants, o, block, scale, sum);
+  if (!martlet_gemm_has_minimums(type)) return sum;
+  return fmaf(half_at(tile + at.minimums, o), block->scaled_sum, sum);
 }
 
 static inline void product(martlet_weight_type type, const martlet_gemm_arguments *arguments) {
-  martlet_gemm_format format = martlet_gemm_format_of(type);
   size_t row_bytes = martlet_gemm_row_bytes(MARTLET_ACTIVATION_Q8, arguments->depth);
   size_t tile_bytes = martlet_gemm_tile_bytes(type, arguments->depth);
-  size_t steps = arguments->depth / format.step_depth;
+  size_t blocks = arguments->depth / MARTLET_GEMM_BLOCK;
   for (size_t row = 0; row < arguments->rows; ++row)
     for (size_t column = arguments->column_begin; column < arguments->column_end; ++column) {
-      const martlet_q8_block *blocks =
+      const martlet_q8_block *activations =
         (const void *)((const uint8_t *)arguments->activations + row * row_bytes);
       const uint8_t *tile =
         (const uint8_t *)arguments->weights + column / MARTLET_GEMM_TILE * tile_bytes;
       float sum = 0;
-      for (size_t s = 0; s < steps; ++s)
-        sum = add_step(type, tile + s * format.step_bytes, column % MARTLET_GEMM_TILE,
-                       blocks + s * (format.step_depth / MARTLET_GEMM_BLOCK), sum);
+      for (size_t b = 0; b < blocks; ++b)
+        sum = add_tile_block(type, tile, blocks, b, column % MARTLET_GEMM_TILE, activations + b,
+                             sum);
       martlet_gemm_finish(arguments, row, column, sum);
     }
 }

@@ -37,21 +37,6 @@ typedef struct {
   __m256 scale[MARTLET_HALVES], second_scale[MARTLET_HALVES], minimum[MARTLET_HALVES];
 } unpacked_block;
 
-ALWAYS_INLINE bool has_minimums(martlet_weight_type type) {
-  return type == MARTLET_WEIGHT_Q4_1 || type == MARTLET_WEIGHT_Q5_1 ||
-         type == MARTLET_WEIGHT_Q4_K || type == MARTLET_WEIGHT_Q5_K;
-}
-
-ALWAYS_INLINE bool is_super_block(martlet_weight_type type) {
-  return type == MARTLET_WEIGHT_Q4_K || type == MARTLET_WEIGHT_Q5_K ||
-         type == MARTLET_WEIGHT_Q6_K;
-}
-
-ALWAYS_INLINE bool has_bits(martlet_weight_type type) {
-  return type == MARTLET_WEIGHT_Q5_0 || type == MARTLET_WEIGHT_Q5_1 ||
-         type == MARTLET_WEIGHT_Q5_K;
-}
-
 /// Quants of eight bits go through magnitudes and signs, see `group_dot`.
 ALWAYS_INLINE bool is_signed(martlet_weight_type type) {
   return type == MARTLET_WEIGHT_Q8_0 || type == MARTLET_WEIGHT_IQ4_NL;
@@ -61,17 +46,7 @@ ALWAYS_INLINE bool is_signed(martlet_weight_type type) {
 ALWAYS_INLINE int groups_per_sum(martlet_weight_type type) {
   if (is_signed(type)) return 1;                 // 1 · 2 · 128 · 127 = 32,512
   if (type == MARTLET_WEIGHT_Q6_K) return 2;     // 2 · 2 ·  63 · 127 = 32,004
-  return has_bits(type) ? 4 : 8;                 // 4 · 2 ·  31 · 127 = 31,496; 8 · 2 · 15 · 127
-}
-
-ALWAYS_INLINE size_t header_bytes(martlet_weight_type type) {
-  return has_minimums(type) ? 2 * MARTLET_GEMM_HALF_BYTES : MARTLET_GEMM_HALF_BYTES;
-}
-
-/// Bytes from one block of a super-block to the next.
-ALWAYS_INLINE size_t block_bytes(martlet_weight_type type) {
-  martlet_gemm_format format = martlet_gemm_format_of(type);
-  return (format.step_bytes - header_bytes(type)) * MARTLET_GEMM_BLOCK / format.step_depth;
+  return martlet_gemm_has_bits(type) ? 4 : 8;                 // 4 · 2 ·  31 · 127 = 31,496; 8 · 2 · 15 · 127
 }
 
 /// −8 · sum, times offset / 8.
@@ -108,7 +83,7 @@ ALWAYS_INLINE void unpack_group_pair(martlet_weight_type type, const uint8_t *ni
   __m256i both = load_line(nibbles + 64 * g + 32 * half);
   __m256i low = _mm256_and_si256(both, low_mask);
   __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), low_mask);
-  if (has_bits(type)) {
+  if (martlet_gemm_has_bits(type)) {
     const __m256i bit = _mm256_set1_epi8(16);
     __m256i bits = load_line(plane + 32 * half);
     low = _mm256_or_si256(low, _mm256_and_si256(_mm256_slli_epi16(bits, 4 - g), bit));
@@ -139,38 +114,39 @@ ALWAYS_INLINE void unpack_group_pair(martlet_weight_type type, const uint8_t *ni
   unpacked->quants[g + 4][half] = high;
 }
 
-/// Unpacks the block whose own bytes begin at `block`, of the step that begins at `step`.
-ALWAYS_INLINE void unpack(martlet_weight_type type, const uint8_t *step, const uint8_t *block,
-                          unpacked_block *unpacked) {
+/// Unpacks block `index` of a tile of `blocks`.
+ALWAYS_INLINE void unpack(martlet_weight_type type, const uint8_t *tile, size_t blocks,
+                          size_t index, unpacked_block *unpacked) {
+  const martlet_gemm_block at = martlet_gemm_block_at(type, blocks, index);
+  const uint8_t *factors = tile + at.factors, *quants = tile + at.quants;
   UNROLLED for (int half = 0; half < MARTLET_HALVES; ++half) {
-    __m256 scale = load_halves(step + 16 * half);
+    __m256 scale = load_halves(tile + at.scales + 16 * half);
     if (type == MARTLET_WEIGHT_Q6_K) {
       unpacked->second_scale[half] =
-          _mm256_mul_ps(scale, load_signed_bytes(block + 16 + 8 * half));
-      scale = _mm256_mul_ps(scale, load_signed_bytes(block + 8 * half));
-    } else if (is_super_block(type)) {
-      scale = _mm256_mul_ps(scale, load_bytes(block + 8 * half));
+          _mm256_mul_ps(scale, load_signed_bytes(factors + 16 + 8 * half));
+      scale = _mm256_mul_ps(scale, load_signed_bytes(factors + 8 * half));
+    } else if (martlet_gemm_is_k(type)) {
+      scale = _mm256_mul_ps(scale, load_bytes(factors + 8 * half));
     }
     unpacked->scale[half] = scale;
-    if (has_minimums(type)) {
-      __m256 minimum = load_halves(step + MARTLET_GEMM_HALF_BYTES + 16 * half);
-      if (is_super_block(type))
-        minimum = _mm256_mul_ps(minimum, load_bytes(block + 16 + 8 * half));
+    if (martlet_gemm_has_minimums(type)) {
+      __m256 minimum = load_halves(tile + at.minimums + 16 * half);
+      if (martlet_gemm_is_k(type))
+        minimum = _mm256_mul_ps(minimum, load_bytes(factors + 16 + 8 * half));
       unpacked->minimum[half] = minimum;
     }
   }
-  if (is_super_block(type)) block += 32;
   UNROLLED for (int half = 0; half < MARTLET_HALVES; ++half) {
     if (type == MARTLET_WEIGHT_Q8_0) {
       UNROLLED for (int g = 0; g < 8; ++g) {
-        __m256i value = _mm256_xor_si256(load_line(block + 64 * g + 32 * half),
+        __m256i value = _mm256_xor_si256(load_line(quants + 64 * g + 32 * half),
                                          _mm256_set1_epi8((char)0x80));
         unpacked->signs[g][half] = value;
         unpacked->quants[g][half] = _mm256_abs_epi8(value);
       }
     } else {
       UNROLLED for (int g = 0; g < 4; ++g)
-        unpack_group_pair(type, block, block + MARTLET_GEMM_NIBBLE_BYTES, g, half, unpacked);
+        unpack_group_pair(type, quants, quants + MARTLET_GEMM_NIBBLE_BYTES, g, half, unpacked);
     }
   }
 }
@@ -228,10 +204,10 @@ ALWAYS_INLINE void add_block(martlet_weight_type type, const unpacked_block *wei
     UNROLLED for (int half = 0; half < MARTLET_HALVES; ++half)
       sums[half] = add_scaled(dots[half], weights->second_scale[half], scale, sums[half]);
   }
-  if (!has_minimums(type)) return;
+  if (!martlet_gemm_has_minimums(type)) return;
   const __m256 scaled_sum = _mm256_set1_ps(block->scaled_sum);
   UNROLLED for (int half = 0; half < MARTLET_HALVES; ++half)
-    sums[half] = is_super_block(type)
+    sums[half] = martlet_gemm_is_k(type)
                      ? _mm256_fnmadd_ps(weights->minimum[half], scaled_sum, sums[half])
                      : _mm256_fmadd_ps(weights->minimum[half], scaled_sum, sums[half]);
 }
@@ -239,23 +215,19 @@ ALWAYS_INLINE void add_block(martlet_weight_type type, const unpacked_block *wei
 /// The micro-kernel: the whole depth of one tile for `rows` rows.
 ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t rows,
                                   const martlet_gemm_arguments *a, size_t row, size_t column) {
-  const martlet_gemm_format format = martlet_gemm_format_of(type);
   const size_t row_bytes = martlet_gemm_row_bytes(MARTLET_ACTIVATION_Q8, a->depth);
   const uint8_t *activations = (const uint8_t *)a->activations + row * row_bytes;
   const uint8_t *tile = (const uint8_t *)a->weights +
                         column / MARTLET_GEMM_TILE * martlet_gemm_tile_bytes(type, a->depth);
   __m256 sums[ROWS_PER_PANEL][MARTLET_HALVES];
   for (size_t i = 0; i < rows; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_ps();
-  for (size_t s = 0; s < a->depth / format.step_depth; ++s, tile += format.step_bytes) {
-    const uint8_t *block = tile + header_bytes(type);
-    for (size_t b = 0; b < format.step_depth / MARTLET_GEMM_BLOCK; ++b) {
-      unpacked_block weights;
-      unpack(type, tile, block, &weights);
-      for (size_t i = 0; i < rows; ++i)
-        add_block(type, &weights, (const void *)(activations + i * row_bytes), sums[i]);
-      block += block_bytes(type);
-      activations += sizeof(martlet_q8_block);
-    }
+  const size_t blocks = a->depth / MARTLET_GEMM_BLOCK;
+  for (size_t b = 0; b < blocks; ++b) {
+    unpacked_block weights;
+    unpack(type, tile, blocks, b, &weights);
+    for (size_t i = 0; i < rows; ++i)
+      add_block(type, &weights, (const void *)(activations + i * row_bytes), sums[i]);
+    activations += sizeof(martlet_q8_block);
   }
   for (size_t i = 0; i < rows; ++i) {
     finish_half(a, row + i, column, sums[i][0]);

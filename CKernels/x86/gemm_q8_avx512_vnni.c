@@ -44,7 +44,7 @@ enum {
   MAXIMUM_TILES = 2,
   ROWS_PER_STEP = 4,    ///< Rows of a micro-kernel: with two tiles, eight independent chains.
   ROWS_PER_PANEL = 64,  ///< Rows that share one unpacking; their sums fill 8 KB.
-  BLOCKS_PER_CHUNK = 8, ///< Depth that is unpacked at a time: 10 KB for two tiles.
+  BLOCKS_PER_CHUNK = MARTLET_GEMM_CHUNK_BLOCKS, ///< Unpacked 10 KB for two tiles.
 };
 
 /// One block of 32 depth of one tile, unpacked.
@@ -59,26 +59,6 @@ typedef enum {
   PACKED,   ///< As they lie in memory; unpacked in registers on the way.
   UNPACKED, ///< unpacked_block[].
 } weight_source;
-
-ALWAYS_INLINE bool has_minimums(martlet_weight_type type) {
-  return type == MARTLET_WEIGHT_Q4_1 || type == MARTLET_WEIGHT_Q5_1 ||
-         type == MARTLET_WEIGHT_Q4_K || type == MARTLET_WEIGHT_Q5_K;
-}
-
-ALWAYS_INLINE bool is_super_block(martlet_weight_type type) {
-  return type == MARTLET_WEIGHT_Q4_K || type == MARTLET_WEIGHT_Q5_K ||
-         type == MARTLET_WEIGHT_Q6_K;
-}
-
-ALWAYS_INLINE bool has_bits(martlet_weight_type type) {
-  return type == MARTLET_WEIGHT_Q5_0 || type == MARTLET_WEIGHT_Q5_1 ||
-         type == MARTLET_WEIGHT_Q5_K;
-}
-
-/// Where a step's first block begins.
-ALWAYS_INLINE size_t header_bytes(martlet_weight_type type) {
-  return has_minimums(type) ? 2 * MARTLET_GEMM_HALF_BYTES : MARTLET_GEMM_HALF_BYTES;
-}
 
 /// log2(offset / 8) of the unsigned quants, or −1 when there is no offset.
 ALWAYS_INLINE int offset_shift(martlet_weight_type type) {
@@ -104,12 +84,6 @@ ALWAYS_INLINE __m512 load_signed_bytes(const uint8_t *bytes) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)bytes)));
 }
 
-/// Bytes from one block of a super-block to the next.
-ALWAYS_INLINE size_t block_bytes(martlet_weight_type type) {
-  martlet_gemm_format format = martlet_gemm_format_of(type);
-  return (format.step_bytes - header_bytes(type)) * MARTLET_GEMM_BLOCK / format.step_depth;
-}
-
 /// The unsigned quants of groups `g` and `g` + 4, g < 4, of the block whose quants begin at `quants`.
 ALWAYS_INLINE void load_groups(martlet_weight_type type, const uint8_t *quants, int g,
                                __m512i *first, __m512i *second) {
@@ -130,7 +104,7 @@ ALWAYS_INLINE void load_groups(martlet_weight_type type, const uint8_t *quants, 
   }
   // 0xF8 is a | (b & c): bits moved to bit 4 of the quant.
   const uint8_t *planes = quants + MARTLET_GEMM_NIBBLE_BYTES;
-  if (has_bits(type)) {
+  if (martlet_gemm_has_bits(type)) {
     const __m512i bit = _mm512_set1_epi8(16), bits = _mm512_loadu_si512(planes);
     *first = _mm512_ternarylogic_epi32(*first, _mm512_slli_epi16(bits, (unsigned)(4 - g)), bit, 0xF8);
     *second = _mm512_ternarylogic_epi32(*second, _mm512_srli_epi16(bits, (unsigned)g), bit, 0xF8);
@@ -147,46 +121,49 @@ ALWAYS_INLINE void load_groups(martlet_weight_type type, const uint8_t *quants, 
   }
 }
 
-/// Scale and minimum (Q6_K: the second half's scale) of the block whose own bytes begin at `block`,
-/// of the step that begins at `step`.
-ALWAYS_INLINE void load_scales(martlet_weight_type type, const uint8_t *step, const uint8_t *block,
-                               __m512 *scale, __m512 *other) {
-  *scale = load_halves(step);
-  if (has_minimums(type)) *other = load_halves(step + MARTLET_GEMM_HALF_BYTES);
+/// Scale and minimum (Q6_K: the second half's scale) of a block.
+ALWAYS_INLINE void load_scales(martlet_weight_type type, const uint8_t *tile,
+                               martlet_gemm_block at, __m512 *scale, __m512 *other) {
+  const uint8_t *factors = tile + at.factors;
+  *scale = load_halves(tile + at.scales);
+  if (martlet_gemm_has_minimums(type)) *other = load_halves(tile + at.minimums);
   if (type == MARTLET_WEIGHT_Q6_K) {
-    *other = _mm512_mul_ps(*scale, load_signed_bytes(block + 16));
-    *scale = _mm512_mul_ps(*scale, load_signed_bytes(block));
-  } else if (is_super_block(type)) {
-    *scale = _mm512_mul_ps(*scale, load_bytes(block));
-    *other = _mm512_mul_ps(*other, load_bytes(block + 16));
+    *other = _mm512_mul_ps(*scale, load_signed_bytes(factors + 16));
+    *scale = _mm512_mul_ps(*scale, load_signed_bytes(factors));
+  } else if (martlet_gemm_is_k(type)) {
+    *scale = _mm512_mul_ps(*scale, load_bytes(factors));
+    *other = _mm512_mul_ps(*other, load_bytes(factors + 16));
   }
 }
 
-/// Where block `index` of a tile has its step, its own bytes and its quants.
-typedef struct {
-  const uint8_t *step, *block, *quants;
-} packed_block;
-
-ALWAYS_INLINE packed_block find_block(martlet_weight_type type, const uint8_t *tile, size_t index) {
-  const martlet_gemm_format format = martlet_gemm_format_of(type);
-  const size_t blocks = format.step_depth / MARTLET_GEMM_BLOCK;
-  const uint8_t *step = tile + index / blocks * format.step_bytes;
-  const uint8_t *block = step + header_bytes(type) + index % blocks * block_bytes(type);
-  return (packed_block){step, block, block + (is_super_block(type) ? 32 : 0)};
+/// Parts of block `index` of the chunk that begins at `begin`: martlet_gemm_block_at without a
+/// division in the inner loop.
+ALWAYS_INLINE martlet_gemm_block chunk_block(martlet_weight_type type, size_t blocks, size_t begin,
+                                             size_t index) {
+  const size_t half = MARTLET_GEMM_HALF_BYTES;
+  martlet_gemm_block at = martlet_gemm_block_at(type, blocks, begin);
+  if (martlet_gemm_is_k(type)) {
+    at.factors += (index - begin) * half;
+  } else {
+    at.scales += (index - begin) * half;
+    at.minimums += (index - begin) * half;
+  }
+  at.quants += (index - begin) * martlet_gemm_quant_bytes(type);
+  return at;
 }
 
-/// Unpacks blocks [begin, end) of a tile.
-ALWAYS_INLINE void unpack(martlet_weight_type type, const uint8_t *tile, size_t begin, size_t end,
-                          unpacked_block *unpacked) {
+/// Unpacks blocks [begin, end) of a tile of `blocks`.
+ALWAYS_INLINE void unpack(martlet_weight_type type, const uint8_t *tile, size_t blocks,
+                          size_t begin, size_t end, unpacked_block *unpacked) {
   for (size_t b = begin; b < end; ++b, ++unpacked) {
-    const packed_block packed = find_block(type, tile, b);
+    const martlet_gemm_block at = martlet_gemm_block_at(type, blocks, b);
     __m512 scale, other = _mm512_setzero_ps();
-    load_scales(type, packed.step, packed.block, &scale, &other);
+    load_scales(type, tile, at, &scale, &other);
     _mm512_store_ps(unpacked->scale, scale);
     _mm512_store_ps(unpacked->other, other);
     UNROLLED for (int g = 0; g < 4; ++g) {
       __m512i first, second;
-      load_groups(type, packed.quants, g, &first, &second);
+      load_groups(type, tile + at.quants, g, &first, &second);
       _mm512_store_si512(unpacked->quants + 64 * g, first);
       _mm512_store_si512(unpacked->quants + 64 * (g + 4), second);
     }
@@ -223,8 +200,8 @@ ALWAYS_INLINE void ask(weight_stream *ahead, size_t tiles) {
 /// in the order gemm_layout.h fixes, and asks for the weights `ahead`.
 ALWAYS_INLINE void multiply_rows(martlet_weight_type type, weight_source source, size_t tiles,
                                  size_t rows, const uint8_t *activations, size_t row_bytes,
-                                 const uint8_t *weights, size_t tile_bytes, size_t begin,
-                                 size_t end, weight_stream *ahead,
+                                 const uint8_t *weights, size_t tile_bytes, size_t all_blocks,
+                                 size_t begin, size_t end, weight_stream *ahead,
                                  __m512 (*result)[MAXIMUM_TILES]) {
   __m512 sums[ROWS_PER_STEP][MAXIMUM_TILES];
   UNROLLED for (size_t i = 0; i < rows; ++i)
@@ -243,9 +220,10 @@ ALWAYS_INLINE void multiply_rows(martlet_weight_type type, weight_source source,
         scales[t] = _mm512_load_ps(block->scale);
         others[t] = _mm512_load_ps(block->other);
       } else {
-        const packed_block packed = find_block(type, weights + t * tile_bytes, b);
-        quants[t] = packed.quants;
-        load_scales(type, packed.step, packed.block, &scales[t], &others[t]);
+        const uint8_t *tile = weights + t * tile_bytes;
+        const martlet_gemm_block at = chunk_block(type, all_blocks, begin, b);
+        quants[t] = tile + at.quants;
+        load_scales(type, tile, at, &scales[t], &others[t]);
       }
     }
     ask(ahead, tiles);
@@ -285,9 +263,9 @@ ALWAYS_INLINE void multiply_rows(martlet_weight_type type, weight_source source,
         if (type == MARTLET_WEIGHT_Q6_K)
           sums[i][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(second_dots[i][t]),
                                        _mm512_mul_ps(others[t], scale), sums[i][t]);
-        if (has_minimums(type)) {
+        if (martlet_gemm_has_minimums(type)) {
           const __m512 sum = _mm512_set1_ps(blocks[i]->scaled_sum);
-          sums[i][t] = is_super_block(type) ? _mm512_fnmadd_ps(others[t], sum, sums[i][t])
+          sums[i][t] = martlet_gemm_is_k(type) ? _mm512_fnmadd_ps(others[t], sum, sums[i][t])
                                             : _mm512_fmadd_ps(others[t], sum, sums[i][t]);
         }
       }
@@ -300,11 +278,12 @@ ALWAYS_INLINE void multiply_rows(martlet_weight_type type, weight_source source,
 /// multiply_rows for any number of rows: steps of ROWS_PER_STEP, then the rest.
 ALWAYS_INLINE void multiply_steps(martlet_weight_type type, weight_source source, size_t tiles,
                                   size_t rows, const uint8_t *activations, size_t row_bytes,
-                                  const uint8_t *weights, size_t tile_bytes, size_t begin,
-                                  size_t end, weight_stream *ahead, __m512 (*sums)[MAXIMUM_TILES]) {
+                                  const uint8_t *weights, size_t tile_bytes, size_t all_blocks,
+                                  size_t begin, size_t end, weight_stream *ahead,
+                                  __m512 (*sums)[MAXIMUM_TILES]) {
 #define MARTLET_STEP(count)                                                                      \
-  multiply_rows(type, source, tiles, count, activations, row_bytes, weights, tile_bytes, begin, \
-                end, ahead, sums)
+  multiply_rows(type, source, tiles, count, activations, row_bytes, weights, tile_bytes,         \
+                all_blocks, begin, end, ahead, sums)
   for (; rows >= ROWS_PER_STEP; rows -= ROWS_PER_STEP) {
     MARTLET_STEP(ROWS_PER_STEP);
     activations += ROWS_PER_STEP * row_bytes;
@@ -338,26 +317,25 @@ ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t tiles,
   for (size_t i = 0; i < rows; ++i)
     UNROLLED for (size_t t = 0; t < tiles; ++t) sums[i][t] = _mm512_setzero_ps();
   const size_t steps = (rows + ROWS_PER_STEP - 1) / ROWS_PER_STEP;
-  const martlet_gemm_format format = martlet_gemm_format_of(type);
-  const size_t chunk_lines =
-      (size_t)format.step_bytes * BLOCKS_PER_CHUNK * MARTLET_GEMM_BLOCK / format.step_depth / 64;
+  const size_t chunk_bytes = martlet_gemm_chunk_bytes(type, BLOCKS_PER_CHUNK);
   for (size_t begin = 0; begin < blocks; begin += BLOCKS_PER_CHUNK) {
     const size_t end = blocks - begin < BLOCKS_PER_CHUNK ? blocks : begin + BLOCKS_PER_CHUNK;
     weight_stream ahead = {.lines_per_block =
-                               (chunk_lines - 1) / (steps * BLOCKS_PER_CHUNK) + 1};
+                               (chunk_bytes / 64 - 1) / (steps * BLOCKS_PER_CHUNK) + 1};
     UNROLLED for (size_t t = 0; t < tiles; ++t)
-      ahead.next[t] = end < blocks ? find_block(type, tile + t * tile_bytes, end).step
+      ahead.next[t] = end < blocks ? tile + t * tile_bytes + end / BLOCKS_PER_CHUNK * chunk_bytes
                                    : tile + (tiles + t) * tile_bytes;
     if (!unpacking_pays(type, rows)) {
-      multiply_steps(type, PACKED, tiles, rows, activations, row_bytes, tile, tile_bytes, begin,
-                     end, &ahead, sums);
+      multiply_steps(type, PACKED, tiles, rows, activations, row_bytes, tile, tile_bytes, blocks,
+                     begin, end, &ahead, sums);
       continue;
     }
     _Alignas(64) unpacked_block unpacked[MAXIMUM_TILES][BLOCKS_PER_CHUNK];
     UNROLLED for (size_t t = 0; t < tiles; ++t)
-      unpack(type, tile + t * tile_bytes, begin, end, unpacked[t]);
+      unpack(type, tile + t * tile_bytes, blocks, begin, end, unpacked[t]);
     multiply_steps(type, UNPACKED, tiles, rows, activations, row_bytes,
-                   (const uint8_t *)unpacked, sizeof unpacked[0], begin, end, &ahead, sums);
+                   (const uint8_t *)unpacked, sizeof unpacked[0], blocks, begin, end, &ahead,
+                   sums);
   }
   finish_tiles(a, row, rows, column, tiles, &sums[0][0], MAXIMUM_TILES);
 }

@@ -193,7 +193,7 @@ static void packing(martlet_check *check) {
       for (size_t column = 0; column < columns; ++column)
         for (size_t k = 0; k < depth; ++k)
           actual[column * depth + k] = (float)gemm_packed_weight(
-              type, whole + column / 16 * tile_bytes, column % 16, k, &magnitude);
+              type, whole + column / 16 * tile_bytes, depth, column % 16, k, &magnitude);
       check_same_bits(check, expected, actual, columns, depth, depth);
       // A tile with one output present holds nothing of the others.
       if (columns % 16 == 1 && type == MARTLET_WEIGHT_F32 &&

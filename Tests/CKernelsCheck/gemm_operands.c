@@ -199,12 +199,15 @@ static int quant_of(const unsigned char *nibbles, size_t o, size_t k, int high) 
   return quant;
 }
 
-double gemm_packed_weight(martlet_weight_type type, const unsigned char *tile, size_t o, size_t k,
-                          double *parts) {
+double gemm_packed_weight(martlet_weight_type type, const unsigned char *tile, size_t depth,
+                          size_t o, size_t k, double *parts) {
   const unsigned char *at;
   double scale = 1, minimum = 0, quant;
   float value;
-  const size_t b = k % 256 / 32;
+  const size_t chunk = k / 256, b = k % 256 / 32;
+  // Blocks of the chunk, and its areas of 32 bytes of scales per block in whole lines.
+  const size_t left = depth / 32 - 8 * chunk, blocks = left < 8 ? left : 8;
+  const size_t area = blocks % 2 ? 32 * blocks + 32 : 32 * blocks;
   switch (type) {
     case MARTLET_WEIGHT_F32:
       memcpy(&value, tile + 64 * k + 4 * o, 4);
@@ -216,51 +219,50 @@ double gemm_packed_weight(martlet_weight_type type, const unsigned char *tile, s
       quant = (double)martlet_float_of_bfloat((uint16_t)(at[0] | at[1] << 8));
       break;
     case MARTLET_WEIGHT_Q4_0:
-      at = tile + 288 * (k / 32);
-      scale = half_at(at, o), quant = quant_of(at + 32, o, k % 32, 0) - 8;
+      at = tile + 2304 * chunk;
+      scale = half_at(at + 32 * b, o), quant = quant_of(at + area + 256 * b, o, k % 32, 0) - 8;
       break;
     case MARTLET_WEIGHT_IQ4_NL:
-      at = tile + 288 * (k / 32);
-      scale = half_at(at, o), quant = martlet_iq4_nl_values[quant_of(at + 32, o, k % 32, 0)];
+      at = tile + 2304 * chunk;
+      scale = half_at(at + 32 * b, o);
+      quant = martlet_iq4_nl_values[quant_of(at + area + 256 * b, o, k % 32, 0)];
       break;
     case MARTLET_WEIGHT_Q4_1:
-      at = tile + 320 * (k / 32);
-      scale = half_at(at, o), minimum = half_at(at + 32, o);
-      quant = quant_of(at + 64, o, k % 32, 0);
+      at = tile + 2560 * chunk;
+      scale = half_at(at + 32 * b, o), minimum = half_at(at + area + 32 * b, o);
+      quant = quant_of(at + 2 * area + 256 * b, o, k % 32, 0);
       break;
     case MARTLET_WEIGHT_Q5_0:
-      at = tile + 352 * (k / 32);
-      scale = half_at(at, o), quant = quant_of(at + 32, o, k % 32, 1) - 16;
+      at = tile + 2816 * chunk;
+      scale = half_at(at + 32 * b, o), quant = quant_of(at + area + 320 * b, o, k % 32, 1) - 16;
       break;
     case MARTLET_WEIGHT_Q5_1:
-      at = tile + 384 * (k / 32);
-      scale = half_at(at, o), minimum = half_at(at + 32, o);
-      quant = quant_of(at + 64, o, k % 32, 1);
+      at = tile + 3072 * chunk;
+      scale = half_at(at + 32 * b, o), minimum = half_at(at + area + 32 * b, o);
+      quant = quant_of(at + 2 * area + 320 * b, o, k % 32, 1);
       break;
     case MARTLET_WEIGHT_Q8_0:
-      at = tile + 544 * (k / 32);
-      scale = half_at(at, o), quant = at[32 + 64 * (k % 32 / 4) + 4 * o + k % 4] - 128;
+      at = tile + 4352 * chunk;
+      scale = half_at(at + 32 * b, o);
+      quant = at[area + 512 * b + 64 * (k % 32 / 4) + 4 * o + k % 4] - 128;
       break;
     case MARTLET_WEIGHT_Q4_K:
-      at = tile + 2368 * (k / 256);
+      at = tile + 2368 * chunk;
       scale = half_at(at, o), minimum = -half_at(at + 32, o);
-      at += 64 + 288 * b;
-      scale *= at[o], minimum *= at[16 + o];
-      quant = quant_of(at + 32, o, k % 32, 0);
+      scale *= at[64 + 32 * b + o], minimum *= at[64 + 32 * b + 16 + o];
+      quant = quant_of(at + 320 + 256 * b, o, k % 32, 0);
       break;
     case MARTLET_WEIGHT_Q5_K:
-      at = tile + 2880 * (k / 256);
+      at = tile + 2880 * chunk;
       scale = half_at(at, o), minimum = -half_at(at + 32, o);
-      at += 64 + 352 * b;
-      scale *= at[o], minimum *= at[16 + o];
-      quant = quant_of(at + 32, o, k % 32, 1);
+      scale *= at[64 + 32 * b + o], minimum *= at[64 + 32 * b + 16 + o];
+      quant = quant_of(at + 320 + 320 * b, o, k % 32, 1);
       break;
     default:  // Q6_K
-      at = tile + 3360 * (k / 256);
+      at = tile + 3392 * chunk;
       scale = half_at(at, o);
-      at += 32 + 416 * b;
-      scale *= (int8_t)at[(k % 32 < 16 ? 0 : 16) + o];
-      quant = quant_of(at + 32, o, k % 32, 2) - 32;
+      scale *= (int8_t)at[64 + 32 * b + (k % 32 < 16 ? 0 : 16) + o];
+      quant = quant_of(at + 320 + 384 * b, o, k % 32, 2) - 32;
       break;
   }
   *parts = fabs(quant * scale) + fabs(minimum);
@@ -291,7 +293,7 @@ double gemm_exact(const gemm_product *p, size_t row, size_t column, double *tole
   double sum = 0, magnitude = 0;
   for (size_t k = 0; k < p->shape.depth; ++k) {
     double parts;
-    const double weight = gemm_packed_weight(type, tile, column % 16, k, &parts);
+    const double weight = gemm_packed_weight(type, tile, p->shape.depth, column % 16, k, &parts);
     const double activation = prepared_value(p, row, k);
     sum += activation * weight;
     magnitude += fabs(activation) * parts;

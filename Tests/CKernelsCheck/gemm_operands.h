@@ -51,9 +51,9 @@ void gemm_fill_weights(martlet_check *check, martlet_weight_type type, gemm_weig
 /// Bytes of one row of `depth` elements as GGUF stores them.
 size_t gemm_source_row_bytes(martlet_weight_type type, size_t depth);
 
-/// A weight in float64, exactly, from a packed tile; `*parts` is |quant · scale| + |minimum|.
-double gemm_packed_weight(martlet_weight_type type, const unsigned char *tile, size_t output,
-                          size_t depth_index, double *parts);
+/// A weight in float64, exactly, from a packed tile of `depth`; `*parts` is |quant · scale| + |minimum|.
+double gemm_packed_weight(martlet_weight_type type, const unsigned char *tile, size_t depth,
+                          size_t output, size_t depth_index, double *parts);
 
 /// Output [row][column] of the reference's operands in float64; `*tolerance` bounds what float32
 /// may be away from it.
