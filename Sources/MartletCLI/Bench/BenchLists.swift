@@ -66,7 +66,7 @@ extension ModelOptions {
   func command(_ name: String) -> String {
     var words = [name]
     if let model { words.append("--model \(model)") }
-    if let threads { words.append("--threads \(threads)") }
+    if let threads = placement.threads { words.append("--threads \(threads)") }
     words.append("--numeric \(numeric.rawValue)")
     return words.joined(separator: " ")
   }
