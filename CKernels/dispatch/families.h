@@ -8,6 +8,7 @@
 #include "dispatch/norm_variants.h"
 #include "dispatch/rope_variants.h"
 #include "dispatch/rows_variants.h"
+#include "dispatch/sampling_variants.h"
 #include "dispatch/softmax_variants.h"
 #include "dispatch/variant.h"
 
@@ -16,6 +17,7 @@
   MARTLET_ROPE_OPERATIONS(O)       \
   MARTLET_ACTIVATION_OPERATIONS(O) \
   MARTLET_SOFTMAX_OPERATIONS(O)    \
+  MARTLET_SAMPLING_OPERATIONS(O)   \
   MARTLET_ATTENTION_OPERATIONS(O)  \
   MARTLET_ROWS_OPERATIONS(O)       \
   MARTLET_GEMM_OPERATIONS(O)
@@ -25,6 +27,7 @@
   MARTLET_ROPE_VARIANTS(X)       \
   MARTLET_ACTIVATION_VARIANTS(X) \
   MARTLET_SOFTMAX_VARIANTS(X)    \
+  MARTLET_SAMPLING_VARIANTS(X)   \
   MARTLET_ATTENTION_VARIANTS(X)  \
   MARTLET_ROWS_VARIANTS(X)       \
   MARTLET_GEMM_VARIANTS(X)

@@ -9,6 +9,7 @@
   F(rope)               \
   F(activation)         \
   F(softmax)            \
+  F(sampling)           \
   F(attention)          \
   F(rows)               \
   F(gemm)               \

@@ -180,6 +180,12 @@ struct SamplingTests {
     #expect(
       engineError { try none.sample([Float(1), 2].span, history: [], uniform: 0.5) }?.code
         == .argument)
+    var boosting = SamplingOptions()
+    boosting.logitBias = [0: 3e38]
+    var beyond = Sampler(options: boosting)
+    #expect(
+      engineError { try beyond.sample([Float(3e38), 2].span, history: [], uniform: 0.5) }?.code
+        == .argument)
     let tiny: [Float] = [-1e30, 1e30, -.infinity, 1e30]
     var plain = Sampler(options: .init())
     let drawn = try plain.sample(tiny.span, history: [], uniform: 0.99)

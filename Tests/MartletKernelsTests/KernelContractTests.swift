@@ -26,6 +26,33 @@ import Testing
     #expect(martlet_add_f32(0, nil, nil) == MARTLET_OK)
   }
 
+  @Test func drawsOutsideTheirRangesAreRefused() {
+    let logits: [Float] = [1, 2, -.infinity]
+    var scratch: [Float] = [0]
+    var shape = martlet_logits_shape()
+    func draw(_ temperature: Float, _ uniform: Double) -> martlet_status {
+      martlet_logits_draw_f32(3, logits, temperature, uniform, &scratch, &shape)
+    }
+    #expect(draw(1, 0.5) == MARTLET_E_ARGUMENT)
+    shape.size = UInt32(MemoryLayout<martlet_logits_shape>.size)
+    for temperature in [-1, .infinity, .nan] as [Float] {
+      #expect(draw(temperature, 0.5) == MARTLET_E_ARGUMENT)
+    }
+    for uniform in [-0.1, 1, .nan] { #expect(draw(1, uniform) == MARTLET_E_ARGUMENT) }
+    #expect(martlet_logits_draw_f32(3, nil, 1, 0, &scratch, &shape) == MARTLET_E_ARGUMENT)
+    #expect(martlet_logits_draw_f32(3, logits, 1, 0, nil, &shape) == MARTLET_E_ARGUMENT)
+    #expect(shape.clean == 0 && shape.most_likely == 0)
+    #expect(martlet_logits_draw_f32(3, logits, 0, 0, nil, &shape) == MARTLET_OK)
+    #expect(shape.clean == 1 && shape.most_likely == 1 && shape.drawn == 1)
+    #expect(draw(.leastNonzeroMagnitude, 0) == MARTLET_OK && shape.drawn == 1)
+    #expect(draw(.greatestFiniteMagnitude, 0.49) == MARTLET_OK && shape.drawn == 0)
+    #expect(martlet_logits_draw_f32(0, nil, 1, 0, nil, &shape) == MARTLET_OK && shape.clean == 0)
+    var weights: [Float] = [9, 9, 9]
+    #expect(martlet_logits_weigh_f32(3, logits, 2, 0, &weights) == MARTLET_E_ARGUMENT)
+    #expect(martlet_logits_weigh_f32(3, logits, .nan, 1, &weights) == MARTLET_E_ARGUMENT)
+    #expect(weights == [9, 9, 9])
+  }
+
   @Test func pageSizesFollowTheLayout() {
     for (type, bytes) in [(MARTLET_KV_F32, 4), (MARTLET_KV_F16, 2), (MARTLET_KV_BF16, 2)] {
       var good = layout(type)

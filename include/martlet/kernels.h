@@ -11,6 +11,7 @@
 #include "probe.h"
 #include "rope.h"
 #include "rows.h"
+#include "sampling.h"
 #include "softmax.h"
 
 #endif

@@ -1,3 +1,4 @@
+import MartletKernels
 import MartletModel
 
 /// The tokens that are still in the draw, in order of id, with their logits and weights.
@@ -9,7 +10,7 @@ struct CandidateSet: Sendable {
     var logit: Float
     var id: Token
     /// Relative to the most likely token's 1.
-    var weight: Double
+    var weight: Float
 
     @inline(__always)
     func ranksBefore(_ other: Candidate) -> Bool {
@@ -19,7 +20,7 @@ struct CandidateSet: Sendable {
 
   private var ids: [Token] = []
   private var logits: [Float] = []
-  private var weights: [Double] = []
+  private var weights: [Float] = []
   private var scratch: [Candidate] = []
 
   /// Starts with every token of finite logit at or above `floor`.
@@ -36,7 +37,7 @@ struct CandidateSet: Sendable {
   /// Keeps the `k` highest-ranked.
   mutating func keepMostLikely(_ k: Int) {
     guard k < ids.count else { return }
-    weights = [Double](repeating: 0, count: ids.count)
+    weights = [Float](repeating: 0, count: ids.count)
     fillScratch()
     var low = 0
     var high = scratch.count
@@ -48,25 +49,8 @@ struct CandidateSet: Sendable {
   }
 
   /// Sets every weight to exp((logit − maximum) / temperature).
-  mutating func weigh(maximum: Double, temperature: Double) {
-    weights = [Double](repeating: 0, count: ids.count)
-    let top = SIMD4<Double>(repeating: maximum)
-    let whole = logits.count & ~3
-    var i = 0
-    while i < whole {
-      let x = SIMD4(
-        Double(logits[i]), Double(logits[i + 1]), Double(logits[i + 2]), Double(logits[i + 3]))
-      let e = PortableMath.exp((x - top) / temperature)
-      weights[i] = e.x
-      weights[i + 1] = e.y
-      weights[i + 2] = e.z
-      weights[i + 3] = e.w
-      i += 4
-    }
-    while i < logits.count {
-      weights[i] = PortableMath.exp((Double(logits[i]) - maximum) / temperature)
-      i += 1
-    }
+  mutating func weigh(maximum: Float, temperature: Float) {
+    Kernels.weigh(logits, maximum: maximum, temperature: temperature, into: &weights)
   }
 
   /// Keeps the fewest highest-ranked whose weights reach `fraction` of the whole.
@@ -79,7 +63,7 @@ struct CandidateSet: Sendable {
     while high - low > 1 {
       let split = partition(low, high)
       var mass = 0.0
-      for i in low..<split { mass += scratch[i].weight }
+      for i in low..<split { mass += Double(scratch[i].weight) }
       if kept + mass >= target {
         high = split
       } else {
@@ -91,7 +75,7 @@ struct CandidateSet: Sendable {
   }
 
   /// Keeps weights of at least `floor`; the most likely token always stays.
-  mutating func keepWeight(atLeast floor: Double) {
+  mutating func keepWeight(atLeast floor: Float) {
     filter { $0.weight >= floor }
   }
 
@@ -101,7 +85,7 @@ struct CandidateSet: Sendable {
     var cumulative = 0.0
     var last = 0
     for i in 0..<weights.count where weights[i] > 0 {
-      cumulative += weights[i]
+      cumulative += Double(weights[i])
       last = i
       if cumulative > target { break }
     }
@@ -110,7 +94,7 @@ struct CandidateSet: Sendable {
 
   private var total: Double {
     var sum = 0.0
-    for weight in weights { sum += weight }
+    for weight in weights { sum += Double(weight) }
     return sum
   }
 

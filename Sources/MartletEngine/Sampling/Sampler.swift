@@ -1,3 +1,4 @@
+import MartletKernels
 import MartletModel
 
 /// A drawn token with what the model's own distribution says about it.
@@ -13,12 +14,15 @@ public struct SampledToken: Sendable, Equatable {
 
 /// Chooses a token from a row of logits by ``SamplingOptions``, given one uniform number.
 ///
-/// The choice is a function of the arguments alone: all arithmetic is IEEE double precision in a
-/// fixed order, and equal logits rank by token id. O(vocabulary) on average; nothing is sorted.
+/// The choice is a function of the arguments alone, on every CPU: weights are float32 exponentials
+/// and sums run in a fixed order, float32 within blocks of 256 tokens and double precision across
+/// them; equal logits rank by token id. Log-probability and entropy are within 2e-6 of their exact
+/// values before they are rounded to `Float`. O(vocabulary) on average; nothing is sorted.
 public struct Sampler: Sendable {
   /// The rules.
   public let options: SamplingOptions
   private var logits: [Float] = []
+  private var scratch: [Float] = []
   private var kept = CandidateSet()
 
   /// A sampler with valid options (see ``SamplingOptions/validate(vocabularySize:)``).
@@ -36,16 +40,23 @@ public struct Sampler: Sendable {
   public mutating func sample(
     _ row: Span<Float>, history: ArraySlice<Token>, uniform: Double
   ) throws(EngineError) -> SampledToken {
-    let shape = try DistributionShape(row)
-    let token: Token
-    if options.temperature == 0 && !adjusts {
-      token = shape.mostLikely
-    } else {
-      adjust(row, history)
-      token = try choose(uniform)
+    let isPlain = !adjusts && !truncates
+    let shape = Kernels.draw(
+      row, temperature: isPlain ? options.temperature : 0, uniform: uniform, scratch: &scratch)
+    guard shape.isClean else {
+      throw EngineError(
+        .logits,
+        "the logits hold NaN, +infinity or no finite value at all; the model file may be damaged: "
+          + "compare its checksum, or fetch or convert it again")
+    }
+    var token = shape.drawn
+    if !isPlain {
+      Kernels.copy(row, into: &logits)
+      let adjusted = try adjusts ? adjust(history, uniform) : shape
+      token = truncates ? choose(Float(adjusted.maximum), uniform) : adjusted.drawn
     }
     return SampledToken(
-      token: token, logprob: Float(Double(row[Int(token)]) - shape.maximum - shape.logSum),
+      token: Token(token), logprob: Float(Double(row[token]) - shape.maximum - shape.logSum),
       entropy: Float(shape.entropy))
   }
 
@@ -55,11 +66,34 @@ public struct Sampler: Sendable {
 
   private var adjusts: Bool { penalises || !options.logitBias.isEmpty }
 
-  private mutating func adjust(_ row: Span<Float>, _ history: ArraySlice<Token>) {
-    if logits.count != row.count { logits = [Float](repeating: 0, count: row.count) }
-    for i in 0..<row.count { logits[i] = row[i] }
+  /// Whether tokens are cut before the draw. Cuts keep the most likely token, so that greedy
+  /// choices need none.
+  private var truncates: Bool {
+    options.temperature > 0
+      && (options.topK != nil || options.topP < 1 || options.minP > 0 || options.topNSigma != nil)
+  }
+
+  /// Applies biases and penalties to `logits`; returns their shape and a draw from all of them.
+  private mutating func adjust(
+    _ history: ArraySlice<Token>, _ uniform: Double
+  ) throws(EngineError) -> LogitsShape {
     for (token, bias) in options.logitBias { logits[Int(token)] += bias }
-    guard penalises else { return }
+    if penalises { penalise(history) }
+    let row = logits
+    let shape = Kernels.draw(
+      row.span, temperature: options.temperature, uniform: uniform, scratch: &scratch)
+    guard shape.maximum > -.infinity else {
+      throw EngineError(
+        .argument, "logit biases forbid every token the model allows; allow at least one")
+    }
+    guard shape.isClean else {
+      throw EngineError(
+        .argument, "logit biases or penalties take logits beyond the range of float32; use smaller")
+    }
+    return shape
+  }
+
+  private mutating func penalise(_ history: ArraySlice<Token>) {
     var counts: [Token: Int] = [:]
     for token in history.suffix(options.penaltyWindow) { counts[token, default: 0] += 1 }
     for (token, count) in counts {
@@ -72,20 +106,16 @@ public struct Sampler: Sendable {
     }
   }
 
-  private mutating func choose(_ uniform: Double) throws(EngineError) -> Token {
-    guard let maximum = logits.max(), maximum > -.infinity else {
-      throw EngineError(
-        .argument, "logit biases forbid every token the model allows; allow at least one")
-    }
-    if options.temperature == 0 { return Token(logits.firstIndex(of: maximum)!) }
+  /// Cuts `logits`, whose largest is `maximum`, by the rules and draws from what is left.
+  private mutating func choose(_ maximum: Float, _ uniform: Double) -> Int {
     var floor = -Float.infinity
     if let n = options.topNSigma { floor = sigmaFloor(Double(maximum), Double(n)) }
     kept.gather(logits, atLeast: floor)
     if let k = options.topK { kept.keepMostLikely(k) }
-    kept.weigh(maximum: Double(maximum), temperature: Double(options.temperature))
+    kept.weigh(maximum: maximum, temperature: options.temperature)
     if options.topP < 1 { kept.keepMass(Double(options.topP)) }
-    if options.minP > 0 { kept.keepWeight(atLeast: Double(options.minP)) }
-    return kept.draw(uniform)
+    if options.minP > 0 { kept.keepWeight(atLeast: options.minP) }
+    return Int(kept.draw(uniform))
   }
 
   /// max − n·σ over the finite logits. Scaling by a temperature scales both sides alike.
@@ -105,58 +135,5 @@ public struct Sampler: Sendable {
     // Rounded down, so that a logit equal to the exact threshold stays.
     let rounded = Float(exact)
     return Double(rounded) > exact ? rounded.nextDown : rounded
-  }
-}
-
-/// Maximum, log-sum-exp and entropy of a row: two passes.
-struct DistributionShape {
-  let mostLikely: Token
-  let maximum: Double
-  /// log Σ exp(l − maximum).
-  let logSum: Double
-  let entropy: Double
-
-  init(_ row: Span<Float>) throws(EngineError) {
-    var best = -Float.infinity
-    var index = -1
-    var clean = true
-    for i in 0..<row.count {
-      let value = row[i]
-      clean = clean && value < .infinity  // False for NaN too.
-      if value > best {
-        best = value
-        index = i
-      }
-    }
-    guard clean, index >= 0 else {
-      throw EngineError(
-        .logits,
-        "the logits hold NaN, +infinity or no finite value at all; the model file may be damaged: "
-          + "compare its checksum, or fetch or convert it again")
-    }
-    let maximum = Double(best)
-    var sums = SIMD4<Double>.zero
-    var weighted = SIMD4<Double>.zero
-    func add(_ a: Float, _ b: Float, _ c: Float, _ d: Float) {
-      let x = SIMD4(Double(a), Double(b), Double(c), Double(d)) - maximum
-      let e = PortableMath.exp(x)
-      sums += e
-      weighted += x.replacing(with: 0, where: x .< -708) * e
-    }
-    let none = -Float.infinity
-    let whole = row.count & ~3
-    for i in stride(from: 0, to: whole, by: 4) { add(row[i], row[i + 1], row[i + 2], row[i + 3]) }
-    switch row.count - whole {
-    case 1: add(row[whole], none, none, none)
-    case 2: add(row[whole], row[whole + 1], none, none)
-    case 3: add(row[whole], row[whole + 1], row[whole + 2], none)
-    default: break
-    }
-    let sum = (sums[0] + sums[2]) + (sums[1] + sums[3])
-    let moment = (weighted[0] + weighted[2]) + (weighted[1] + weighted[3])
-    mostLikely = Token(index)
-    self.maximum = maximum
-    logSum = PortableMath.log(sum)
-    entropy = max(0, logSum - moment / sum)
   }
 }
