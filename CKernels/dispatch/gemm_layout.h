@@ -85,6 +85,9 @@
 
 #include <martlet/gemm.h>
 
+/// Add one with every change to the weights' part of this file: packed weights are kept in files.
+#define MARTLET_GEMM_LAYOUT_VERSION 1
+
 enum {
   MARTLET_GEMM_BLOCK = 32,        ///< Depth that shares one activation scale.
   MARTLET_GEMM_SUPER_BLOCK = 256, ///< Depth that shares the float16 scales of K types.

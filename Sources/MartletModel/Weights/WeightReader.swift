@@ -1,21 +1,29 @@
 import MartletKernels
 
-/// Reads a model's tensors in order: packs matrices, dequantises vectors, reports progress by bytes,
-/// and gives the file's pages back once their contents are packed.
+/// Reads a model's tensors in order: packs matrices or takes them from the pack cache, dequantises
+/// vectors, reports progress by bytes, and gives the file's pages back while their contents are
+/// packed, so that no moment sees much more than one copy of the weights in memory.
 struct WeightReader {
   let file: GGUFFile
   let plan: TensorPlan
   let numericClass: NumericClass
   let team: (any ParallelFor)?
   let progress: (@Sendable (Double) -> Void)?
+  /// Matrices that the pack cache had.
+  let cached: [String: PackedWeights]
+  /// Keeps the matrices that are packed here.
+  let writer: PackCacheWriter?
   private let totalBytes: Int
   private var doneBytes = 0
 
   init(
     _ file: GGUFFile, _ plan: TensorPlan, numericClass: NumericClass, team: (any ParallelFor)?,
-    progress: (@Sendable (Double) -> Void)?
+    progress: (@Sendable (Double) -> Void)?, cached: [String: PackedWeights] = [:],
+    writer: PackCacheWriter? = nil
   ) {
     self.file = file
+    self.cached = cached
+    self.writer = writer
     self.plan = plan
     self.numericClass = numericClass
     self.team = team
@@ -66,6 +74,7 @@ struct WeightReader {
   /// The embedding table, left in the file.
   func embedding() throws(ModelError) -> EmbeddingTable {
     let (tensor, type) = try typed(plan.model, .tokenEmbedding)
+    file.expectSparseReads(of: tensor)
     return EmbeddingTable(file, tensor, type: type)
   }
 
@@ -75,17 +84,24 @@ struct WeightReader {
     _ tensors: [TensorRole: TensorInfo], _ role: TensorRole
   ) throws(ModelError) -> PackedWeights {
     let (tensor, type) = try typed(tensors, role)
+    if let packed = cached[tensor.name] {
+      advance(tensor)
+      return packed
+    }
+    let (file, summing) = (file, writer != nil)
     let packed: PackedWeights
     do {
       packed = try file.withTensorBytes(tensor) { (bytes) throws(KernelError) in
         try PackedWeights(
           type: type, numericClass: numericClass, outputs: tensor.shape[1],
-          depth: tensor.shape[0], source: bytes, team: team)
+          depth: tensor.shape[0], source: bytes, team: team, summing: summing,
+          consumed: { file.releasePages(of: tensor, $0) })
       }
     } catch {
       throw modelError(error, tensor)
     }
     file.releasePages(of: tensor)
+    writer?.add(PlannedMatrix(tensor: tensor, shape: packed.shape), packed, team: team)
     advance(tensor)
     return packed
   }
