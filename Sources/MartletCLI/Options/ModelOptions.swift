@@ -23,14 +23,33 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "Numeric class: \(NumericClass.allCases.map(\.rawValue).joined(separator: ", ")).")
   var numeric: NumericClass = .portable
 
+  @OptionGroup var cache: CacheOptions
+
+  @Option(help: "Prompt tokens per pass; measured for this machine if not given.")
+  var prefillChunk: Int?
+
+  @Flag(
+    name: .customLong("no-tuning"),
+    help: "Measure nothing: one thread per core and prefill chunks of the usual size.")
+  var withoutTuning = false
+
   @OptionGroup var plugins: PluginOptions
 
   /// Opens the model, showing progress if it takes longer than a second.
-  func open() throws -> Session {
+  func open(tuning: Autotuner.Effort = .quick) throws -> Session {
     try ISA.validate()
     var configuration = Session.Configuration(modelPath: try modelPath(model))
     configuration.threads = threads
     configuration.numericClass = numeric
+    configuration.packCache = try cache.location()
+    configuration.tuning = withoutTuning ? .none : tuning
+    if let prefillChunk, !(1...configuration.backend.maximumBatchTokens).contains(prefillChunk) {
+      throw CommandError(
+        .usage,
+        "--prefill-chunk \(prefillChunk) is not possible; give 1 to "
+          + "\(configuration.backend.maximumBatchTokens)")
+    }
+    configuration.prefillChunk = prefillChunk
     configuration.pluginDirectories = plugins.directories
     let progress = Progress("opening the model")
     defer { progress.finish() }

@@ -13,6 +13,9 @@ extension Engine {
   /// gives the assumed curve until somebody else has asked.
   public var costCurve: CostCurve { costs.curve(core) }
 
+  /// Forgets the curve, also the one that is kept: the next question measures.
+  public func remeasureCost() { costs.forget() }
+
   /// The time of a step that decodes `width` branches relative to a step of one; see ``CostCurve``.
   public func widthCost(_ width: Int) -> Double { costCurve.cost(width) }
 
@@ -23,9 +26,10 @@ extension Engine {
 
 /// Keeps the cost curve of an engine once it is known.
 final class CostKeeper: @unchecked Sendable {
-  // @unchecked: `known` is guarded by `lock`, which is held while measuring.
+  // @unchecked: both variables are guarded by `lock`, which is held while measuring.
   private let lock = NSLock()
   private var known: CostCurve?
+  private var mustMeasure = false
   private let store: TuningStore?
   private let logger = Logger(label: "martlet.engine")
 
@@ -42,8 +46,19 @@ final class CostKeeper: @unchecked Sendable {
     if let known { return known }
     let curve = find(core)
     // A failure may pass; ask again next time.
-    if curve.origin != .assumed { known = curve }
+    if curve.origin != .assumed {
+      known = curve
+      mustMeasure = false
+    }
     return curve
+  }
+
+  /// Makes the next call measure.
+  func forget() {
+    lock.lock()
+    defer { lock.unlock() }
+    known = nil
+    mustMeasure = true
   }
 
   private func find(_ core: EngineCore) -> CostCurve {
@@ -51,11 +66,12 @@ final class CostKeeper: @unchecked Sendable {
     let widths = CostCurve.measuredWidths.filter { $0 <= core.maximumBatch }
     if let stated = stated(backend, widths) { return stated }
     let identity = backend.costIdentity
-    if let identity, let kept = store?.record(identity)?.curve,
+    if !mustMeasure, let identity, let kept = store?.record(identity)?.curve,
       let curve = CostCurve(points: kept.points, origin: .cached)
     {
       return curve
     }
+    let load = OtherLoad()
     let curve: CostCurve
     do throws(EngineError) {
       curve = try core.measureCost(widths) ?? .assumed
@@ -64,6 +80,10 @@ final class CostKeeper: @unchecked Sendable {
       return .assumed
     }
     if let identity, let store, curve.origin == .measured {
+      guard load.isQuiet else {
+        logger.info("other processes ran while the cost of steps was measured; it is not kept")
+        return curve
+      }
       var record = store.record(identity) ?? TuningRecord(identity: identity)
       record.curve = curve
       do throws(MachineError) {
