@@ -62,7 +62,8 @@ public final class AlignedMemory: @unchecked Sendable {
     lending base: UnsafeRawPointer, byteCount: Int, of lender: AnyObject
   ) throws(KernelError) {
     guard byteCount >= 0, UInt(bitPattern: base) % 64 == 0 else {
-      throw KernelError(.argument, "\(byteCount) bytes of lent memory are not on a 64-byte boundary")
+      throw KernelError(
+        .argument, "\(byteCount) bytes of lent memory are not on a 64-byte boundary")
     }
     self.byteCount = byteCount
     self.lender = lender

@@ -116,6 +116,12 @@ public final class MappedFile: @unchecked Sendable {
     }
   }
 
+  /// Says that single pages will be read in no order, until it is said otherwise: reading one then
+  /// fetches no more than that one from the device.
+  public func expectRandomReads(_ isRandom: Bool) {
+    advise(0..<count, isRandom ? MADV_RANDOM : MADV_NORMAL, wholePagesOnly: false)
+  }
+
   /// Says that `range` will be read a few bytes here and there: touching one byte then maps a few
   /// pages around it and not a huge one.
   public func expectSparseReads(_ range: Range<Int>) {

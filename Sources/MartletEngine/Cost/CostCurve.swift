@@ -57,7 +57,9 @@ public struct CostCurve: Sendable, Codable, Equatable {
   }
 
   /// The curve of a machine that shares nothing between rows.
-  static let assumed = CostCurve(unchecked: [Point(width: 1, seconds: 1), Point(width: 2, seconds: 2)])
+  static let assumed = CostCurve(unchecked: [
+    Point(width: 1, seconds: 1), Point(width: 2, seconds: 2),
+  ])
 
   private init(unchecked points: [Point]) {
     self.points = points

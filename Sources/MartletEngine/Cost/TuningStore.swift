@@ -84,12 +84,12 @@ enum TuningIdentity {
   static let machine: String = {
     let topology = try? Topology.current()
     let models = topology?.packages.map(\.model).joined(separator: ", ") ?? "unknown CPU"
-    let program = (try? FileManager.default.attributesOfItem(atPath: "/proc/self/exe"))
-      .map { attributes in
-        let date = attributes[.modificationDate] as? Date
-        return "\(attributes[.size] ?? 0) bytes of \(date?.timeIntervalSince1970 ?? 0)"
-      }
+    var information = stat()
+    // Follows the link to the program itself.
+    let program =
+      stat("/proc/self/exe", &information) == 0
+      ? "\(information.st_size) bytes of \(information.st_mtim.tv_sec)" : "unknown size"
     return "\(models); \(topology?.usableCPUs ?? 0) of \(topology?.machineCPUs ?? 0) CPUs; "
-      + "\(ISA.active.joined(separator: " ")); program of \(program ?? "unknown size")"
+      + "\(ISA.active.joined(separator: " ")); program of \(program)"
   }()
 }

@@ -20,6 +20,9 @@ public final class FolderLock: Sendable {
 
   private init(_ descriptor: Int32) { self.descriptor = descriptor }
 
+  /// Lets go now, whoever still holds this object.
+  public func release() { flock(descriptor, LOCK_UN) }
+
   deinit { close(descriptor) }
 
   private static func failure(_ folder: String, _ reason: Int32) -> MachineError {

@@ -40,6 +40,11 @@ extension GGUFFile {
       tensor.offset + range.lowerBound..<tensor.offset + range.upperBound)
   }
 
+  /// Tells the system whether samples of a few pages are read now.
+  func expectRandomReads(_ isRandom: Bool) {
+    for file in files { file.expectRandomReads(isRandom) }
+  }
+
   /// Tells the system that a tensor is read a row here and there.
   func expectSparseReads(of tensor: TensorInfo) {
     files[tensor.part].expectSparseReads(tensor.offset..<tensor.offset + tensor.byteCount)

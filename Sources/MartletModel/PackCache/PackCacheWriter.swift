@@ -102,8 +102,8 @@ final class PackCacheWriter {
       } catch {
         logger.warning("packed weights are not kept: \(error.message)")
       }
-      // The lock is held to the end of all changes to the folder.
-      withExtendedLifetime(lock) {}
+      // At the end of all changes to the folder, and before anybody hears that they are done.
+      lock.release()
     }
   }
 

@@ -17,6 +17,8 @@ struct Fingerprint {
         fingerprint.add(UnsafeRawBufferPointer(rebasing: bytes.prefix(directory)))
       }
     }
+    file.expectRandomReads(true)
+    defer { file.expectRandomReads(false) }
     for tensor in file.tensorList {
       file.withTensorBytes(tensor) { fingerprint.addSamples($0) }
       // A sample may have brought in a huge page; nobody else needs it yet.

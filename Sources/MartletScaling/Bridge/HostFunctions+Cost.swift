@@ -10,7 +10,8 @@ let hostWidthCost:
     strategyCall(run, onRunThread: false) { run throws(HostFailure) in
       let cost = try place(cost, "cost")
       guard width > 0 else {
-        throw HostFailure(MARTLET_E_ARGUMENT, "a step of 0 branches costs nothing; ask for 1 or more")
+        throw HostFailure(
+          MARTLET_E_ARGUMENT, "a step of 0 branches costs nothing; ask for 1 or more")
       }
       let value = run.engineRun.engine.widthCost(Int(width))
       run.trace?.note(
@@ -19,8 +20,8 @@ let hostWidthCost:
     }
   }
 
-let hostKneeWidth:
-  @convention(c) (martlet_run?, UnsafeMutablePointer<UInt32>?) -> martlet_status = { run, width in
+let hostKneeWidth: @convention(c) (martlet_run?, UnsafeMutablePointer<UInt32>?) -> martlet_status =
+  { run, width in
     strategyCall(run, onRunThread: false) { run throws(HostFailure) in
       let width = try place(width, "width")
       let value = run.engineRun.engine.kneeWidth
