@@ -40,6 +40,11 @@ extension GGUFFile {
       tensor.offset + range.lowerBound..<tensor.offset + range.upperBound)
   }
 
+  /// Has the system fetch a tensor from the device while others are worked on.
+  func prefetchPages(of tensor: TensorInfo) {
+    files[tensor.part].prefetch(tensor.offset..<tensor.offset + tensor.byteCount)
+  }
+
   /// Tells the system whether samples of a few pages are read now.
   func expectRandomReads(_ isRandom: Bool) {
     for file in files { file.expectRandomReads(isRandom) }

@@ -78,7 +78,9 @@ struct PackFile {
   func isPacked(
     from model: GGUFFile, _ matrices: [PlannedMatrix], team: (any ParallelFor)?
   ) throws(ModelError) -> Bool {
-    for matrix in matrices {
+    matrices.first.map { model.prefetchPages(of: $0.tensor) }
+    for (place, matrix) in matrices.enumerated() {
+      if place + 1 < matrices.count { model.prefetchPages(of: matrices[place + 1].tensor) }
       try model.verifyUnchanged()
       let sum = try matrix.sourceChecksum(in: model, team: team)
       guard entries[matrix.tensor.name]?.sourceChecksum == hexadecimal(sum) else { return false }

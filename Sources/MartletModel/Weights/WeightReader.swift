@@ -36,6 +36,8 @@ struct WeightReader {
   mutating func layer(_ number: Int) throws(ModelError) -> LayerWeights {
     // Reading past the end of a file that shrank would end the process: look before each block.
     try file.verifyUnchanged()
+    if number == 0 { prefetch(0) }
+    prefetch(number + 1)
     let tensors = plan.layers[number]
     return LayerWeights(
       attentionNorm: try vector(tensors, .attentionNorm), query: try matrix(tensors, .query),
@@ -79,6 +81,13 @@ struct WeightReader {
   }
 
   // MARK: Tensors
+
+  /// Fetches what will be packed next, a block ahead: blocks, then what is outside them.
+  private func prefetch(_ number: Int) {
+    guard cached.isEmpty, number <= plan.layers.count else { return }
+    let tensors = number < plan.layers.count ? plan.layers[number] : plan.model
+    for tensor in tensors.values { file.prefetchPages(of: tensor) }
+  }
 
   private mutating func matrix(
     _ tensors: [TensorRole: TensorInfo], _ role: TensorRole
