@@ -28,6 +28,10 @@ public struct PackedShape: Sendable, Equatable {
         .argument,
         "depth \(depth) is no multiple of \(type.name)'s block of \(type.blockElements)")
     }
+    guard checkedProduct(rowBytes, outputs) != nil else {
+      throw KernelError(
+        .argument, "weights of \(outputs) outputs × depth \(depth) have more bytes than memory can")
+    }
     let bytes = martlet_gemm_packed_bytes(type.cValue, numericClass.cValue, outputs, depth)
     guard bytes > 0, bytes <= Int.max else {
       throw KernelError(
