@@ -88,6 +88,7 @@ let package = Package(
       name: "Martlet",
       dependencies: [
         "MartletKernels", "MartletMachine", "MartletModel", "MartletEngine", "MartletScaling",
+        logging,
       ],
       resources: [.copy("Resources/martlet-arith.gguf")], swiftSettings: strict),
     .target(name: "MartletPlugin", dependencies: ["CMartlet"], swiftSettings: strict),

@@ -92,6 +92,9 @@
 
 #include <martlet/gemm.h>
 
+/// Add one with every change to the weights' part of this file: packed weights are kept in files.
+#define MARTLET_GEMM_LAYOUT_VERSION 2
+
 enum {
   MARTLET_GEMM_BLOCK = 32,        ///< Depth that shares one activation scale.
   MARTLET_GEMM_CHUNK_BLOCKS = 8,  ///< Blocks of a chunk; those of a K type share its scales.

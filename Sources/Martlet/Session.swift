@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import MartletEngine
 import MartletKernels
 import MartletMachine
@@ -29,6 +30,13 @@ public final class Session: Sendable {
     }
     /// How products round, for the whole session.
     public var numericClass: NumericClass = .portable
+    /// Where packed weights and measurements are kept between starts: in the user's cache folder if
+    /// not set otherwise. Measurements stay there too when weights are kept beside the model.
+    public var packCache = PackCacheOptions.standard
+    /// How much is measured to choose threads and prefill chunks that are not given.
+    public var tuning = Autotuner.Effort.quick
+    /// Prompt tokens per pass; nil for a measured choice, else ``EngineConfiguration/prefillChunk``.
+    public var prefillChunk: Int?
     /// Limits of the engine.
     public var engine = EngineConfiguration()
     /// What the transformer backend may take.
@@ -52,8 +60,12 @@ public final class Session: Sendable {
   public let scaling: ScalingSession
   /// The threads that compute.
   public let team: ThreadTeam
+  /// What was chosen for this model on this machine.
+  public let tuning: Tuning
 
   /// Opens a model.
+  ///
+  /// ``model``'s `opening` says where the time went.
   ///
   /// - Parameter progress: called with 0…1 while weights are packed, on the calling thread.
   /// - Throws: `ModelError` for the file, `MachineError` for threads, `EngineError` for the engine.
@@ -67,18 +79,29 @@ public final class Session: Sendable {
         "the embedded model is not beside the program (martlet_Martlet.resources); "
           + "name a model file")
     }
-    let plan = try PlacementPlan(configuration.placement, topology: Topology.current())
-    let memory = MemoryPlan(plan: plan)
-    team = try ThreadTeam(plan: plan)
+    let packers = try ThreadTeam(
+      plan: PlacementPlan(configuration.placement, topology: Topology.current()))
     model = try TransformerModel.load(
-      path: path, numericClass: configuration.numericClass, team: team, placement: memory.weights,
+      path: path, numericClass: configuration.numericClass, team: packers,
+      placement: MemoryPlan(plan: packers.plan).weights, packCache: configuration.packCache,
       progress: progress)
     tokenizer = try Tokenizer(metadata: model.metadata)
     let parts = TransformerParts(model: model, tokenizer: tokenizer)
+    let store = configuration.tuningStore
+    (tuning, team) = try Autotuner(parts: parts, options: configuration.backend, store: store)
+      .tune(configuration.standardTuning(packers), effort: configuration.tuning, team: packers) {
+        var placement = configuration.placement
+        placement.threads = $0
+        return try ThreadTeam(plan: PlacementPlan(placement, topology: Topology.current()))
+      }
+    Logger(label: "martlet.session").info("\(parts.name) runs with \(tuning)")
     var options = configuration.backend
-    options.placement = options.placement ?? memory.pages
+    options.placement = options.placement ?? MemoryPlan(plan: team.plan).pages
     let backend = try TransformerBackend(parts: parts, team: team, options: options)
-    engine = try Engine(backend: backend, configuration: configuration.engine)
+    var limits = configuration.engine
+    limits.prefillChunk = tuning.prefillChunk
+    limits.tuningFolder = limits.tuningFolder ?? store?.path
+    engine = try Engine(backend: backend, configuration: limits)
     plugins = PluginHost(searchPath: .standard(directories: configuration.pluginDirectories))
     scaling = ScalingSession(
       engine: engine, plugins: plugins, model: backend.name,
@@ -112,6 +135,25 @@ public final class Session: Sendable {
     sampling.temperature = 0.8
     return sampling
   }()
+}
+
+extension Session.Configuration {
+  /// Where measurements are kept, nil for nowhere.
+  var tuningStore: TuningStore? {
+    switch packCache.location {
+    case .off: nil
+    case .standard, .beside: CacheFolder.standard().map { TuningStore(path: $0) }
+    case .folder(let path): TuningStore(path: path)
+    }
+  }
+
+  /// What is given, and for the rest what holds without measurements.
+  func standardTuning(_ team: ThreadTeam) -> Tuning {
+    Tuning(
+      threads: team.width, threadsOrigin: threads == nil ? .standard : .given,
+      prefillChunk: prefillChunk ?? engine.prefillChunk,
+      prefillChunkOrigin: prefillChunk == nil ? .standard : .given)
+  }
 }
 
 extension ModelDefaults {

@@ -35,8 +35,7 @@ public struct BenchContext: Encodable, Sendable {
     cpu = (try? Topology.current())?.packages.first?.model ?? ""
     isa = ISA.active
     threads = team.width
-    let places = team.plan.workers.map { $0.cpu.map { "CPU \($0)" } ?? "unpinned" }
-    placement = "\(places.joined(separator: ", ")). \(team.plan.reasons.joined(separator: " "))"
+    placement = team.plan.description
     var load = [0.0]
     hostLoad = getloadavg(&load, 1) == 1 ? (load[0] * 100).rounded() / 100 : 0
     self.settings = settings

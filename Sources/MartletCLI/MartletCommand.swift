@@ -21,7 +21,7 @@ struct MartletCommand: AsyncParsableCommand {
     subcommands: [
       RunCommand.self, DemoCommand.self,
       ModelCommand.self, PluginCommand.self, KernelsCommand.self,
-      CheckCommand.self, BenchCommand.self, TopologyCommand.self,
+      CheckCommand.self, BenchCommand.self, TopologyCommand.self, CacheCommand.self,
     ])
 
   static func main() async {

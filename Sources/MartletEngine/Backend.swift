@@ -71,4 +71,15 @@ public protocol Backend: AnyObject, Sendable {
   /// Processes the batch. Row i of `logits` belongs to the i-th token with `wantsLogits`, in order.
   /// `logits` has at least ``ForwardBatch/logitsRows`` rows of `vocabularySize`.
   func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError)
+  /// Seconds of a pass in which `width` branches decode one token each, from a backend that states
+  /// them, such as a simulation; nil when they have to be measured.
+  func statedStepSeconds(width: Int) -> Double?
+  /// Everything that the time of a pass depends on, in words, so that a measurement can be kept; nil
+  /// when it should not be.
+  var costIdentity: String? { get }
+}
+
+extension Backend {
+  public func statedStepSeconds(width: Int) -> Double? { nil }
+  public var costIdentity: String? { nil }
 }

@@ -21,12 +21,14 @@ public struct EngineConfiguration: Sendable, Equatable {
   /// Bytes of logits kept for branches that were forked but not advanced, so that forking one
   /// again needs no forward pass.
   public var logitsCacheBytes: Int
+  /// A folder in which the measured cost of steps is kept between starts; nil for none.
+  public var tuningFolder: String?
 
   /// Defaults: half of this machine's memory for pages, 256 tokens of prefill per pass, 32 beside decoding.
   public init(
     kvBytesLimit: Int = Int(clamping: ProcessInfo.processInfo.physicalMemory / 2),
     prefillChunk: Int = 256, mixedPrefillChunk: Int = 32, maximumBatchTokens: Int = .max,
-    overrun: Int = 8, logitsCacheBytes: Int = 64 << 20
+    overrun: Int = 8, logitsCacheBytes: Int = 64 << 20, tuningFolder: String? = nil
   ) {
     self.kvBytesLimit = kvBytesLimit
     self.prefillChunk = prefillChunk
@@ -34,6 +36,7 @@ public struct EngineConfiguration: Sendable, Equatable {
     self.maximumBatchTokens = maximumBatchTokens
     self.overrun = overrun
     self.logitsCacheBytes = logitsCacheBytes
+    self.tuningFolder = tuningFolder
   }
 }
 
@@ -68,6 +71,7 @@ public struct EngineStatistics: Sendable, Equatable {
 /// sampling options; never on what else runs, on batch sizes or on time.
 public final class Engine: Sendable {
   let core: EngineCore
+  let costs: CostKeeper
 
   /// Starts an engine on a backend.
   ///
@@ -76,6 +80,7 @@ public final class Engine: Sendable {
     backend: any Backend, configuration: EngineConfiguration = .init()
   ) throws(EngineError) {
     core = try EngineCore(backend: backend, configuration: configuration)
+    costs = CostKeeper(folder: configuration.tuningFolder)
     core.start()
   }
 

@@ -21,6 +21,8 @@ public final class AlignedMemory: @unchecked Sendable {
   public let isPageMapped: Bool
   /// First byte. Lives as long as this object.
   public let base: UnsafeMutableRawPointer
+  /// Keeps memory of somebody else's alive; nil for memory of its own.
+  private let lender: AnyObject?
 
   private static let pageMappedFrom = 1 << 20
   /// The size of a huge page on x86-64 and on arm64 with small pages of 4 KiB.
@@ -33,6 +35,7 @@ public final class AlignedMemory: @unchecked Sendable {
       throw KernelError(.argument, "memory size \(byteCount) is negative or overflowed")
     }
     self.byteCount = byteCount
+    lender = nil
     isPageMapped = byteCount >= Self.pageMappedFrom
     if isPageMapped {
       base = try Self.mapPages(byteCount)
@@ -51,7 +54,25 @@ public final class AlignedMemory: @unchecked Sendable {
     }
   }
 
+  /// A block that lies inside `lender`, such as a mapped file, and lives as long as this object
+  /// keeps it. Not to be written where the lender's memory is read-only.
+  /// - Throws: `KernelError` `.argument` when `base` is not on a 64-byte boundary.
+  public init(
+    lending base: UnsafeRawPointer, byteCount: Int, of lender: AnyObject
+  ) throws(KernelError) {
+    guard byteCount >= 0, UInt(bitPattern: base) % 64 == 0 else {
+      throw KernelError(
+        .argument, "\(byteCount) bytes of lent memory are not on a 64-byte boundary")
+    }
+    self.byteCount = byteCount
+    self.lender = lender
+    isPageMapped = false
+    // Written by nobody: packed weights are read-only once they are made.
+    self.base = UnsafeMutableRawPointer(mutating: base)
+  }
+
   deinit {
+    if lender != nil { return }
     if isPageMapped { munmap(base, byteCount) } else { free(base) }
   }
 

@@ -1,20 +1,25 @@
 import CMartlet
 
 /// One weight matrix packed for products: tiles of 16 outputs in the layout its type and numeric
-/// class call for.
+/// class call for. Packed here, or packed earlier and read from a file (``PackedWeights/init(shape:memory:)``).
 ///
 /// Immutable once made, hence `@unchecked Sendable`.
 public final class PackedWeights: @unchecked Sendable {
-  public let type: WeightType
-  public let numericClass: NumericClass
-  /// Rows of the weight matrix: values that one product computes per token.
-  public let outputs: Int
-  /// Columns of the weight matrix: values that one product reads per token.
-  public let depth: Int
-  /// Bytes of the packed form.
-  public let byteCount: Int
+  /// Type, class and size.
+  public let shape: PackedShape
   /// The form in which activations must be prepared for these weights.
   public let activationType: ActivationType
+  /// Checksum of the source that was packed; nil when nobody asked for it.
+  public let sourceChecksum: UInt64?
+
+  public var type: WeightType { shape.type }
+  public var numericClass: NumericClass { shape.numericClass }
+  /// Rows of the weight matrix: values that one product computes per token.
+  public var outputs: Int { shape.outputs }
+  /// Columns of the weight matrix: values that one product reads per token.
+  public var depth: Int { shape.depth }
+  /// Bytes of the packed form.
+  public var byteCount: Int { shape.packedBytes }
 
   private let memory: AlignedMemory
   /// Further copies, each near to other workers.
@@ -34,65 +39,76 @@ public final class PackedWeights: @unchecked Sendable {
   /// - Parameters:
   ///   - team: packs on its workers, so that pages are first touched where a product splits them.
   ///   - placement: hears of the memory before it is written, and says how many copies there are.
+  ///   - summing: whether to compute ``sourceChecksum`` on the way.
+  ///   - consumed: called on the workers with each range of source bytes that will not be read
+  ///     again, so that a mapped file's pages can be given back while packing goes on.
   /// - Throws: `KernelError` `.argument` when the shape is empty, `depth` is no multiple of the
   ///   type's block or `source` has another size; `.unsupported`; `.memory`.
   public init(
     type: WeightType, numericClass: NumericClass = .portable, outputs: Int, depth: Int,
     source: UnsafeRawBufferPointer, team: (any ParallelFor)? = nil,
-    placement: WeightPlacement? = nil
+    placement: WeightPlacement? = nil, summing: Bool = false,
+    consumed: (@Sendable (Range<Int>) -> Void)? = nil
   ) throws(KernelError) {
     try numericClass.validate()
-    guard outputs > 0, depth > 0 else {
-      throw KernelError(.argument, "weights of \(outputs) outputs × depth \(depth) are empty")
-    }
-    guard let rowBytes = type.byteCount(elements: depth) else {
-      throw KernelError(
-        .argument,
-        "depth \(depth) is no multiple of \(type.name)'s block of \(type.blockElements)")
-    }
-    guard let expected = checkedProduct(rowBytes, outputs), source.count == expected,
-      let sourceBase = source.baseAddress
-    else {
-      throw KernelError(
-        .argument,
-        "\(type.name) weights of \(outputs) × \(depth) need \(rowBytes) bytes per output, "
-          + "but the source has \(source.count) bytes")
-    }
-    let bytes = martlet_gemm_packed_bytes(type.cValue, numericClass.cValue, outputs, depth)
-    guard bytes > 0, bytes <= Int.max else {
-      throw KernelError(
-        .unsupported,
-        "\(type.name) weights of \(outputs) × \(depth) cannot be packed in class "
-          + numericClass.rawValue)
-    }
-    self.type = type
-    self.numericClass = numericClass
-    self.outputs = outputs
-    self.depth = depth
-    byteCount = Int(bytes)
+    shape = try PackedShape(
+      type: type, numericClass: numericClass, outputs: outputs, depth: depth)
+    let sourceBase = try shape.base(of: source)
     activationType = ActivationType(for: type, numericClass: numericClass)
-    memory = try AlignedMemory(byteCount: Int(bytes))
+    let bytes = shape.packedBytes
+    memory = try AlignedMemory(byteCount: bytes)
     let tiles = (outputs + Int(MARTLET_GEMM_TILE) - 1) / Int(MARTLET_GEMM_TILE)
     placement?.place(memory, tiles, 0)
     let replicas = try (1..<max(1, placement?.readers.count ?? 1)).map { copy throws(KernelError) in
-      let replica = try AlignedMemory(byteCount: Int(bytes))
+      let replica = try AlignedMemory(byteCount: bytes)
       placement?.place(replica, tiles, copy)
       return replica
     }
     self.replicas = replicas
 
-    let job = PackingJob(
-      type: type.cValue, numericClass: numericClass.cValue, outputs: outputs, depth: depth,
-      source: sourceBase, packed: memory.base)
+    let job = PackingJob(shape: shape, source: sourceBase, packed: memory.base)
     if try !job.runFirstTile() {
       throw KernelError(
         .unsupported, "\(type.name) weights have no packing in class \(numericClass.rawValue)")
     }
-    let team = team ?? SerialFor()
-    team.split(outputs, granularity: Int(MARTLET_GEMM_TILE)) { job.run($0) }
-    for (replica, readers) in zip(replicas, placement?.readers.dropFirst() ?? []) {
-      team.copy(memory, to: replica, workers: readers)
+    sourceChecksum = shape.forEachPiece(team, source: source, summing: summing) { rows, bytes in
+      job.run(rows)
+      consumed?(bytes)
     }
+    if let team {
+      for (replica, readers) in zip(replicas, placement?.readers.dropFirst() ?? []) {
+        team.copy(memory, to: replica, workers: readers)
+      }
+    }
+  }
+
+  /// Weights that were packed before, in memory of ``PackedShape/packedBytes`` bytes that nobody
+  /// writes any more. What they hold is not looked at.
+  /// - Throws: `KernelError` `.argument` when the memory has another size.
+  public init(shape: PackedShape, memory: AlignedMemory) throws(KernelError) {
+    guard memory.byteCount == shape.packedBytes else {
+      throw KernelError(
+        .argument,
+        "packed \(shape.type.name) weights of \(shape.outputs) × \(shape.depth) take "
+          + "\(shape.packedBytes) bytes, but the memory has \(memory.byteCount)")
+    }
+    try shape.numericClass.validate()
+    self.shape = shape
+    self.memory = memory
+    replicas = []
+    activationType = ActivationType(for: shape.type, numericClass: shape.numericClass)
+    sourceChecksum = nil
+  }
+
+  /// Calls `body` with the packed bytes, for keeping them in a file. The pointer must not outlive
+  /// the call.
+  public func withPackedBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try memory.withBytes { try body(UnsafeRawBufferPointer($0)) }
+  }
+
+  /// Checksum of the packed bytes. Linear in them; bound by memory with a team.
+  public func checksum(team: (any ParallelFor)? = nil) -> UInt64 {
+    withPackedBytes { Checksum.ofPieces($0, team: team) }
   }
 }
 
@@ -101,16 +117,13 @@ public final class PackedWeights: @unchecked Sendable {
 /// `@unchecked Sendable`: `source` is only read, and each worker writes the tiles of its own
 /// columns, which are disjoint. Both outlive the team's `run`, which waits for all workers.
 private struct PackingJob: @unchecked Sendable {
-  let type: martlet_weight_type
-  let numericClass: martlet_numeric_class
-  let outputs: Int
-  let depth: Int
+  let shape: PackedShape
   let source: UnsafeRawPointer
   let packed: UnsafeMutableRawPointer
 
   /// Packs the first tile alone: whether this combination is supported shows here, on the caller.
   func runFirstTile() throws(KernelError) -> Bool {
-    let status = pack(0..<min(Int(MARTLET_GEMM_TILE), outputs))
+    let status = pack(0..<min(Int(MARTLET_GEMM_TILE), shape.outputs))
     if status == MARTLET_E_UNSUPPORTED { return false }
     try status.throwing("packing weights")
     return true
@@ -120,6 +133,7 @@ private struct PackingJob: @unchecked Sendable {
 
   private func pack(_ columns: Range<Int>) -> martlet_status {
     martlet_gemm_pack(
-      type, numericClass, outputs, depth, source, packed, columns.lowerBound, columns.upperBound)
+      shape.type.cValue, shape.numericClass.cValue, shape.outputs, shape.depth, source, packed,
+      columns.lowerBound, columns.upperBound)
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import MartletKernels
 
 /// A file mapped read-only into memory, of fixed size.
 ///
@@ -13,16 +14,11 @@ public final class MappedFile: @unchecked Sendable {
   /// Bytes in the file when it was opened.
   public let count: Int
 
+  /// What the system says of the file, as it was when it was opened.
+  public let identity: FileIdentity
+
   private let base: UnsafeRawPointer?
   private let descriptor: Int32
-  private let identity: Identity
-
-  /// What tells that a file is still the one that was opened.
-  private struct Identity: Equatable {
-    var size: Int
-    var modifiedSeconds: Int
-    var modifiedNanoseconds: Int
-  }
 
   /// Opens and maps the file at `path`.
   /// - Throws: `MachineError` `.file` when it does not exist, may not be read, is no regular file
@@ -57,7 +53,7 @@ public final class MappedFile: @unchecked Sendable {
     self.path = path
     self.descriptor = descriptor
     count = size
-    identity = Self.identity(of: information)
+    identity = FileIdentity(information)
   }
 
   deinit {
@@ -94,7 +90,8 @@ public final class MappedFile: @unchecked Sendable {
     guard fstat(descriptor, &information) == 0 else {
       throw Self.failure("cannot examine", path, errno)
     }
-    guard Self.identity(of: information) == identity else {
+    // Renaming or deleting changes the inode's times too, and does no harm here.
+    guard FileIdentity(information).hasSameContent(as: identity) else {
       throw MachineError(
         .file,
         "\(path) changed while it was open (\(count) bytes then, \(information.st_size) now); "
@@ -104,6 +101,34 @@ public final class MappedFile: @unchecked Sendable {
 
   /// Says that `range` will be read soon, so that the system can fetch it ahead.
   public func prefetch(_ range: Range<Int>) { advise(range, MADV_WILLNEED, wholePagesOnly: false) }
+
+  /// Lends the bytes in `range` without copying them, for as long as the result lives; it keeps this
+  /// mapping alive.
+  /// - Throws: `MachineError` `.file` when the range is not inside the file or does not start on a
+  ///   64-byte boundary.
+  public func lend(_ range: Range<Int>) throws(MachineError) -> AlignedMemory {
+    try check(range)
+    do throws(KernelError) {
+      guard let base else { throw KernelError(.argument, "it is empty") }
+      return try AlignedMemory(lending: base + range.lowerBound, byteCount: range.count, of: self)
+    } catch {
+      throw MachineError(.file, "\(path): bytes \(range) cannot be lent: \(error)")
+    }
+  }
+
+  /// Says that single pages will be read in no order, until it is said otherwise: reading one then
+  /// fetches no more than that one from the device.
+  public func expectRandomReads(_ isRandom: Bool) {
+    advise(0..<count, isRandom ? MADV_RANDOM : MADV_NORMAL, wholePagesOnly: false)
+  }
+
+  /// Says that `range` will be read a few bytes here and there: touching one byte then maps a few
+  /// pages around it and not a huge one.
+  public func expectSparseReads(_ range: Range<Int>) {
+    #if os(Linux)
+      advise(range, Int32(MADV_NOHUGEPAGE), wholePagesOnly: true)
+    #endif
+  }
 
   /// Gives the memory that holds `range` back to the system; reading it again reads the file again.
   public func release(_ range: Range<Int>) { advise(range, MADV_DONTNEED, wholePagesOnly: true) }
@@ -125,12 +150,6 @@ public final class MappedFile: @unchecked Sendable {
     guard range.lowerBound >= 0, range.upperBound <= count else {
       throw MachineError(.file, "\(path): bytes \(range) are not inside its \(count) bytes")
     }
-  }
-
-  private static func identity(of information: stat) -> Identity {
-    Identity(
-      size: Int(information.st_size), modifiedSeconds: information.st_mtim.tv_sec,
-      modifiedNanoseconds: information.st_mtim.tv_nsec)
   }
 
   private static func failure(_ what: String, _ path: String, _ code: Int32) -> MachineError {

@@ -142,3 +142,11 @@ public struct PlacementPlan: Sendable, Equatable {
       + "\(Topology.counted(sites.preferredCores, "core"))."
   }
 }
+
+extension PlacementPlan: CustomStringConvertible {
+  /// The workers' CPUs and the reasons, in one line.
+  public var description: String {
+    let places = workers.map { $0.cpu.map { "CPU \($0)" } ?? "unpinned" }
+    return "\(places.joined(separator: ", ")). \(reasons.joined(separator: " "))"
+  }
+}

@@ -109,6 +109,29 @@ public struct RunContext {
     }
   }
 
+  // MARK: What width costs
+
+  /// The time of a step in which `width` branches decode one token each, relative to a step of one,
+  /// on this machine with this model: 1 for 1, never falling. The first call may measure. Differs
+  /// between machines; the host notes the answer in the trace.
+  /// - Throws: `argument` for a width below 1.
+  public func widthCost(_ width: Int) throws(PluginError) -> Double {
+    guard let width = UInt32(exactly: width) else {
+      throw PluginError(.argument, "widthCost: \(width) is no number of branches")
+    }
+    var cost = 0.0
+    try table.check(table.host.pointee.width_cost?(table.run, width, &cost), "width_cost")
+    return cost
+  }
+
+  /// The largest width whose step costs at most twice a step of one: up to it another branch is
+  /// nearly free here. At least 1.
+  public func kneeWidth() throws(PluginError) -> Int {
+    var width: UInt32 = 0
+    try table.check(table.host.pointee.knee_width?(table.run, &width), "knee_width")
+    return Int(width)
+  }
+
   // MARK: Judging and answering
 
   /// Scores branches with the run's scorer, higher is better.

@@ -85,6 +85,9 @@ public final class SimulatedBackend: Backend {
   public var tokenizer: any TokenCodec { world.codec }
   public var vocabularySize: Int { world.codec.vocabularySize }
 
+  /// Seconds by the cost line, so that an engine's cost curve is exact and needs no measuring.
+  public func statedStepSeconds(width: Int) -> Double? { cost.seconds(rows: width) }
+
   /// What it was asked to do so far.
   public var statistics: Statistics { storage.withLock { $0.statistics } }
 

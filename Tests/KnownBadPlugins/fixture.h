@@ -16,6 +16,9 @@
 #ifndef FIXTURE_MAJOR
 #define FIXTURE_MAJOR MARTLET_PLUGIN_ABI_MAJOR
 #endif
+#ifndef FIXTURE_MINOR
+#define FIXTURE_MINOR MARTLET_PLUGIN_ABI_MINOR
+#endif
 #ifndef FIXTURE_VERSION
 #define FIXTURE_VERSION "1.0.0"
 #endif
@@ -60,7 +63,7 @@ static const martlet_component fixture_component = {.size = sizeof(martlet_compo
 static const martlet_component *const fixture_components[] = {&fixture_component};
 static const martlet_plugin fixture_plugin = {.size = FIXTURE_PLUGIN_SIZE,
                                               .abi_major = FIXTURE_MAJOR,
-                                              .abi_minor = MARTLET_PLUGIN_ABI_MINOR,
+                                              .abi_minor = FIXTURE_MINOR,
                                               .component_count = 1,
                                               .id = FIXTURE_ID,
                                               .version = FIXTURE_VERSION,

@@ -105,7 +105,7 @@ struct GGUFBytes {
 }
 
 /// A folder that is removed with its contents when the test ends.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
   let path: String
 
   init() throws {

@@ -46,6 +46,14 @@ MARTLET_API martlet_status martlet_gemm_pack(martlet_weight_type type,
                                              size_t depth, const void *source, void *packed,
                                              size_t column_begin, size_t column_end);
 
+/// Number of the packed layouts of this build; it grows with every change of what martlet_gemm_pack
+/// writes, so that packed weights kept in a file are not misread.
+MARTLET_API uint32_t martlet_gemm_layout_version(void);
+
+/// Name of the packed layouts of a numeric class on this CPU, such as "tiles-16". Layouts chosen for
+/// an ISA have names of their own. Never null; lives forever.
+MARTLET_API const char *martlet_gemm_layout_name(martlet_numeric_class numeric_class);
+
 /// Bytes of `rows` prepared rows, a multiple of 64, or 0 on overflow.
 MARTLET_API size_t martlet_gemm_activation_bytes(martlet_activation_type type, size_t rows,
                                                  size_t depth);

@@ -39,7 +39,7 @@
 #include "common.h"
 
 #define MARTLET_PLUGIN_ABI_MAJOR 0
-#define MARTLET_PLUGIN_ABI_MINOR 1
+#define MARTLET_PLUGIN_ABI_MINOR 2
 
 typedef struct martlet_run_handle *martlet_run;
 typedef struct martlet_branch_handle *martlet_branch;
@@ -215,9 +215,23 @@ typedef struct martlet_host {
   /// Names the answer so far. May be called again with a better one; the last call counts, also when
   /// the budget ends or the plugin fails afterwards. [run thread]
   martlet_status (*answer)(martlet_run run, uint32_t candidate);
+
+  // ---- what width costs, since 0.2 -------------------------------------------------------------
+  /// The time of a step in which `width` branches decode one token each, relative to a step of one:
+  /// 1 for 1, never falling. Measured on this machine with this model at a short context, sampling
+  /// left out; interpolated between measured widths. The first call of a process may measure. It
+  /// differs between machines: a strategy that decides by it records that in the trace, which this
+  /// call does. MARTLET_E_ARGUMENT for a width of 0. For strategies. [any thread, may block]
+  martlet_status (*width_cost)(martlet_run run, uint32_t width, double *cost);
+  /// The largest width whose step costs at most twice a step of one: up to it another branch is
+  /// nearly free. At least 1. For strategies. [any thread, may block]
+  martlet_status (*knee_width)(martlet_run run, uint32_t *width);
 } martlet_host;
-MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 30 * sizeof(void *), "30 functions, frozen in 0.1");
-MARTLET_STATIC_ASSERT(offsetof(martlet_host, answer) == 8 + 29 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(offsetof(martlet_host, answer) == 8 + 29 * sizeof(void *),
+                      "the last of 30 functions, frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 32 * sizeof(void *), "32 functions, frozen in 0.2");
+MARTLET_STATIC_ASSERT(offsetof(martlet_host, knee_width) == 8 + 31 * sizeof(void *),
+                      "frozen in 0.2");
 
 /// One thing a plugin offers. All strings are NUL-terminated and static.
 typedef struct martlet_component {

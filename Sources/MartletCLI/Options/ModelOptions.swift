@@ -30,16 +30,35 @@ struct ModelOptions: ParsableArguments {
       """)
   var kvType: KVType?
 
+  @OptionGroup var cache: CacheOptions
+
+  @Option(help: "Prompt tokens per pass; measured for this machine if not given.")
+  var prefillChunk: Int?
+
+  @Flag(
+    name: .customLong("no-tuning"),
+    help: "Measure nothing: one thread per core and prefill chunks of the usual size.")
+  var withoutTuning = false
+
   @OptionGroup var plugins: PluginOptions
 
   /// Opens the model, showing progress if it takes longer than a second.
-  func open() throws -> Session {
+  func open(tuning: Autotuner.Effort = .quick) throws -> Session {
     try ISA.validate()
     try numeric.validate()
     var configuration = Session.Configuration(modelPath: try modelPath(model))
     configuration.placement = placement.options
     configuration.numericClass = numeric
     configuration.backend.kvType = kvType
+    configuration.packCache = try cache.location()
+    configuration.tuning = withoutTuning ? .none : tuning
+    if let prefillChunk, !(1...configuration.backend.maximumBatchTokens).contains(prefillChunk) {
+      throw CommandError(
+        .usage,
+        "--prefill-chunk \(prefillChunk) is not possible; give 1 to "
+          + "\(configuration.backend.maximumBatchTokens)")
+    }
+    configuration.prefillChunk = prefillChunk
     configuration.pluginDirectories = try plugins.checkedDirectories()
     let progress = Progress("opening the model")
     defer { progress.finish() }

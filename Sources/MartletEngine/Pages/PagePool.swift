@@ -50,6 +50,24 @@ struct PagePool {
     owners[Int(page)] = nil
   }
 
+  /// Up to `count` pages that count for nobody, fewer near the ceiling: for measuring. Called on the
+  /// driver thread.
+  mutating func takeScratch(_ count: Int) -> [PageID] {
+    while free.count < count {
+      do throws(PageShortage) {
+        try grow()
+      } catch {
+        break
+      }
+    }
+    let taken = Array(free.suffix(count).reversed())
+    free.removeLast(taken.count)
+    return taken
+  }
+
+  /// Takes back what `takeScratch` gave.
+  mutating func returnScratch(_ pages: [PageID]) { free.append(contentsOf: pages.reversed()) }
+
   func isShared(_ page: PageID) -> Bool { references[Int(page)] > 1 }
 
   private mutating func grow() throws(PageShortage) {

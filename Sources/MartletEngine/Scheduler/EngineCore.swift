@@ -28,7 +28,9 @@ final class EngineCore: @unchecked Sendable {
   var isStopping = false
   var isWoken = false
   private var isAsleep = false
-  private var driver: Thread?
+  private(set) var driver: Thread?
+  /// Work for the driver thread between passes, each told apart by whether it was done.
+  private var errands: [@Sendable (_ canRun: Bool) -> Void] = []
   /// Answers to give once the lock is given up.
   var answers: [@Sendable () -> Void] = []
 
@@ -144,6 +146,13 @@ final class EngineCore: @unchecked Sendable {
     while !isStopping {
       isWoken = false
       releaseDropped()
+      if !errands.isEmpty {
+        let errand = errands.removeFirst()
+        unlockAndAnswer()
+        errand(true)
+        lock.lock()
+        continue
+      }
       let pass = gather()
       if !pass.work.isEmpty {
         execute(pass)
@@ -160,8 +169,34 @@ final class EngineCore: @unchecked Sendable {
     }
     // The thread and the core hold each other.
     driver = nil
+    let undone = errands
+    errands = []
     lock.unlock()
+    for errand in undone { errand(false) }
     driverEnd.signal()
+  }
+
+  /// Runs `body` on the driver thread between two passes and returns what it gives; nil once the
+  /// engine stops. Not for the driver thread itself.
+  func onDriver<R: Sendable>(_ body: @escaping @Sendable () -> R) -> R? {
+    let done = DispatchSemaphore(value: 0)
+    let result = Outcome<R>()
+    let isAccepted = locked { () throws(Never) in
+      guard !isStopping, driver != nil else { return false }
+      errands.append { canRun in
+        if canRun { result.value.withLock { $0 = body() } }
+        done.signal()
+      }
+      wake()
+      return true
+    }
+    if isAccepted { done.wait() }
+    return result.value.withLock { $0 }
+  }
+
+  /// What an errand gave.
+  private final class Outcome<R: Sendable>: Sendable {
+    let value = Mutex<R?>(nil)
   }
 
   /// Runs a pass without the lock and settles it with the lock.

@@ -37,6 +37,28 @@ struct TensorPlan {
     return TensorPlan(configuration: configuration, model: model, layers: layers)
   }
 
+  /// Every tensor that is packed, in file-independent order, with the size it will have: the blocks'
+  /// matrices, then the output (the embedding table where it is tied).
+  func matrices(_ numericClass: NumericClass) throws(KernelError) -> [PlannedMatrix] {
+    let roles: [TensorRole] = [
+      .query, .key, .value, .attentionOutput, .gate, .up, .down,
+    ]
+    let tensors =
+      layers.flatMap { layer in roles.compactMap { layer[$0] } }
+      + [model[.output] ?? model[.tokenEmbedding]].compactMap(\.self)
+    var result: [PlannedMatrix] = []
+    for tensor in tensors {
+      guard let type = tensor.type.weightType, tensor.shape.count >= 2 else { continue }
+      result.append(
+        PlannedMatrix(
+          tensor: tensor,
+          shape: try PackedShape(
+            type: type, numericClass: numericClass, outputs: tensor.shape[1],
+            depth: tensor.shape[0])))
+    }
+    return result
+  }
+
   private static func resolve(
     _ slots: [TensorSlot], prefix: String, _ file: GGUFFile, _ unused: inout Set<String>
   ) throws(ModelError) -> [TensorRole: TensorInfo] {

@@ -29,9 +29,30 @@ extension GGUFFile {
     }
   }
 
-  /// Tells the system that a tensor's pages are not needed soon: packed weights replace them.
-  func releasePages(of tensor: TensorInfo) {
-    files[tensor.part].release(tensor.offset..<(tensor.offset + tensor.byteCount))
+  /// What the system says of each part.
+  var identity: [FileIdentity] { files.map(\.identity) }
+
+  /// Tells the system that a tensor's pages, or those of a range of its bytes, are not needed soon:
+  /// packed weights replace them.
+  func releasePages(of tensor: TensorInfo, _ range: Range<Int>? = nil) {
+    let range = range ?? 0..<tensor.byteCount
+    files[tensor.part].release(
+      tensor.offset + range.lowerBound..<tensor.offset + range.upperBound)
+  }
+
+  /// Has the system fetch a tensor from the device while others are worked on.
+  func prefetchPages(of tensor: TensorInfo) {
+    files[tensor.part].prefetch(tensor.offset..<tensor.offset + tensor.byteCount)
+  }
+
+  /// Tells the system whether samples of a few pages are read now.
+  func expectRandomReads(_ isRandom: Bool) {
+    for file in files { file.expectRandomReads(isRandom) }
+  }
+
+  /// Tells the system that a tensor is read a row here and there.
+  func expectSparseReads(of tensor: TensorInfo) {
+    files[tensor.part].expectSparseReads(tensor.offset..<tensor.offset + tensor.byteCount)
   }
 
   /// The values of a tensor as float32. Throws `unsupported` for a type without kernels.

@@ -17,11 +17,14 @@ struct Fingerprint {
         fingerprint.add(UnsafeRawBufferPointer(rebasing: bytes.prefix(directory)))
       }
     }
+    file.expectRandomReads(true)
+    defer { file.expectRandomReads(false) }
     for tensor in file.tensorList {
       file.withTensorBytes(tensor) { fingerprint.addSamples($0) }
+      // A sample may have brought in a huge page; nobody else needs it yet.
+      file.releasePages(of: tensor)
     }
-    let digits = String(fingerprint.state, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
+    return hexadecimal(fingerprint.state)
   }
 
   private mutating func add(_ bytes: UnsafeRawBufferPointer) {

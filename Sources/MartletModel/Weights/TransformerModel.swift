@@ -1,4 +1,6 @@
+import Logging
 import MartletKernels
+import MartletMachine
 
 /// A model ready to run: configuration, packed weights and metadata.
 ///
@@ -28,42 +30,64 @@ public final class TransformerModel: Sendable {
   public let fingerprint: String
   /// Bytes of packed weights in memory.
   public let packedByteCount: Int
+  /// Where the time of opening went, and what the pack cache did.
+  public let opening: OpeningReport
+  /// The pack file that is being written, if any; waited for when the model goes.
+  private let pending: PendingPack?
 
-  /// Opens `path` and packs its weights.
+  /// Opens `path` and packs its weights, or maps weights that were packed before.
   ///
   /// - Parameters:
   ///   - numericClass: how products round for the whole life of this model.
   ///   - team: threads that share the packing.
   ///   - placement: where packed weights lie on a machine with several NUMA nodes; nil leaves it to
   ///     the system.
+  ///   - packCache: where packed weights are kept between starts; nowhere if not given. Weights of several
+  ///     nodes are packed anew, because a mapped file lies where it was first read. Trouble with
+  ///     the cache is logged and costs time, never the model.
   ///   - progress: called with 0…1 as tensors are done, on the calling thread.
   /// - Throws: `ModelError`, whatever is wrong with the file. Linear in the file's bytes; peak
-  ///   memory is the packed weights and one tensor of the file.
+  ///   memory is the packed weights and a few mebibytes of the file.
   public static func load(
     path: String, numericClass: NumericClass = .portable, team: (any ParallelFor)? = nil,
-    placement: WeightPlacement? = nil, progress: (@Sendable (Double) -> Void)? = nil
+    placement: WeightPlacement? = nil, packCache: PackCacheOptions = .off,
+    logger: Logger = Logger(label: "martlet.model"), progress: (@Sendable (Double) -> Void)? = nil
   ) throws(ModelError) -> TransformerModel {
     try TransformerModel(
-      GGUFFile(path: path), numericClass: numericClass, team: team, placement: placement,
+      path: path, numericClass: numericClass, team: team, placement: placement,
+      packCache: placement == nil ? packCache : .off, logger: logger,
       progress: progress)
   }
 
   private init(
-    _ file: GGUFFile, numericClass: NumericClass, team: (any ParallelFor)?,
-    placement: WeightPlacement?, progress: (@Sendable (Double) -> Void)?
+    path: String, numericClass: NumericClass, team: (any ParallelFor)?,
+    placement: WeightPlacement?, packCache: PackCacheOptions, logger: Logger,
+    progress: (@Sendable (Double) -> Void)?
   ) throws(ModelError) {
+    var watch = StopWatch()
+    var report = OpeningReport()
+    let file = try GGUFFile(path: path)
     let plan = try TensorPlan.make(file)
-    // Before packing, which gives back the pages that this touches.
+    report.fileBytes = file.byteCount
+    report.mapSeconds = watch.lap()
     fingerprint = Fingerprint.of(file)
+    report.fingerprintSeconds = watch.lap()
+    let cache = PackCache(
+      packCache, file, plan, fingerprint: fingerprint, numericClass, team: team, logger: logger,
+      report: &report)
+    let cached = try cache?.lookUp(&report)
+    report.lookUpSeconds = watch.lap()
+
+    let writer = cached == nil ? cache?.writer(model: plan.configuration.name) : nil
     var reader = WeightReader(
       file, plan, numericClass: numericClass, team: team, placement: placement,
-      progress: progress)
+      progress: progress, cached: cached ?? [:], writer: writer)
     var configuration = plan.configuration
     configuration.rope.frequencyFactors = try reader.ropeFactors()
     var layers: [LayerWeights] = []
     for number in 0..<configuration.layers { layers.append(try reader.layer(number)) }
 
-    path = file.path
+    self.path = file.path
     self.configuration = configuration
     self.numericClass = numericClass
     outputNorm = try reader.outputNorm()
@@ -72,6 +96,23 @@ public final class TransformerModel: Sendable {
     metadata = file.metadata
     packedByteCount = layers.reduce(output.byteCount) { $0 + $1.packedByteCount }
     self.layers = layers
+
+    try file.verifyUnchanged()
+    pending = writer?.finish(source: file.identity, logger: logger)
+    report.packedBytes = packedByteCount
+    report.writeSeconds = writer?.seconds ?? 0
+    report.packSeconds = watch.lap() - report.writeSeconds
+    report.cacheWritten = pending != nil
+    if let failure = writer?.failure {
+      report.note = failure
+      if report.cache == .miss { report.cache = .unavailable }
+      // Where the user named the place, the user should know.
+      logger.log(
+        level: packCache.location == .standard ? .info : .warning,
+        "packed weights are not kept: \(failure)")
+    }
+    report.seconds = watch.total
+    opening = report
     progress?(1)
   }
 }

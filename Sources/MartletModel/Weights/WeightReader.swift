@@ -1,7 +1,8 @@
 import MartletKernels
 
-/// Reads a model's tensors in order: packs matrices, dequantises vectors, reports progress by bytes,
-/// and gives the file's pages back once their contents are packed.
+/// Reads a model's tensors in order: packs matrices or takes them from the pack cache, dequantises
+/// vectors, reports progress by bytes, and gives the file's pages back while their contents are
+/// packed, so that no moment sees much more than one copy of the weights in memory.
 struct WeightReader {
   let file: GGUFFile
   let plan: TensorPlan
@@ -9,14 +10,21 @@ struct WeightReader {
   let team: (any ParallelFor)?
   let placement: WeightPlacement?
   let progress: (@Sendable (Double) -> Void)?
+  /// Matrices that the pack cache had.
+  let cached: [String: PackedWeights]
+  /// Keeps the matrices that are packed here.
+  let writer: PackCacheWriter?
   private let totalBytes: Int
   private var doneBytes = 0
 
   init(
     _ file: GGUFFile, _ plan: TensorPlan, numericClass: NumericClass, team: (any ParallelFor)?,
-    placement: WeightPlacement?, progress: (@Sendable (Double) -> Void)?
+    placement: WeightPlacement?, progress: (@Sendable (Double) -> Void)?,
+    cached: [String: PackedWeights] = [:], writer: PackCacheWriter? = nil
   ) {
     self.file = file
+    self.cached = cached
+    self.writer = writer
     self.plan = plan
     self.numericClass = numericClass
     self.team = team
@@ -30,6 +38,8 @@ struct WeightReader {
   mutating func layer(_ number: Int) throws(ModelError) -> LayerWeights {
     // Reading past the end of a file that shrank would end the process: look before each block.
     try file.verifyUnchanged()
+    if number == 0 { prefetch(0) }
+    prefetch(number + 1)
     let tensors = plan.layers[number]
     return LayerWeights(
       attentionNorm: try vector(tensors, .attentionNorm), query: try matrix(tensors, .query),
@@ -68,26 +78,41 @@ struct WeightReader {
   /// The embedding table, left in the file.
   func embedding() throws(ModelError) -> EmbeddingTable {
     let (tensor, type) = try typed(plan.model, .tokenEmbedding)
+    file.expectSparseReads(of: tensor)
     return EmbeddingTable(file, tensor, type: type)
   }
 
   // MARK: Tensors
 
+  /// Fetches what will be packed next, a block ahead: blocks, then what is outside them.
+  private func prefetch(_ number: Int) {
+    guard cached.isEmpty, number <= plan.layers.count else { return }
+    let tensors = number < plan.layers.count ? plan.layers[number] : plan.model
+    for tensor in tensors.values { file.prefetchPages(of: tensor) }
+  }
+
   private mutating func matrix(
     _ tensors: [TensorRole: TensorInfo], _ role: TensorRole
   ) throws(ModelError) -> PackedWeights {
     let (tensor, type) = try typed(tensors, role)
+    if let packed = cached[tensor.name] {
+      advance(tensor)
+      return packed
+    }
+    let (file, summing) = (file, writer != nil)
     let packed: PackedWeights
     do {
       packed = try file.withTensorBytes(tensor) { (bytes) throws(KernelError) in
         try PackedWeights(
           type: type, numericClass: numericClass, outputs: tensor.shape[1],
-          depth: tensor.shape[0], source: bytes, team: team, placement: placement)
+          depth: tensor.shape[0], source: bytes, team: team, placement: placement,
+          summing: summing, consumed: { file.releasePages(of: tensor, $0) })
       }
     } catch {
       throw modelError(error, tensor)
     }
     file.releasePages(of: tensor)
+    writer?.add(PlannedMatrix(tensor: tensor, shape: packed.shape), packed, team: team)
     advance(tensor)
     return packed
   }

@@ -23,7 +23,8 @@ nonisolated(unsafe) let hostTable: UnsafePointer<martlet_host> = {
       state: hostState, text: hostText, tokens: hostTokens, logprobs: hostLogprobs,
       advance: hostAdvance, submit: hostSubmit, wait_any: hostWaitAny, cancel: hostCancel,
       score: hostScore, extract: hostExtract,
-      candidate: hostCandidate, candidate_score: hostCandidateScore, answer: hostAnswer))
+      candidate: hostCandidate, candidate_score: hostCandidateScore, answer: hostAnswer,
+      width_cost: hostWidthCost, knee_width: hostKneeWidth))
   return UnsafePointer(table)
 }()
 
