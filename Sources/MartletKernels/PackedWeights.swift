@@ -75,10 +75,9 @@ public final class PackedWeights: @unchecked Sendable {
       job.run(rows)
       consumed?(bytes)
     }
-    if let team {
-      for (replica, readers) in zip(replicas, placement?.readers.dropFirst() ?? []) {
-        team.copy(memory, to: replica, workers: readers)
-      }
+    let copiers = team ?? SerialFor()
+    for (replica, readers) in zip(replicas, placement?.readers.dropFirst() ?? []) {
+      copiers.copy(memory, to: replica, workers: readers)
     }
   }
 
