@@ -79,28 +79,28 @@ public final class Session: Sendable {
         "the embedded model is not beside the program (martlet_Martlet.resources); "
           + "name a model file")
     }
-    let packers = try ThreadTeam(
-      plan: PlacementPlan(configuration.placement, topology: Topology.current()))
-    model = try TransformerModel.load(
-      path: path, numericClass: configuration.numericClass, team: packers,
-      placement: MemoryPlan(plan: packers.plan).weights, packCache: configuration.packCache,
-      progress: progress)
-    tokenizer = try Tokenizer(metadata: model.metadata)
+    func makeTeam(_ threads: Int?) throws -> ThreadTeam {
+      var options = configuration.placement
+      options.threads = threads
+      return try ThreadTeam(plan: PlacementPlan(options, topology: Topology.current()))
+    }
+    func load(_ team: ThreadTeam) throws -> TransformerModel {
+      try TransformerModel.load(
+        path: path, numericClass: configuration.numericClass, team: team,
+        placement: MemoryPlan(plan: team.plan).weights, packCache: configuration.packCache,
+        progress: progress)
+    }
+    let packers = try makeTeam(configuration.threads)
+    let first = try configuration.tuned(load(packers), packers, makeTeam)
+    (tokenizer, tuning, team) = (first.tokenizer, first.tuning, first.team)
+    model = try first.model ?? load(team)
     let parts = TransformerParts(model: model, tokenizer: tokenizer)
-    let store = configuration.tuningStore
-    (tuning, team) = try Autotuner(parts: parts, options: configuration.backend, store: store)
-      .tune(configuration.standardTuning(packers), effort: configuration.tuning, team: packers) {
-        var placement = configuration.placement
-        placement.threads = $0
-        return try ThreadTeam(plan: PlacementPlan(placement, topology: Topology.current()))
-      }
-    Logger(label: "martlet.session").info("\(parts.name) runs with \(tuning)")
     var options = configuration.backend
     options.placement = options.placement ?? MemoryPlan(plan: team.plan).pages
     let backend = try TransformerBackend(parts: parts, team: team, options: options)
     var limits = configuration.engine
     limits.prefillChunk = tuning.prefillChunk
-    limits.tuningFolder = limits.tuningFolder ?? store?.path
+    limits.tuningFolder = limits.tuningFolder ?? configuration.tuningStore?.path
     engine = try Engine(backend: backend, configuration: limits)
     plugins = PluginHost(searchPath: .standard(directories: configuration.pluginDirectories))
     scaling = ScalingSession(
@@ -145,6 +145,31 @@ extension Session.Configuration {
     case .standard, .beside: CacheFolder.standard().map { TuningStore(path: $0) }
     case .folder(let path): TuningStore(path: path)
     }
+  }
+
+  /// What tuning on a loaded model gives.
+  struct Tuned {
+    /// Nil where weights lie near the workers of another plan than the chosen one's: nobody else
+    /// holds them when they are loaded again.
+    let model: TransformerModel?
+    let tokenizer: Tokenizer
+    let tuning: Tuning
+    let team: ThreadTeam
+  }
+
+  /// Chooses what is not given: threads with their team, and prefill chunks.
+  func tuned(
+    _ model: TransformerModel, _ packers: ThreadTeam, _ makeTeam: (Int?) throws -> ThreadTeam
+  ) throws -> Tuned {
+    let tokenizer = try Tokenizer(metadata: model.metadata)
+    let parts = TransformerParts(model: model, tokenizer: tokenizer)
+    let (chosen, team) = try Autotuner(parts: parts, options: backend, store: tuningStore)
+      .tune(standardTuning(packers), effort: tuning, team: packers) { try makeTeam($0) }
+    Logger(label: "martlet.session").info("\(parts.name) runs with \(chosen)")
+    let isMisplaced =
+      MemoryPlan(plan: packers.plan).weights != nil && team.plan.nodes != packers.plan.nodes
+    return Tuned(
+      model: isMisplaced ? nil : model, tokenizer: tokenizer, tuning: chosen, team: team)
   }
 
   /// What is given, and for the rest what holds without measurements.

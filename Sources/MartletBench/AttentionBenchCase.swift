@@ -130,23 +130,22 @@ struct AttentionBenchCase {
     guard let queries = queries[key.group], let output = outputs[key.group] else { return 0 }
     batch.begin(
       tables: (0..<key.branches).map(table),
-      rows: (0..<key.branches).map { AttentionRow(sequence: $0, position: positions - 1) })
+      rows: (0..<key.branches).map { AttentionRow(sequence: $0, position: positions - 1) },
+      queryHeads: kvHeads * key.group, threads: team.width)
     batch.select(layer: 0)
-    let (batch, kvHeads, rows) = (batch, kvHeads, key.branches)
+    let batch = batch
     let scale = 1 / Float(settings.headDimensions).squareRoot()
-    // Units as the forward pass makes them: one KV head and a few neighbouring rows.
-    let blockRows = max(1, min(16, rows / (team.width * 4)))
-    let blocks = (rows + blockRows - 1) / blockRows
     let begin = monotonicNanoseconds()
     for _ in 0..<calls {
-      team.forEachChunk(count: blocks * kvHeads) { units in
+      // As the forward pass does it; the plan is made once for all layers there.
+      team.forEachChunk(count: batch.units) { units in
         for unit in units {
-          let first = unit / kvHeads * blockRows
-          let head = unit % kvHeads
-          batch.attend(
-            queries: queries, scale: scale, into: output,
-            rows: first..<min(rows, first + blockRows), kvHeads: head..<head + 1)
+          batch.attend(unit: unit, queries: queries, scale: scale, into: output)
         }
+      }
+      guard batch.merges > 0 else { continue }
+      team.forEachChunk(count: batch.merges) { merges in
+        for merge in merges { batch.merge(merge, queries: queries, into: output) }
       }
     }
     return Double(monotonicNanoseconds() - begin) / Double(calls)

@@ -131,14 +131,16 @@ public enum ModelBench {
     }
     context.limits = limits
     context.formula = ModelWork.formula
-    let work = ModelWork(session.model, kvElementBytes: kvElementBytes(session))
+    let work = ModelWork(session.model, kvPositionBytes: kvPositionBytes(session))
     return BenchReport(
       context: context,
       rows: cases.flatMap { $0.rows(widths: settings.widths, work: work, limits: limits) })
   }
 
-  private static func kvElementBytes(_ session: Session) -> Int {
-    (session.engine.backend as? TransformerBackend)?.kvType == .f32 ? 4 : 2
+  /// Keys and values of one position over all layers, as pages hold them.
+  private static func kvPositionBytes(_ session: Session) -> Double {
+    let backend = session.engine.backend
+    return Double(backend.bytesPerPage) / Double(backend.pageTokens)
   }
 
   private static func describe(_ settings: Settings, _ session: Session) -> [String: String] {
@@ -147,6 +149,7 @@ public enum ModelBench {
       "model": session.model.path, "fingerprint": session.model.fingerprint, "weights": types,
       "numeric_class": session.model.numericClass.rawValue,
       "kv_type": (session.engine.backend as? TransformerBackend).map { "\($0.kvType)" } ?? "",
+      "tuning": "\(session.tuning)", "pack_cache": session.model.opening.cache.rawValue,
       "temperature": "\(settings.sampling.temperature)",
       "repetitions": "\(settings.repetitions)",
     ]

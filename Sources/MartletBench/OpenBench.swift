@@ -32,8 +32,11 @@ public enum OpenBench {
   public struct Sample: Codable, Sendable {
     /// Mapping the file and reading its metadata.
     public var mapNs: Double
-    /// From there to a session that is ready: packing, or mapping what was packed before.
+    /// From there to a session that is ready, tuning left out: packing, or mapping what was packed
+    /// before.
     public var packNs: Double
+    /// Measuring threads and prefill chunks.
+    public var tuningNs: Double
     /// From there to the first token of a one-token prompt.
     public var firstForwardNs: Double
     public var fileBytes: Double
@@ -41,18 +44,27 @@ public enum OpenBench {
     /// The most memory that was resident, file pages included.
     public var peakRssBytes: Double
     public var threads: Int
+    /// What the pack cache did, and the parts of packing.
+    public var opening: OpeningReport
   }
 
-  /// Samples in one state of the page cache.
+  /// Samples in one state of the page cache for which the pack cache did the same.
   public struct Row: BenchRow {
     public let pageCache: PageCache
+    public let packCache: OpeningReport.Cache
     public let threads: Int
     public let fileBytes: Double
     public let packedBytes: Double
     /// Medians of the parts.
     public let mapNs: Double
     public let packNs: Double
+    public let tuningNs: Double
     public let firstForwardNs: Double
+    /// Of parts of packing: finding, mapping and verifying what was packed before, packing, and writing
+    /// to the cache as far as opening waited for it.
+    public let lookUpNs: Double
+    public let repackNs: Double
+    public let writeNs: Double
     /// Of the whole.
     public let medianNs: Double
     public let minNs: Double
@@ -60,22 +72,20 @@ public enum OpenBench {
     public let lowNs: Double
     public let highNs: Double
     public let samplesNs: [Double]
-    /// Of the first sample, which may have found no packed weights from an earlier start.
-    public let firstNs: Double
     /// The largest of all samples.
     public let peakRssBytes: Double
     public let peakOverFile: Double
     public let command: String
 
     public static let header = [
-      "page cache", "threads", "file MB", "map ms", "pack ms", "first forward ms", "total ms",
-      "first ms", "peak / file",
+      "page cache", "pack cache", "samples", "threads", "file MB", "map ms", "pack ms", "tuning ms",
+      "first forward ms", "total ms", "peak / file",
     ]
     public var cells: [String] {
       [
-        pageCache.rawValue, "\(threads)", short(fileBytes / 1e6), short(mapNs / 1e6),
-        short(packNs / 1e6), short(firstForwardNs / 1e6), short(medianNs / 1e6),
-        short(firstNs / 1e6), short(peakOverFile),
+        pageCache.rawValue, packCache.rawValue, "\(samplesNs.count)", "\(threads)",
+        short(fileBytes / 1e6), short(mapNs / 1e6), short(packNs / 1e6), short(tuningNs / 1e6),
+        short(firstForwardNs / 1e6), short(medianNs / 1e6), short(peakOverFile),
       ]
     }
   }
@@ -93,22 +103,32 @@ public enum OpenBench {
       bench: "open", version: settings.version, team: team,
       settings: ["model": settings.model, "repetitions": "\(settings.repetitions)"])
     context.formula = """
-      total = map + pack + first forward, each sample in a process of its own; peak / file = \
+      total = map + pack + tuning + first forward, each sample in a process of its own; peak / file = \
       largest VmHWM / bytes of the file
       """
     let total = Double(settings.pageCaches.count * settings.repetitions)
     var samples: [PageCache: [Sample]] = [:]
+    // The pack cache's file, from the sample before.
+    var packed: String?
     for repetition in 0..<settings.repetitions {
       for (index, state) in settings.pageCaches.enumerated() {
         progress(
           Double(repetition * settings.pageCaches.count + index) / total,
           "page cache \(state.rawValue)")
-        if state == .cold { try dropPages(of: settings.model) }
-        samples[state, default: []].append(try sample(settings.sampler))
+        if state == .cold {
+          try dropPages(of: settings.model)
+          if let packed, FileManager.default.fileExists(atPath: packed) {
+            try dropPages(of: packed)
+          }
+        }
+        let taken = try sample(settings.sampler)
+        packed = taken.opening.cachePath
+        samples[state, default: []].append(taken)
       }
     }
     return BenchReport(
-      context: context, rows: settings.pageCaches.map { row($0, samples[$0] ?? [], settings) })
+      context: context,
+      rows: settings.pageCaches.flatMap { rows($0, samples[$0] ?? [], settings) })
   }
 
   /// Opens the model in this process and draws one token: what a sampler does.
@@ -123,10 +143,13 @@ public enum OpenBench {
     let runner = BranchRunner(engine: session.engine, sampling: .greedy)
     let run = try runner.makeRun(tokens: 1)
     let forward = try runner.prefill(run)
+    let tuning = session.tuning.seconds * 1e9
     return Sample(
-      mapNs: Double(mapped - begin), packNs: Double(opened - mapped), firstForwardNs: forward,
-      fileBytes: Double(bytes), packedBytes: Double(session.model.packedByteCount),
-      peakRssBytes: Double(try peakResidentBytes()), threads: session.team.width)
+      mapNs: Double(mapped - begin), packNs: Double(opened - mapped) - tuning, tuningNs: tuning,
+      firstForwardNs: forward, fileBytes: Double(bytes),
+      packedBytes: Double(session.model.packedByteCount),
+      peakRssBytes: Double(try peakResidentBytes()), threads: session.team.width,
+      opening: session.model.opening)
   }
 
   // MARK: Samples
@@ -152,17 +175,31 @@ public enum OpenBench {
     }
   }
 
+  /// One row for each thing that the pack cache did, in the order in which it first did them.
+  private static func rows(_ state: PageCache, _ list: [Sample], _ settings: Settings) -> [Row] {
+    var kinds: [OpeningReport.Cache] = []
+    for sample in list where !kinds.contains(sample.opening.cache) {
+      kinds.append(sample.opening.cache)
+    }
+    return kinds.map { kind in row(state, list.filter { $0.opening.cache == kind }, settings) }
+  }
+
   private static func row(_ state: PageCache, _ list: [Sample], _ settings: Settings) -> Row {
-    let whole = Samples(list.map { ($0.mapNs + $0.packNs + $0.firstForwardNs).rounded() })
+    let whole = Samples(
+      list.map { ($0.mapNs + $0.packNs + $0.tuningNs + $0.firstForwardNs).rounded() })
+    func median(_ part: (Sample) -> Double) -> Double { Samples.median(list.map(part)) }
     let file = list.first?.fileBytes ?? 0
     let peak = list.map(\.peakRssBytes).max() ?? 0
     return Row(
-      pageCache: state, threads: list.first?.threads ?? 0, fileBytes: file,
-      packedBytes: list.first?.packedBytes ?? 0, mapNs: Samples.median(list.map(\.mapNs)),
-      packNs: Samples.median(list.map(\.packNs)),
-      firstForwardNs: Samples.median(list.map(\.firstForwardNs)), medianNs: whole.median,
+      pageCache: state, packCache: list.first?.opening.cache ?? .off,
+      threads: list.first?.threads ?? 0, fileBytes: file,
+      packedBytes: list.first?.packedBytes ?? 0, mapNs: median(\.mapNs), packNs: median(\.packNs),
+      tuningNs: median(\.tuningNs), firstForwardNs: median(\.firstForwardNs),
+      lookUpNs: median { $0.opening.lookUpSeconds * 1e9 },
+      repackNs: median { $0.opening.packSeconds * 1e9 },
+      writeNs: median { $0.opening.writeSeconds * 1e9 }, medianNs: whole.median,
       minNs: whole.minimum, lowNs: whole.interval.lowerBound, highNs: whole.interval.upperBound,
-      samplesNs: whole.nanoseconds, firstNs: whole.nanoseconds.first ?? 0, peakRssBytes: peak,
+      samplesNs: whole.nanoseconds, peakRssBytes: peak,
       peakOverFile: file > 0 ? peak / file : 0,
       command: "\(settings.command) --page-cache \(state.rawValue)")
   }
@@ -179,15 +216,10 @@ public enum OpenBench {
   /// The process's largest resident size so far, from the kernel. Not getrusage's, which a process
   /// inherits from the one that started it.
   private static func peakResidentBytes() throws(BenchError) -> Int {
-    guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
-      let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
-      let kibibytes = line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap({
-        Int($0)
-      })
-    else {
+    guard let bytes = OpeningReport.peakResidentBytes else {
       throw BenchError(.system, "/proc/self/status tells no VmHWM: peak memory cannot be measured")
     }
-    return kibibytes * 1024
+    return bytes
   }
 
   /// Asks the system to forget the cached pages of a file.

@@ -81,17 +81,18 @@ public struct ModelWork: Sendable {
   let blocks: [MatrixShape]
   let output: MatrixShape
   let configuration: TransformerConfiguration
-  let kvElementBytes: Int
+  let kvPositionBytes: Double
 
-  /// Of a loaded model whose keys and values take `kvElementBytes` each.
-  public init(_ model: TransformerModel, kvElementBytes: Int) {
+  /// Of a loaded model whose keys and values take `kvPositionBytes` per position over all layers, scales
+  /// included.
+  public init(_ model: TransformerModel, kvPositionBytes: Double) {
     blocks = model.layers.flatMap {
       [$0.query, $0.key, $0.value, $0.attentionOutput, $0.gate, $0.up, $0.down].map(
         MatrixShape.init)
     }
     output = MatrixShape(model.output)
     configuration = model.configuration
-    self.kvElementBytes = kvElementBytes
+    self.kvPositionBytes = kvPositionBytes
   }
 
   /// One decoding step of `width` branches, each of which wants logits.
@@ -103,7 +104,7 @@ public struct ModelWork: Sendable {
     for matrix in blocks { work.addProduct(matrix, rows: width) }
     work.addProduct(output, rows: width)
     let c = configuration
-    work.bytes += positions * Double(2 * c.kvWidth * c.layers * kvElementBytes)
+    work.bytes += positions * kvPositionBytes
     let attention = 4 * Double(width) * positions * Double(c.queryWidth * c.layers)
     if attention > 0 { work.operations[.float32, default: 0] += attention }
     return work

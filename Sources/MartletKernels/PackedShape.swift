@@ -16,10 +16,12 @@ public struct PackedShape: Sendable, Equatable {
   public let rowBytes: Int
 
   /// - Throws: `KernelError` `.argument` for an empty shape or a depth that is no multiple of the
-  ///   type's block, `.unsupported` where there is no packing.
+  ///   type's block, `.unsupported` where there is no packing or the machine lacks what the class
+  ///   needs. There are no packed weights without a shape, so none of a class that cannot run.
   public init(
     type: WeightType, numericClass: NumericClass, outputs: Int, depth: Int
   ) throws(KernelError) {
+    try numericClass.validate()
     guard outputs > 0, depth > 0 else {
       throw KernelError(.argument, "weights of \(outputs) outputs × depth \(depth) are empty")
     }

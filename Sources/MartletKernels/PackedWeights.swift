@@ -50,35 +50,23 @@ public final class PackedWeights: @unchecked Sendable {
     placement: WeightPlacement? = nil, summing: Bool = false,
     consumed: (@Sendable (Range<Int>) -> Void)? = nil
   ) throws(KernelError) {
-    try numericClass.validate()
     shape = try PackedShape(
       type: type, numericClass: numericClass, outputs: outputs, depth: depth)
     let sourceBase = try shape.base(of: source)
     activationType = ActivationType(for: type, numericClass: numericClass)
-    let bytes = shape.packedBytes
-    memory = try AlignedMemory(byteCount: bytes)
-    let tiles = (outputs + Int(MARTLET_GEMM_TILE) - 1) / Int(MARTLET_GEMM_TILE)
-    placement?.place(memory, tiles, 0)
-    let replicas = try (1..<max(1, placement?.readers.count ?? 1)).map { copy throws(KernelError) in
-      let replica = try AlignedMemory(byteCount: bytes)
-      placement?.place(replica, tiles, copy)
-      return replica
-    }
-    self.replicas = replicas
+    (memory, replicas) = try Self.allocate(shape, placement)
 
     let job = PackingJob(shape: shape, source: sourceBase, packed: memory.base)
     if try !job.runFirstTile() {
       throw KernelError(
         .unsupported, "\(type.name) weights have no packing in class \(numericClass.rawValue)")
     }
+    let team = team ?? SerialFor()
     sourceChecksum = shape.forEachPiece(team, source: source, summing: summing) { rows, bytes in
       job.run(rows)
       consumed?(bytes)
     }
-    let copiers = team ?? SerialFor()
-    for (replica, readers) in zip(replicas, placement?.readers.dropFirst() ?? []) {
-      copiers.copy(memory, to: replica, workers: readers)
-    }
+    copyToReplicas(placement, team)
   }
 
   /// Weights that were packed before, in memory of ``PackedShape/packedBytes`` bytes that nobody
@@ -91,12 +79,46 @@ public final class PackedWeights: @unchecked Sendable {
         "packed \(shape.type.name) weights of \(shape.outputs) × \(shape.depth) take "
           + "\(shape.packedBytes) bytes, but the memory has \(memory.byteCount)")
     }
-    try shape.numericClass.validate()
     self.shape = shape
     self.memory = memory
     replicas = []
     activationType = ActivationType(for: shape.type, numericClass: shape.numericClass)
     sourceChecksum = nil
+  }
+
+  /// A copy of packed weights in memory that `placement` places. Linear in their bytes; bound by
+  /// memory with a team.
+  /// - Throws: `KernelError` `.memory`.
+  public init(
+    copying weights: PackedWeights, placement: WeightPlacement, team: (any ParallelFor)? = nil
+  ) throws(KernelError) {
+    shape = weights.shape
+    activationType = weights.activationType
+    sourceChecksum = weights.sourceChecksum
+    (memory, replicas) = try Self.allocate(shape, placement)
+    let team = team ?? SerialFor()
+    team.copy(weights.memory, to: memory, workers: placement.readers.first ?? 0..<team.width)
+    copyToReplicas(placement, team)
+  }
+
+  /// Memory for every copy that `placement` asks for, placed and not yet written.
+  private static func allocate(
+    _ shape: PackedShape, _ placement: WeightPlacement?
+  ) throws(KernelError) -> (first: AlignedMemory, replicas: [AlignedMemory]) {
+    let tiles = (shape.outputs + Int(MARTLET_GEMM_TILE) - 1) / Int(MARTLET_GEMM_TILE)
+    func placed(_ copy: Int) throws(KernelError) -> AlignedMemory {
+      let memory = try AlignedMemory(byteCount: shape.packedBytes)
+      placement?.place(memory, tiles, copy)
+      return memory
+    }
+    let copies = max(1, placement?.readers.count ?? 1)
+    return (try placed(0), try (1..<copies).map { copy throws(KernelError) in try placed(copy) })
+  }
+
+  private func copyToReplicas(_ placement: WeightPlacement?, _ team: any ParallelFor) {
+    for (replica, readers) in zip(replicas, placement?.readers.dropFirst() ?? []) {
+      team.copy(memory, to: replica, workers: readers)
+    }
   }
 
   /// Calls `body` with the packed bytes, for keeping them in a file. The pointer must not outlive

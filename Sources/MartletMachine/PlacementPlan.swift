@@ -144,9 +144,10 @@ public struct PlacementPlan: Sendable, Equatable {
 }
 
 extension PlacementPlan: CustomStringConvertible {
-  /// The workers' CPUs and the reasons, in one line.
+  /// Where each worker is, how memory lies where there is a choice, and why.
   public var description: String {
     let places = workers.map { $0.cpu.map { "CPU \($0)" } ?? "unpinned" }
-    return "\(places.joined(separator: ", ")). \(reasons.joined(separator: " "))"
+    let memory = nodes.count > 1 ? " Memory: \(options.memory.rawValue)." : ""
+    return "\(places.joined(separator: ", ")).\(memory) \(reasons.joined(separator: " "))"
   }
 }

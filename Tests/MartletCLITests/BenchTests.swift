@@ -50,6 +50,24 @@ import Testing
     #expect(difference == (rows[3]["bytes"] as? Double ?? 0) - (rows[1]["bytes"] as? Double ?? 0))
   }
 
+  /// The prefix's bytes are those of pages: int8 and 4-bit ones hold less, and their scales.
+  @Test func storedTypesCountAsTheyAreStored() throws {
+    var bytes: [String: Double] = [:]
+    for type in ["f32", "f16", "int8", "int4"] {
+      let rows = try rows([
+        "model", "--kv-type", type, "--width", "1", "--prompt", "8", "--shared-prefix", "0,32",
+        "--generate", "2", "--repetitions", "1", "--threads", "1",
+      ])
+      let (alone, prefixed) = (rows[0]["bytes"] as? Double, rows[1]["bytes"] as? Double)
+      bytes[type] = try #require(prefixed) - #require(alone)
+      #expect((rows[0]["command"] as? String ?? "").contains("--kv-type \(type)"))
+    }
+    let half = try #require(bytes["f16"])
+    #expect(bytes["f32"] == 2 * half)
+    #expect((0.5...0.75).contains((bytes["int8"] ?? 0) / half), "\(bytes)")
+    #expect((0.25...0.5).contains((bytes["int4"] ?? 0) / half), "\(bytes)")
+  }
+
   @Test func theReproducingCommandRuns() throws {
     let first = try rows([
       "model", "--width", "2", "--prompt", "8", "--generate", "2", "--repetitions", "1",
@@ -89,6 +107,24 @@ import Testing
         "peak_over_file",
       ])
     #expect((row["samples_ns"] as? [Double])?.count == 2)
+    #expect(row["pack_cache"] as? String == "off")
+  }
+
+  /// Openings that packed and openings that mapped are different things.
+  @Test func packedAndMappedOpeningsAreRowsOfTheirOwn() throws {
+    let folder = try TemporaryFolder()
+    let model = folder.url.appendingPathComponent("random.gguf")
+    _ = try RandomModel(layers: 1, vocabulary: 1024).write(to: model)
+    let cache = folder.url.appendingPathComponent("cache").path
+    let rows = try rows([
+      "open", "--model", model.path, "--pack-cache", cache, "--no-tuning", "--page-cache", "cold",
+      "--repetitions", "3",
+    ])
+    #expect(rows.map { $0["pack_cache"] as? String } == ["miss", "hit"])
+    #expect(rows.map { ($0["samples_ns"] as? [Double])?.count } == [1, 2])
+    for row in rows { expectPositive(row, ["map_ns", "pack_ns", "look_up_ns", "median_ns"]) }
+    #expect(rows.map { ($0["write_ns"] as? Double ?? -1) > 0 } == [true, false])
+    #expect(rows.allSatisfy { $0["tuning_ns"] as? Double == 0 })
   }
 
   @Test func contentionReportsBothBarriers() throws {

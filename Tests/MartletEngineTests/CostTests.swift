@@ -200,5 +200,8 @@ import Testing
     let tuning = try tune(.none, store: store)
     #expect(tuning.threads == 1 && tuning.threadsOrigin == .cached)
     #expect(tuning.prefillChunk == 99 && tuning.prefillChunkOrigin == .cached)
+    let off = try tune(.off, store: store)
+    #expect(off.threads == 2 && off.threadsOrigin == .standard)
+    #expect(off.prefillChunk == 256 && off.prefillChunkOrigin == .standard)
   }
 }

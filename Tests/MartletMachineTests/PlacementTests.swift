@@ -237,6 +237,24 @@ struct PlacementTests {
     #expect(rows[0] == rows[1] && rows[0].contains { $0 != 0 })
   }
 
+  /// Weights that were packed before, as a cache has them, are copied to where the plan wants them.
+  @Test(arguments: [PlacementOptions.Memory.shard, .replicate, .interleave])
+  func packedWeightsAreCopiedToTheirPlaces(mode: PlacementOptions.Memory) throws {
+    let topology = try Topology.read("numa:2 core:1 pu:1")
+    let plan = try PlacementPlan(PlacementOptions(memory: mode), topology: topology)
+    let (fresh, copied) = (BindingNotes(), BindingNotes())
+    _ = try Self.packed(MemoryPlan(plan: plan, binder: fresh.note).weights, outputs: 777)
+    let packed = try Self.packed(nil, outputs: 777)
+    let placement = try #require(MemoryPlan(plan: plan, binder: copied.note).weights)
+    let copy = try PackedWeights(
+      copying: packed, placement: placement, team: try ThreadTeam(threads: 2))
+    #expect(copy.copies == (mode == .replicate ? 2 : 1))
+    #expect(copied.policies == fresh.policies && copied.lengths == fresh.lengths)
+    #expect(copy.checksum() == packed.checksum())
+    #expect(
+      copy.withPackedBytes { Array($0) } == packed.withPackedBytes { Array($0) })
+  }
+
   /// Asking the system for a node that is not there is a warning, and the memory works.
   @Test func refusedBindingIsNotFatal() throws {
     let memory = try AlignedMemory(byteCount: 4 << 20)

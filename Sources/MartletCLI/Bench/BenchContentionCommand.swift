@@ -43,7 +43,7 @@ struct BenchContentionCommand: ParsableCommand {
     settings.version = MartletCommand.configuration.version
     settings.command = model.command("martlet bench contention") + " --repetitions \(repetitions)"
 
-    let session = try model.open()
+    let session = try model.open(tuning: .off)
     let progress = Progress("measuring")
     let report = try options.refusing {
       try ContentionBench.run(settings, session: session) { progress.update($0, note: $1) }

@@ -67,7 +67,13 @@ extension ModelOptions {
     var words = [name]
     if let model { words.append("--model \(model)") }
     if let threads = placement.threads { words.append("--threads \(threads)") }
+    if placement.placement != .auto { words.append("--placement \(placement.placement)") }
+    if placement.numa != .shard { words.append("--numa \(placement.numa.rawValue)") }
     words.append("--numeric \(numeric.rawValue)")
+    if let kvType { words.append("--kv-type \(kvType.rawValue)") }
+    if let place = cache.packCache { words.append("--pack-cache \(place)") }
+    if let prefillChunk { words.append("--prefill-chunk \(prefillChunk)") }
+    if withoutTuning { words.append("--no-tuning") }
     return words.joined(separator: " ")
   }
 }

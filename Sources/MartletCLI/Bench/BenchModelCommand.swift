@@ -11,7 +11,8 @@ struct BenchModelCommand: ParsableCommand {
       Every timed step is the engine's own, with all branches in one forward pass, logits and \
       sampling for each. decode_tokens_per_s counts all branches; width_cost is the time of a step \
       relative to width 1; fraction_of_limit compares with what this machine's memory and \
-      arithmetic, measured in the same run, allow.
+      arithmetic, measured in the same run, allow. Threads and prefill chunks are as given or by the \
+      standard rule, never tuned.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -51,7 +52,7 @@ struct BenchModelCommand: ParsableCommand {
     settings.version = MartletCommand.configuration.version
     settings.command = command
 
-    let session = try model.open()
+    let session = try model.open(tuning: .off)
     let progress = Progress("measuring")
     let report = try options.refusing {
       try ModelBench.run(settings, session: session) { progress.update($0, note: $1) }

@@ -9,8 +9,9 @@ struct BenchOpenCommand: ParsableCommand {
     commandName: "open",
     abstract: "Measures the way from a model file to its first token, and peak memory.",
     discussion: """
-      Each sample is a process of its own. `pack` is all that opening does beyond mapping the file; \
-      `first` is the first sample, which may have found no packed weights from an earlier start.
+      Each sample is a process of its own. `pack` is all that opening does beyond mapping the file \
+      and tuning. Openings that packed (pack cache: miss) and openings that mapped what was packed \
+      before (hit) are rows of their own.
       """)
 
   @OptionGroup var model: ModelOptions

@@ -51,7 +51,7 @@ struct ModelOptions: ParsableArguments {
     configuration.numericClass = numeric
     configuration.backend.kvType = kvType
     configuration.packCache = try cache.location()
-    configuration.tuning = withoutTuning ? .none : tuning
+    configuration.tuning = withoutTuning ? .off : tuning
     if let prefillChunk, !(1...configuration.backend.maximumBatchTokens).contains(prefillChunk) {
       throw CommandError(
         .usage,

@@ -54,6 +54,8 @@ public struct Tuning: Sendable, Codable, Equatable, CustomStringConvertible {
 public struct Autotuner {
   /// How much may be measured.
   public enum Effort: Sendable {
+    /// Nothing, and nothing that was measured earlier: the standard rule.
+    case off
     /// Nothing: earlier measurements or the standard rule.
     case none
     /// Some tenths of a second where nothing is kept from earlier; prefill chunks of large models
@@ -93,7 +95,7 @@ public struct Autotuner {
   public func tune(
     _ standard: Tuning, effort: Effort, team: ThreadTeam, makeTeam: (Int) throws -> ThreadTeam
   ) throws -> (Tuning, ThreadTeam) {
-    guard parts.output.numericClass != .openBLAS else { return (standard, team) }
+    guard effort != .off, parts.output.numericClass != .openBLAS else { return (standard, team) }
     let identity = "\(parts.tuningIdentity); up to \(team.width) threads: \(team.plan.description)"
     var record = store?.record(identity) ?? TuningRecord(identity: identity)
     if effort == .thorough { record = TuningRecord(identity: identity) }

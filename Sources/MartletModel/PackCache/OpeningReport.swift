@@ -10,7 +10,8 @@ public struct OpeningReport: Sendable, Codable, Equatable {
     case unavailable
     /// It had nothing for this model; the weights were packed.
     case miss
-    /// It had this model's packed weights, and they were mapped.
+    /// It had this model's packed weights, and they were mapped, or copied to where a placement
+    /// wants them.
     case hit
     /// Its entry was packed from other bytes than the file now has; the weights were packed.
     case stale

@@ -41,9 +41,8 @@ public final class TransformerModel: Sendable {
   ///   - numericClass: how products round for the whole life of this model.
   ///   - team: threads that share the packing.
   ///   - placement: where packed weights lie on a machine with several NUMA nodes; nil leaves it to
-  ///     the system.
-  ///   - packCache: where packed weights are kept between starts; nowhere if not given. Weights of several
-  ///     nodes are packed anew, because a mapped file lies where it was first read. Trouble with
+  ///     the system. Weights from the cache are copied there.
+  ///   - packCache: where packed weights are kept between starts; nowhere if not given. Trouble with
   ///     the cache is logged and costs time, never the model.
   ///   - progress: called with 0…1 as tensors are done, on the calling thread.
   /// - Throws: `ModelError`, whatever is wrong with the file. Linear in the file's bytes; peak
@@ -55,7 +54,7 @@ public final class TransformerModel: Sendable {
   ) throws(ModelError) -> TransformerModel {
     try TransformerModel(
       path: path, numericClass: numericClass, team: team, placement: placement,
-      packCache: placement == nil ? packCache : .off, logger: logger,
+      packCache: packCache, logger: logger,
       progress: progress)
   }
 

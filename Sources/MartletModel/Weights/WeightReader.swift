@@ -96,8 +96,8 @@ struct WeightReader {
   ) throws(ModelError) -> PackedWeights {
     let (tensor, type) = try typed(tensors, role)
     if let packed = cached[tensor.name] {
-      advance(tensor)
-      return packed
+      defer { advance(tensor) }
+      return try placed(packed, tensor)
     }
     let (file, summing) = (file, writer != nil)
     let packed: PackedWeights
@@ -115,6 +115,19 @@ struct WeightReader {
     writer?.add(PlannedMatrix(tensor: tensor, shape: packed.shape), packed, team: team)
     advance(tensor)
     return packed
+  }
+
+  /// Mapped weights lie where the file's pages happen to be: where they have a place, they are
+  /// copied there.
+  private func placed(
+    _ mapped: PackedWeights, _ tensor: TensorInfo
+  ) throws(ModelError) -> PackedWeights {
+    guard let placement else { return mapped }
+    do throws(KernelError) {
+      return try PackedWeights(copying: mapped, placement: placement, team: team)
+    } catch {
+      throw modelError(error, tensor)
+    }
   }
 
   private mutating func vector(
