@@ -23,11 +23,6 @@ ALWAYS_INLINE void add_step(martlet_weight_type type, size_t tiles, size_t rows,
                             size_t tile_bytes, size_t present,
                             __m512 sums[MARTLET_FLOAT_ROWS][MARTLET_FLOAT_TILES]);
 
-/// Weights that will be needed: the line to ask for next of each tile.
-typedef struct {
-  const uint8_t *next[MARTLET_FLOAT_TILES];
-} weight_stream;
-
 /// Adds steps [0, steps) of `tiles` neighbouring tiles to the sums of `rows` rows; the last depth of
 /// an odd depth is left to the caller. Asks for a line of each tile every `interval` steps.
 ALWAYS_INLINE void multiply_steps(martlet_weight_type type, size_t tiles, size_t rows,
@@ -42,10 +37,7 @@ ALWAYS_INLINE void multiply_steps(martlet_weight_type type, size_t tiles, size_t
     UNROLLED for (size_t t = 0; t < tiles; ++t) sums[i][t] = result[i][t];
   for (size_t s = 0; s < steps;) {
     const size_t stop = steps - s < interval ? steps : s + interval;
-    UNROLLED for (size_t t = 0; t < tiles; ++t) {
-      _mm_prefetch((const char *)ahead->next[t], _MM_HINT_T0);
-      ahead->next[t] += 64;
-    }
+    ask_for_line(ahead, tiles);
     for (; s < stop; ++s) {
       add_step(type, tiles, rows, activations, row_bytes, tile, tile_bytes, present, sums);
       activations += step_activation_bytes;

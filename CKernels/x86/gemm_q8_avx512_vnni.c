@@ -182,26 +182,12 @@ ALWAYS_INLINE __m512i group_of(const martlet_q8_block *block, int g) {
   return _mm512_set1_epi32(group);
 }
 
-/// Weights that will be needed: the line to ask for next of each tile, and how many per block.
-typedef struct {
-  const uint8_t *next[MAXIMUM_TILES];
-  size_t lines_per_block;
-} weight_stream;
-
-ALWAYS_INLINE void ask(weight_stream *ahead, size_t tiles) {
-  for (size_t line = 0; line < ahead->lines_per_block; ++line)
-    UNROLLED for (size_t t = 0; t < tiles; ++t) {
-      _mm_prefetch((const char *)ahead->next[t], _MM_HINT_T0);
-      ahead->next[t] += 64;
-    }
-}
-
 /// Adds blocks [begin, end) of `tiles` neighbouring tiles to the sums of up to ROWS_PER_STEP rows,
-/// in the order gemm_layout.h fixes, and asks for the weights `ahead`.
+/// in the order gemm_layout.h fixes, and asks for `lines` lines `ahead` per block.
 ALWAYS_INLINE void multiply_rows(martlet_weight_type type, weight_source source, size_t tiles,
                                  size_t rows, const uint8_t *activations, size_t row_bytes,
                                  const uint8_t *weights, size_t tile_bytes, size_t all_blocks,
-                                 size_t begin, size_t end, weight_stream *ahead,
+                                 size_t begin, size_t end, size_t lines, weight_stream *ahead,
                                  __m512 (*result)[MAXIMUM_TILES]) {
   __m512 sums[ROWS_PER_STEP][MAXIMUM_TILES];
   UNROLLED for (size_t i = 0; i < rows; ++i)
@@ -226,7 +212,7 @@ ALWAYS_INLINE void multiply_rows(martlet_weight_type type, weight_source source,
         load_scales(type, tile, at, &scales[t], &others[t]);
       }
     }
-    ask(ahead, tiles);
+    for (size_t line = 0; line < lines; ++line) ask_for_line(ahead, tiles);
     const martlet_weight_type quant_type = source == UNPACKED ? MARTLET_WEIGHT_Q8_0 : type;
     __m512i dots[ROWS_PER_STEP][MAXIMUM_TILES], second_dots[ROWS_PER_STEP][MAXIMUM_TILES];
     UNROLLED for (size_t i = 0; i < rows; ++i)
@@ -279,11 +265,11 @@ ALWAYS_INLINE void multiply_rows(martlet_weight_type type, weight_source source,
 ALWAYS_INLINE void multiply_steps(martlet_weight_type type, weight_source source, size_t tiles,
                                   size_t rows, const uint8_t *activations, size_t row_bytes,
                                   const uint8_t *weights, size_t tile_bytes, size_t all_blocks,
-                                  size_t begin, size_t end, weight_stream *ahead,
+                                  size_t begin, size_t end, size_t lines, weight_stream *ahead,
                                   __m512 (*sums)[MAXIMUM_TILES]) {
 #define MARTLET_STEP(count)                                                                      \
   multiply_rows(type, source, tiles, count, activations, row_bytes, weights, tile_bytes,         \
-                all_blocks, begin, end, ahead, sums)
+                all_blocks, begin, end, lines, ahead, sums)
   for (; rows >= ROWS_PER_STEP; rows -= ROWS_PER_STEP) {
     MARTLET_STEP(ROWS_PER_STEP);
     activations += ROWS_PER_STEP * row_bytes;
@@ -318,24 +304,25 @@ ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t tiles,
     UNROLLED for (size_t t = 0; t < tiles; ++t) sums[i][t] = _mm512_setzero_ps();
   const size_t steps = (rows + ROWS_PER_STEP - 1) / ROWS_PER_STEP;
   const size_t chunk_bytes = martlet_gemm_chunk_bytes(type, BLOCKS_PER_CHUNK);
+  // The next chunk's lines, spread over the blocks of all steps.
+  const size_t lines = (chunk_bytes / 64 - 1) / (steps * BLOCKS_PER_CHUNK) + 1;
   for (size_t begin = 0; begin < blocks; begin += BLOCKS_PER_CHUNK) {
     const size_t end = blocks - begin < BLOCKS_PER_CHUNK ? blocks : begin + BLOCKS_PER_CHUNK;
-    weight_stream ahead = {.lines_per_block =
-                               (chunk_bytes / 64 - 1) / (steps * BLOCKS_PER_CHUNK) + 1};
+    weight_stream ahead;
     UNROLLED for (size_t t = 0; t < tiles; ++t)
       ahead.next[t] = end < blocks ? tile + t * tile_bytes + end / BLOCKS_PER_CHUNK * chunk_bytes
                                    : tile + (tiles + t) * tile_bytes;
     if (!unpacking_pays(type, rows)) {
       multiply_steps(type, PACKED, tiles, rows, activations, row_bytes, tile, tile_bytes, blocks,
-                     begin, end, &ahead, sums);
+                     begin, end, lines, &ahead, sums);
       continue;
     }
     _Alignas(64) unpacked_block unpacked[MAXIMUM_TILES][BLOCKS_PER_CHUNK];
     UNROLLED for (size_t t = 0; t < tiles; ++t)
       unpack(type, tile + t * tile_bytes, blocks, begin, end, unpacked[t]);
     multiply_steps(type, UNPACKED, tiles, rows, activations, row_bytes,
-                   (const uint8_t *)unpacked, sizeof unpacked[0], blocks, begin, end, &ahead,
-                   sums);
+                   (const uint8_t *)unpacked, sizeof unpacked[0], blocks, begin, end, lines,
+                   &ahead, sums);
   }
   finish_tiles(a, row, rows, column, tiles, &sums[0][0], MAXIMUM_TILES);
 }
