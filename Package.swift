@@ -78,7 +78,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "MartletEngine",
-      dependencies: ["MartletKernels", "MartletMachine", "MartletModel", deque, logging],
+      dependencies: [
+        "MartletKernels", "MartletMachine", "MartletModel", deque, heap, logging,
+      ],
       swiftSettings: strict),
     .target(name: "MartletSimulation", dependencies: ["MartletEngine"], swiftSettings: strict),
     .target(

@@ -10,15 +10,22 @@ public struct BatchToken: Sendable, Equatable {
   public var token: Token
   /// Its absolute position in its sequence, from 0.
   public var position: Int
+  /// For a node of a drafted tree: where the last `path.count` positions that it sees are stored,
+  /// its own last; empty when every position is stored in its own slot. Slot s of a sequence is
+  /// place s mod pageTokens of page s / pageTokens of its table.
+  public var path: [Int]
   /// Index into ``ForwardBatch/sequences``.
   public var sequence: Int
   /// Whether the logits after this token are wanted.
   public var wantsLogits: Bool
+  /// Where its keys and values are stored, counted from the sequence's start.
+  public var slot: Int { path.last ?? position }
 
   /// One token of a batch.
-  public init(token: Token, position: Int, sequence: Int, wantsLogits: Bool) {
+  public init(token: Token, position: Int, sequence: Int, wantsLogits: Bool, path: [Int] = []) {
     self.token = token
     self.position = position
+    self.path = path
     self.sequence = sequence
     self.wantsLogits = wantsLogits
   }
@@ -27,7 +34,8 @@ public struct BatchToken: Sendable, Equatable {
 /// Everything one forward pass processes.
 ///
 /// Tokens of one sequence appear together, in order of position, and continue exactly where the
-/// sequence's stored positions end. No two sequences of a batch write the same page.
+/// sequence's stored positions end; then come the nodes of a drafted tree, each after its parent, in
+/// consecutive slots. No two sequences of a batch write the same page.
 public struct ForwardBatch: Sendable, Equatable {
   /// The tokens, grouped by sequence.
   public var tokens: [BatchToken]
@@ -68,6 +76,11 @@ public protocol Backend: AnyObject, Sendable {
   func reservePages(_ count: Int) throws(EngineError)
   /// Copies the first `positions` positions of a page.
   func copyPage(from source: PageID, to target: PageID, positions: Int)
+  /// Whether `forward` takes tokens with a ``BatchToken/path``; if not, drafts are chains.
+  var supportsTrees: Bool { get }
+  /// Copies one position from a slot of a page to a slot of the same or another page: where an
+  /// accepted node of a tree goes. Called only if `supportsTrees`.
+  func movePosition(from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int))
   /// Processes the batch. Row i of `logits` belongs to the i-th token with `wantsLogits`, in order.
   /// `logits` has at least ``ForwardBatch/logitsRows`` rows of `vocabularySize`.
   func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError)
@@ -80,6 +93,12 @@ public protocol Backend: AnyObject, Sendable {
 }
 
 extension Backend {
+  public var supportsTrees: Bool { false }
+  public func movePosition(
+    from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
+  ) {
+    preconditionFailure("\(name) says that it supports trees but cannot move a position")
+  }
   public func statedStepSeconds(width: Int) -> Double? { nil }
   public var costIdentity: String? { nil }
 }

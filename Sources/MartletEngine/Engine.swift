@@ -60,6 +60,9 @@ public struct EngineStatistics: Sendable, Equatable {
   public var pagesInUse = 0
   /// The most pages ever in use at once.
   public var peakPages = 0
+  /// Tokens that were guessed ahead and processed; and those of them that were drawn.
+  public var draftedTokens = 0
+  public var acceptedTokens = 0
   /// Seconds inside the backend's forward.
   public var forwardSeconds = 0.0
 }
@@ -93,18 +96,19 @@ public final class Engine: Sendable {
   public var tokenizer: any TokenCodec { core.codec }
 
   /// Starts a run: one prompt from which branches grow. Nothing is computed until a branch
-  /// advances.
+  /// advances. The first run with `drafting` on measures what rows cost; see ``costCurve``.
   ///
   /// Throws ``EngineError/Code/context`` for a prompt longer than the model's context and
   /// ``EngineError/Code/argument`` for an empty prompt, a token outside the vocabulary or options
   /// out of range.
   public func makeRun(
     prompt: [Token], seed: UInt64 = 0, sampling: SamplingOptions = .init(),
-    stops: StopRules = .init(), recorder: (any EngineObserver)? = nil
+    stops: StopRules = .init(), drafting: Drafting = .off, recorder: (any EngineObserver)? = nil
   ) throws(EngineError) -> Run {
-    try Run(
-      engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops, recorder: recorder
-    )
+    if drafting.isOn { core.setDraftCost(costCurve) }
+    return try Run(
+      engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
+      drafting: drafting, recorder: recorder)
   }
 
   /// Pages in use by all runs.

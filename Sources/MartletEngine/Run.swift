@@ -16,6 +16,12 @@ public struct RunStatistics: Sendable, Equatable {
   public var peakKVBytes = 0
   /// Forward passes that processed at least one token of this run.
   public var forwards = 0
+  /// Tokens that were guessed ahead and processed. Varies from run to run, as the next two do.
+  public var draftedTokens = 0
+  /// Those of them that were drawn.
+  public var acceptedTokens = 0
+  /// Tokens drawn after an accepted guess: each would have taken its branch a step of its own.
+  public var savedSteps = 0
 }
 
 /// One prompt, the branches that grow from it, and one gate for their tokens.
@@ -42,12 +48,13 @@ public final class Run: Sendable {
 
   init(
     engine: Engine, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    recorder: (any EngineObserver)?
+    drafting: Drafting, recorder: (any EngineObserver)?
   ) throws(EngineError) {
     self.engine = engine
     let core = engine.core
     state = try RunState(
-      core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops, recorder: recorder)
+      core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops, drafting: drafting,
+      recorder: recorder)
     root = core.makeRoot(state, prompt: prompt)
   }
 
@@ -59,6 +66,8 @@ public final class Run: Sendable {
   public var sampling: SamplingOptions { state.sampling }
   /// What ends branches.
   public var stops: StopRules { state.stops }
+  /// Where guesses at coming tokens are taken from.
+  public var drafting: Drafting { state.drafting }
 
   /// Grants tokens before they are drawn; nil grants all. Set it before the first advance.
   public var gate: (any TokenGate)? {

@@ -58,6 +58,8 @@ public final class SimulatedBackend: Backend {
     public var largestBatch = 0
     /// Pages copied.
     public var copies = 0
+    /// Positions of accepted tree nodes moved.
+    public var moves = 0
     /// Pages reserved.
     public var reservedPages = 0
     /// Seconds by the cost line.
@@ -111,6 +113,17 @@ public final class SimulatedBackend: Backend {
     }
   }
 
+  public var supportsTrees: Bool { true }
+
+  public func movePosition(
+    from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
+  ) {
+    storage.withLock { storage in
+      storage.pages[Int(target.page)][target.slot] = storage.pages[Int(source.page)][source.slot]
+      storage.statistics.moves += 1
+    }
+  }
+
   public func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
     let result = storage.withLock { storage -> Result<Void, EngineError> in
       do throws(EngineError) {
@@ -133,12 +146,12 @@ public final class SimulatedBackend: Backend {
     try check(batch, storage)
     // All writes come before any read, as in a model that writes a layer's keys for the whole batch.
     for token in batch.tokens {
-      let page = batch.sequences[token.sequence][token.position / pageTokens]
-      storage.pages[Int(page)][token.position % pageTokens] = token.token
+      let page = batch.sequences[token.sequence][token.slot / pageTokens]
+      storage.pages[Int(page)][token.slot % pageTokens] = token.token
     }
     var row = 0
     for token in batch.tokens where token.wantsLogits {
-      let history = try history(batch.sequences[token.sequence], token.position, storage)
+      let history = try history(batch.sequences[token.sequence], token, storage)
       let values = world.logits(after: history)
       guard values.count == logits.vocabulary else {
         throw fault("the world gave \(values.count) logits, not \(logits.vocabulary)")
@@ -154,14 +167,16 @@ public final class SimulatedBackend: Backend {
   }
 
   private func history(
-    _ table: [PageID], _ position: Int, _ storage: Storage
+    _ table: [PageID], _ last: BatchToken, _ storage: Storage
   ) throws(EngineError) -> [Int32] {
     var tokens: [Int32] = []
-    tokens.reserveCapacity(position + 1)
-    for i in 0...position {
-      let token = storage.pages[Int(table[i / pageTokens])][i % pageTokens]
+    tokens.reserveCapacity(last.position + 1)
+    let prefix = last.position + 1 - last.path.count
+    for i in 0...last.position {
+      let slot = i < prefix ? i : last.path[i - prefix]
+      let token = storage.pages[Int(table[slot / pageTokens])][slot % pageTokens]
       guard token != SimulatedBackend.blank else {
-        throw fault("position \(i) is read but was never written")
+        throw fault("position \(i) is read but slot \(slot) was never written")
       }
       tokens.append(token)
     }
@@ -182,17 +197,23 @@ public final class SimulatedBackend: Backend {
       guard token.position >= 0, token.position < contextLength else {
         throw fault("position \(token.position) in a context of \(contextLength)")
       }
-      guard token.position / pageTokens < table.count else {
+      guard (token.path + [token.position - token.path.count, 0]).allSatisfy({
+        $0 / pageTokens < table.count
+      }) else {
         throw fault("position \(token.position) has no page")
       }
       guard table.allSatisfy({ $0 >= 0 && Int($0) < storage.pages.count }) else {
         throw fault("a page that was never reserved")
       }
-      if let previous = last[token.sequence], token.position != previous + 1 {
-        throw fault("position \(token.position) after \(previous) in one sequence")
+      // A node's slot follows the slot before it, whatever its position.
+      if let previous = last[token.sequence], token.slot != previous + 1 {
+        throw fault("slot \(token.slot) after \(previous) in one sequence")
       }
-      last[token.sequence] = token.position
-      let page = table[token.position / pageTokens]
+      guard token.position <= token.slot, token.path.count <= token.position + 1 else {
+        throw fault("position \(token.position) in slot \(token.slot) by path \(token.path)")
+      }
+      last[token.sequence] = token.slot
+      let page = table[token.slot / pageTokens]
       if let other = writers[page], other != token.sequence {
         throw fault("two sequences write page \(page)")
       }

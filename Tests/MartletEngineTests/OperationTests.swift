@@ -8,9 +8,26 @@ struct OperationTests {
   @Test("every text comes from its own history, every page returns", arguments: 0..<40)
   func randomOperations(seed: UInt64) throws {
     var random = TestRandom(seed: seed)
-    let backend = hashedBackend(
+    try operate(
+      seed, &random,
+      on: hashedBackend(
+        pageTokens: [1, 3, 4, 32].randomElement(using: &random)!,
+        maximumBatch: [1, 4, 64].randomElement(using: &random)!))
+  }
+
+  @Test("the same while tokens are guessed ahead", arguments: 0..<60)
+  func randomOperationsDrafting(seed: UInt64) throws {
+    var random = TestRandom(seed: seed + 1000)
+    let backend = repetitiveBackend(
       pageTokens: [1, 3, 4, 32].randomElement(using: &random)!,
       maximumBatch: [1, 4, 64].randomElement(using: &random)!)
+    try operate(seed, &random, on: backend, drafting: Drafting([.ngram, .siblings, .trie]))
+  }
+
+  private func operate(
+    _ seed: UInt64, _ random: inout TestRandom, on backend: SimulatedBackend,
+    drafting: Drafting = .off
+  ) throws {
     let engine = try Engine(
       backend: backend,
       configuration: .init(
@@ -18,7 +35,7 @@ struct OperationTests {
         overrun: [0, 1, 8].randomElement(using: &random)!,
         logitsCacheBytes: [0, 1 << 20].randomElement(using: &random)!))
     let prompt = (0..<Int.random(in: 1...20, using: &random)).map { Int32($0 % 14) }
-    let run = try engine.makeRun(prompt: prompt, seed: seed)
+    let run = try engine.makeRun(prompt: prompt, seed: seed, drafting: drafting)
     var live: [(branch: Branch, tokens: [Int32])] = [(run.root, [])]
 
     for step in 0..<60 {

@@ -52,6 +52,14 @@ struct RunCommand: AsyncParsableCommand {
       """)
   var sampling: String?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where guesses at coming tokens are taken from: auto, off, or ngram, siblings and trie joined \
+      by +. No text depends on it. Default: off.
+      """, valueName: "auto|off|…"))
+  var draft: String?
+
   @Option(parsing: .unconditional, help: "The most generated tokens per branch.")
   var maxTokens: Int?
 
@@ -137,6 +145,7 @@ struct RunCommand: AsyncParsableCommand {
     request.seed = seed
     if let budget { request.budget = try Budget(parsing: budget) }
     request.sampling = sampling.options
+    if let draft { request.drafting = try Drafting.parse(draft) }
     if let maxTokens, maxTokens < 1 {
       throw CommandError(.usage, "--max-tokens \(maxTokens) is too few; give 1 or more")
     }

@@ -21,7 +21,7 @@ final class Lane {
   var members = 0
   /// Whether a branch owns it; otherwise it lives as long as it has members.
   var isOwned: Bool
-  /// The page table: as many pages as `processed` positions need.
+  /// The page table: as many pages as `processed` positions and a draft need.
   var pages: [PageID] = []
   /// Positions whose keys and values are stored.
   var processed = 0
@@ -29,6 +29,11 @@ final class Lane {
   var logits: [Float]?
   /// The row of the present logits buffer that holds them, while a pass is being settled.
   var freshRow: Int?
+  /// What was guessed to follow and is processed already, in slots behind `processed`. Its pages are
+  /// in the table; a call that shortens the table ends it.
+  var draft: DraftTree?
+  /// Whether its logits are of an accepted guess.
+  var isAhead = false
   /// Changes when tokens are removed, so that a pass in progress does not count for them.
   var revision = 0
   /// The pass that last served it, for fairness, or last used its logits.
@@ -54,6 +59,7 @@ final class Lane {
   func dropLogits() {
     logits = nil
     freshRow = nil
+    isAhead = false
   }
 }
 
@@ -101,6 +107,7 @@ extension PagePool {
 
   /// Lowers the number of processed positions and returns the pages behind it.
   mutating func setProcessed(_ lane: Lane, _ positions: Int, pageTokens: Int) {
+    lane.draft = nil
     lane.processed = positions
     let keep = PagePool.pages(for: positions, pageTokens: pageTokens)
     while lane.pages.count > keep { release(lane.pages.removeLast()) }
@@ -171,6 +178,7 @@ extension PagePool {
   private mutating func dropIfUnused(_ lane: Lane) {
     guard !lane.isAlive else { return }
     lane.revision += 1
+    lane.draft = nil
     lane.dropLogits()
     while let page = lane.pages.popLast() { release(page) }
     leaveBase(lane)

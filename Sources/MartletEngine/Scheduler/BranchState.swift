@@ -15,6 +15,9 @@ final class BranchState: @unchecked Sendable {
   var nextChild: UInt32 = 0
   var stop = StopReason.none
   var flight: Flight?
+  /// The branch's own text, where its run drafts from that.
+  var memory: DraftMemory?
+  var trust = DraftTrust()
   var isReleased = false
   weak var handle: Branch?
 

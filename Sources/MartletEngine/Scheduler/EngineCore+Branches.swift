@@ -4,8 +4,9 @@ import MartletModel
 extension EngineCore {
   func makeRoot(_ run: RunState, prompt: [Token]) -> Branch {
     let lane = Lane(run: run, tokens: prompt, isOwned: true)
-    return handle(
-      for: BranchState(run: run, path: .root, promptCount: prompt.count, lane: lane))
+    let state = BranchState(run: run, path: .root, promptCount: prompt.count, lane: lane)
+    locked { () throws(Never) in beginDrafting(state) }
+    return handle(for: state)
   }
 
   func view<R>(_ state: BranchState, _ body: (BranchView) -> R) -> R {
@@ -82,8 +83,10 @@ extension EngineCore {
       guard !tokens.isEmpty else { return }
       state.run.record(.appended(path: state.path, tokens: tokens.count))
       state.run.statistics.promptTokens += tokens.count
+      let known = state.lane.tokens.count
       state.lane.tokens += tokens
       state.lane.dropLogits()
+      remember(from: known, state)
       state.logprobs += tokens.map { _ in 0 }
       state.entropies += tokens.map { _ in state.entropies.last ?? 0 }
       for token in tokens { state.text.append(codec.bytes(of: token, renderSpecial: false)) }
@@ -174,6 +177,8 @@ extension EngineCore {
         run: state.run, path: state.path.child(state.nextChild), promptCount: state.promptCount,
         lane: lane)
       state.nextChild += 1
+      child.memory = state.memory
+      child.trust = state.trust
       child.logprobs = state.logprobs
       child.entropies = state.entropies
       child.text = state.text

@@ -70,6 +70,7 @@ extension EngineCore {
       }
       run.statistics.generatedTokens += 1
       totals.sampledTokens += 1
+      if lane.isAhead { run.statistics.savedSteps += 1 }
       take(drawn, state)
     } catch {
       run.gate?.refund(1)
@@ -89,8 +90,10 @@ extension EngineCore {
       (run.stops.stopAtEndOfGeneration && endTokens.contains(token))
       || run.stops.stopTokens.contains(token)
     let textEnd = state.text.bytes.count
+    remember(token, state)
     state.lane.tokens.append(token)
     state.lane.dropLogits()
+    follow(token, state)
     state.logprobs.append(drawn.logprob)
     state.entropies.append(drawn.entropy)
     state.text.append(ends ? [] : codec.bytes(of: token, renderSpecial: false))
@@ -121,6 +124,7 @@ extension EngineCore {
   func stop(_ state: BranchState, _ reason: StopReason, _ drawn: SampledToken? = nil) {
     state.stop = reason
     state.flight?.hasStopped = true
+    if state.lane.draft != nil { abandonDraft(of: state.lane) }
     state.run.record(.stopped(path: state.path, reason: reason, generated: state.count))
     stream(drawn, of: state, stop: reason)
   }

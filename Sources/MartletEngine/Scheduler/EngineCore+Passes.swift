@@ -6,8 +6,12 @@ struct Pass {
   struct Work {
     let lane: Lane
     var wantsLogits: Bool
+    /// The branch whose own lane it is; nil for a common base.
+    var state: BranchState?
     var range: Range<Int> = 0..<0
     var revision = 0
+    /// Guesses that follow the last token of `range`.
+    var draft: DraftTree?
 
     var remaining: Int { lane.tokens.count - lane.processed }
   }
@@ -44,10 +48,11 @@ extension EngineCore {
       }
       decodes = order.prefix(room).map { decodes[$0] }
     }
+    if prefills.isEmpty { plant(&decodes) }
     for work in decodes { add(work, tokens: 1, to: &pass) }
-    pass.decodeRows = pass.batch.tokens.count
+    pass.decodeRows = decodes.count
 
-    var left = min(chunk, maximumBatch - pass.decodeRows)
+    var left = min(chunk, maximumBatch - pass.batch.tokens.count)
     for turn in prefills.indices {
       let run = prefills[(turn + tick) % prefills.count]
       var share = (left + prefills.count - turn - 1) / (prefills.count - turn)
@@ -77,7 +82,9 @@ extension EngineCore {
         } else {
           lane.workTick = tick
           lane.workIndex = found.count
-          found.append(Pass.Work(lane: lane, wantsLogits: needsLogits))
+          found.append(
+            Pass.Work(
+              lane: lane, wantsLogits: needsLogits, state: lane === state.lane ? state : nil))
         }
       }
       let longer = found.filter { $0.remaining > 1 }
@@ -93,7 +100,7 @@ extension EngineCore {
     guard lane.run.failure == nil else { return }  // Halted earlier in this pass.
     let end = lane.processed + tokens
     do throws(PageShortage) {
-      totals.pageCopies += try pool.prepare(lane, upTo: end, backend: backend)
+      totals.pageCopies += try makeWritable(lane, upTo: end)
     } catch {
       switch error {
       case .ceiling: starve(lane)
@@ -120,7 +127,23 @@ extension EngineCore {
           wantsLogits: work.wantsLogits && position == end - 1))
     }
     if work.wantsLogits { pass.logitsRows += 1 }
+    for node in work.draft?.nodes ?? [] {
+      pass.batch.tokens.append(
+        BatchToken(
+          token: node.token, position: node.position, sequence: sequence, wantsLogits: true,
+          path: node.path))
+      pass.logitsRows += 1
+    }
     pass.work.append(work)
+  }
+
+  private func makeWritable(_ lane: Lane, upTo end: Int) throws(PageShortage) -> Int {
+    do throws(PageShortage) {
+      return try pool.prepare(lane, upTo: end, backend: backend)
+    } catch {
+      guard abandonWaitingDrafts() else { throw error }
+      return try pool.prepare(lane, upTo: end, backend: backend)
+    }
   }
 
   /// Stops the branches that wait for a lane for which the ceiling leaves no page.
@@ -148,13 +171,18 @@ extension EngineCore {
         lane.run.statistics.forwards += 1
         if let failure { halt(lane.run, failure) }
       }
-      if work.wantsLogits { row += 1 }
-      guard failure == nil, lane.revision == work.revision else { continue }
+      let own = row
+      row += (work.wantsLogits ? 1 : 0) + (work.draft?.nodes.count ?? 0)
+      guard failure == nil, lane.revision == work.revision else {
+        if work.draft != nil && lane.isAlive { abandonDraft(of: lane) }
+        continue
+      }
       lane.processed = work.range.upperBound
       if work.wantsLogits && lane.tokens.count == work.range.upperBound {
-        lane.freshRow = row - 1
+        lane.freshRow = own
         freshLanes.append(lane)
       }
+      if let draft = work.draft { attach(draft, to: work, firstRow: own + 1) }
     }
   }
 
@@ -171,6 +199,8 @@ extension EngineCore {
       if !lane.isOwned { cachedBases.append(lane) }
     }
     freshLanes.removeAll(keepingCapacity: true)
+    for lane in draftedLanes { lane.draft?.keepRows(logits.row) }
+    draftedLanes.removeAll(keepingCapacity: true)
     cachedBases.removeAll { !$0.isAlive || $0.logits == nil }
     let rowBytes = backend.vocabularySize * MemoryLayout<Float>.stride
     while cachedBases.count * rowBytes > configuration.logitsCacheBytes {

@@ -39,6 +39,14 @@ final class EngineCore: @unchecked Sendable {
   var logits: LogitsBuffer
   /// Lanes that hold a row of `logits` while a pass is settled.
   var freshLanes: [Lane] = []
+  /// Lanes with guesses among the rows of `logits`.
+  var draftedLanes: [Lane] = []
+  /// Everything generated with drafting on, once a run asks for it.
+  var generated: DraftMemory?
+  /// How far guesses from each source can be trusted.
+  var draftCalibrations: [Drafting.Source: DraftCalibration] = [:]
+  /// What rows cost, for runs that draft.
+  var draftPlanner: DraftPlanner?
   /// Bases with kept logits.
   var cachedBases: [Lane] = []
 
@@ -218,7 +226,7 @@ final class EngineCore: @unchecked Sendable {
     announce(pass, began: false)
     totals.forwardSeconds += Double(monotonicNanoseconds() - started) * 1e-9
     finish(pass, failure)
-    _ = settle()
+    while settle() {}
     keepUnusedLogits()
   }
 

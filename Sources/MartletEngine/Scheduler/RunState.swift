@@ -8,12 +8,15 @@ final class RunState: @unchecked Sendable {
   let sampling: SamplingOptions
   let stops: StopRules
   let stopPatterns: [[UInt8]]
+  let drafting: Drafting
   let recorder: (any EngineObserver)?
   let draws: RandomStream
   let bytesPerPage: Int
 
   var gate: (any TokenGate)?
   var sampler: Sampler
+  /// The text of all branches, where drafts come from that.
+  var memory: DraftMemory?
   /// Rounds completed, as the one who waits has seen them.
   var clock = 0
   /// Submitted branches in order of path, until their event was delivered.
@@ -37,7 +40,7 @@ final class RunState: @unchecked Sendable {
 
   init(
     core: EngineCore, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    recorder: (any EngineObserver)?
+    drafting: Drafting, recorder: (any EngineObserver)?
   ) throws(EngineError) {
     guard !prompt.isEmpty else {
       throw EngineError(.argument, "the prompt has no tokens; give at least one")
@@ -57,7 +60,9 @@ final class RunState: @unchecked Sendable {
     guard !stops.stopStrings.contains("") else {
       throw EngineError(.argument, "a stop string is empty; leave it out or give it a text")
     }
+    try drafting.validate()
     self.seed = seed
+    self.drafting = drafting
     self.sampling = sampling
     self.stops = stops
     self.recorder = recorder

@@ -39,7 +39,7 @@ extension TransformerBackend {
       rows: batch.tokens.map { token in
         AttentionRow(
           sequence: token.sequence, first: window.map { max(0, token.position + 1 - $0) } ?? 0,
-          position: token.position)
+          position: token.position, path: token.path)
       }, queryHeads: parts.configuration.queryHeads, threads: team.width)
   }
 

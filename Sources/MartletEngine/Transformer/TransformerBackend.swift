@@ -116,6 +116,14 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     slab.copy(from: Int(source), to: Int(target), positions: positions)
   }
 
+  public var supportsTrees: Bool { true }
+
+  public func movePosition(
+    from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
+  ) {
+    slab.move(from: (Int(source.page), source.slot), to: (Int(target.page), target.slot))
+  }
+
   public func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
     try check(batch, logits)
     guard !batch.tokens.isEmpty else { return }
@@ -150,11 +158,19 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
           "position \(token.position) is outside the context of \(contextLength) tokens")
       }
       guard batch.sequences.indices.contains(token.sequence),
-        token.position / pageTokens < batch.sequences[token.sequence].count
+        max(token.position - token.path.count, token.slot) / pageTokens
+          < batch.sequences[token.sequence].count
       else {
         throw EngineError(
           .argument,
           "sequence \(token.sequence) has no page for position \(token.position)")
+      }
+      let slots = 0..<batch.sequences[token.sequence].count * pageTokens
+      guard token.path.count <= token.position + 1, token.path.allSatisfy(slots.contains) else {
+        throw EngineError(
+          .argument,
+          "the path \(token.path) of position \(token.position) leaves the pages of sequence "
+            + "\(token.sequence)")
       }
     }
     for page in batch.sequences.joined() where page < 0 || Int(page) >= slab.pages {

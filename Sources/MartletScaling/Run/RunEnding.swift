@@ -40,6 +40,9 @@ struct RunEnding: Sendable {
     timing.tokensPerSecond = seconds > 0 ? Double(statistics.generatedTokens) / seconds : 0
     timing.forwards = statistics.forwards
     timing.rolledBackTokens = statistics.rolledBackTokens
+    timing.draftedTokens = statistics.draftedTokens
+    timing.acceptedTokens = statistics.acceptedTokens
+    timing.savedSteps = statistics.savedSteps
     return RunResult(
       answer: winner?.answer ?? trimmed, text: winner?.text ?? "", answerCandidate: answer,
       stoppedBecause: cause, failure: failure, seed: request.seed, model: model,

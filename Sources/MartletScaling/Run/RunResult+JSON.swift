@@ -64,6 +64,9 @@ extension RunResult.Timing: Encodable {
     case seconds, forwards
     case tokensPerSecond = "tokens_per_second"
     case rolledBackTokens = "rolled_back_tokens"
+    case draftedTokens = "drafted_tokens"
+    case acceptedTokens = "accepted_tokens"
+    case savedSteps = "saved_steps"
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -72,6 +75,9 @@ extension RunResult.Timing: Encodable {
     try fields.encode(forwards, forKey: .forwards)
     try fields.encode(tokensPerSecond, forKey: .tokensPerSecond)
     try fields.encode(rolledBackTokens, forKey: .rolledBackTokens)
+    try fields.encode(draftedTokens, forKey: .draftedTokens)
+    try fields.encode(acceptedTokens, forKey: .acceptedTokens)
+    try fields.encode(savedSteps, forKey: .savedSteps)
   }
 }
 

@@ -53,6 +53,13 @@ public struct RunResult: Sendable, Equatable {
     public var forwards = 0
     /// Tokens drawn ahead of a decision that discarded them; not part of the usage.
     public var rolledBackTokens = 0
+    /// Tokens that were guessed ahead and processed.
+    public var draftedTokens = 0
+    /// Those of them that were drawn.
+    public var acceptedTokens = 0
+    /// Tokens that took their branch no forward pass of its own, because the one before was a guess
+    /// that came true.
+    public var savedSteps = 0
   }
 
   /// One answer that the strategy considered.

@@ -1,0 +1,72 @@
+import MartletModel
+
+/// How often guesses of a kind came true: by the length of the context that was recognised, the
+/// share of that context's continuations that the guess has, and how often the context was seen.
+///
+/// Every token drawn is held against what the index would have guessed, drafted or not, so the rates
+/// follow the text even while nothing is drafted, and may start from nearly nothing. Old evidence
+/// fades by halving. One per engine and source: what one run learned serves the next. Used with the
+/// engine's lock held.
+final class DraftCalibration {
+  private struct Rate {
+    var hits: Float
+    var trials: Float
+  }
+
+  private static let shares: [Float] = [0.3, 0.6, 0.9]
+  private static let kinds = TokenTail.lengths.count * 12
+  /// Tokens after which evidence has half its weight.
+  private static let memory: Float = 128
+  private static let priorTrials: Float = 4
+  private static let prior: Float = 0.1
+
+  private var rates = [Rate](
+    repeating: Rate(hits: prior * priorTrials, trials: priorTrials), count: kinds)
+
+  private static func kind(length: Int, share: Float, total: Int) -> Int {
+    let shareKind = shares.reduce(0) { $0 + (share >= $1 ? 1 : 0) }
+    let countKind = total < 2 ? 0 : total < 5 ? 1 : 2
+    return length * 12 + shareKind * 3 + countKind
+  }
+
+  /// The probability that a follower with `count` of `total` is drawn.
+  func probability(length: Int, count: Int, total: Int) -> Float {
+    let rate = rates[
+      Self.kind(length: length, share: Float(count) / Float(total), total: total)]
+    return rate.hits / rate.trials
+  }
+
+  /// Takes in that after a context with `entry` the token drawn was `token`.
+  func learn(length: Int, _ entry: ContinuationIndex.Entry, drawn token: Token) {
+    let total = entry.total
+    for i in 0..<4 where entry.counts[i] > 0 {
+      let kind = Self.kind(
+        length: length, share: Float(entry.counts[i]) / Float(total), total: total)
+      rates[kind].hits += entry.tokens[i] == token ? 1 : 0
+      rates[kind].trials += 1
+      if rates[kind].trials >= 2 * Self.memory {
+        rates[kind].hits *= 0.5
+        rates[kind].trials *= 0.5
+      }
+    }
+  }
+}
+
+/// How often guesses came true for one branch, relative to what its run's sources promised: one
+/// branch may copy what another works out. Fades within a few dozen tokens.
+struct DraftTrust {
+  private static let fading: Float = 0.95
+  private static let prior: Float = 2
+
+  private var promised: Float = 0
+  private var came: Float = 0
+
+  /// What to multiply probabilities by.
+  var factor: Double { Double((came + Self.prior) / (promised + Self.prior)) }
+
+  /// Takes in that the best guess, of that probability, came true or not.
+  mutating func learn(_ probability: Float, came isTrue: Bool) {
+    promised = promised * Self.fading + probability
+    came = came * Self.fading + (isTrue ? 1 : 0)
+  }
+}

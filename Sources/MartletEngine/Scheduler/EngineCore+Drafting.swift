@@ -1,0 +1,194 @@
+import MartletModel
+
+/// Guessing ahead: planting trees in a pass, and going down them as tokens are drawn. With the lock
+/// held, on the driver thread except where stated.
+extension EngineCore {
+  /// The most rows that drafts may bring a pass to.
+  private static let mostRows = 64
+
+  /// Says what rows cost, before the first run that drafts. On any thread, without the lock.
+  func setDraftCost(_ curve: CostCurve) {
+    locked { () throws(Never) in draftPlanner = DraftPlanner(curve: curve) }
+  }
+
+  /// Makes the memories of a new run. On any thread.
+  func beginDrafting(_ root: BranchState) {
+    let run = root.run
+    let sources = run.drafting.isOn ? run.drafting.sources : []
+    if sources.contains(.siblings) {
+      run.memory = DraftMemory(calibration(of: .siblings))
+      run.memory?.read(root.lane.tokens)
+    }
+    if sources.contains(.ngram) {
+      root.memory = DraftMemory(calibration(of: .ngram))
+      root.memory?.read(root.lane.tokens)
+    }
+    if sources.contains(.trie), generated == nil {
+      generated = DraftMemory(calibration(of: .trie), limit: 1 << 19)
+    }
+  }
+
+  private func calibration(of source: Drafting.Source) -> DraftCalibration {
+    if let known = draftCalibrations[source] { return known }
+    let fresh = DraftCalibration()
+    draftCalibrations[source] = fresh
+    return fresh
+  }
+
+  /// Takes in a token drawn after the branch's last.
+  func remember(_ token: Token, _ state: BranchState) {
+    let run = state.run
+    guard run.drafting.isOn else { return }
+    let tail = TokenTail(state.lane.tokens)
+    if let first = guesses(state, after: tail).max(by: { $0.probability < $1.probability }) {
+      state.trust.learn(first.probability, came: first.token == token)
+    }
+    state.memory?.observe(tail, drawn: token)
+    run.memory?.observe(tail, drawn: token)
+    if run.drafting.sources.contains(.trie) { generated?.observe(tail, drawn: token) }
+  }
+
+  /// Takes in text appended to a branch, from its token `known` on. On any thread.
+  func remember(from known: Int, _ state: BranchState) {
+    guard state.run.drafting.isOn else { return }
+    state.memory?.read(state.lane.tokens, from: known)
+    state.run.memory?.read(state.lane.tokens, from: known)
+  }
+
+  /// Gives the works of a pass that decodes alone the trees that are worth their rows.
+  func plant(_ decodes: inout [Pass.Work]) {
+    guard let planner = draftPlanner,
+      decodes.contains(where: { $0.state?.run.drafting.isOn ?? false })
+    else { return }
+    let rows = decodes.count
+    let limit = min(maximumBatch, max(rows, Self.mostRows))
+    guard planner.usefulRows(rows: rows, branches: rows, limit: limit) > 0 else { return }
+    let states = decodes.map(\.state)
+    let plans = planner.plan(states.map(seat), rows: rows, limit: limit) { seat, tail in
+      guesses(states[seat]!, after: tail)
+    }
+    for (index, plan) in plans.enumerated() where !plan.tokens.isEmpty {
+      decodes[index].draft = DraftTree(
+        tokens: plan.tokens, parents: plan.parents, probabilities: plan.probabilities,
+        start: decodes[index].lane.tokens.count)
+    }
+    makeRoom(for: &decodes)
+  }
+
+  /// Pages for the tokens of all works first, and then for what is guessed: a guess never takes a
+  /// page from a token. Where they do not reach, guesses go.
+  private func makeRoom(for works: inout [Pass.Work]) {
+    func prepare(_ work: Pass.Work, _ end: Int) -> Bool {
+      do throws(PageShortage) {
+        totals.pageCopies += try pool.prepare(work.lane, upTo: end, backend: backend)
+        return true
+      } catch {
+        return false
+      }
+    }
+    let isRoomy = works.allSatisfy { prepare($0, $0.lane.tokens.count) }
+    for index in works.indices {
+      guard let draft = works[index].draft else { continue }
+      let end = works[index].lane.tokens.count + draft.nodes.count
+      if !isRoomy || !prepare(works[index], end) { works[index].draft = nil }
+    }
+  }
+
+  /// Returns the pages of guesses that wait for their branch to be drawn from. Whether there were any.
+  func abandonWaitingDrafts() -> Bool {
+    var found = false
+    for run in runs {
+      for state in run.flights where state.lane.draft != nil {
+        abandonDraft(of: state.lane)
+        found = true
+      }
+    }
+    return found
+  }
+
+  private func seat(_ state: BranchState?) -> DraftPlanner.Seat {
+    guard let state, state.run.drafting.isOn else {
+      return .init(tail: TokenTail([]), depth: 0, nodes: 0, trust: 1, worth: 1)
+    }
+    let drafting = state.run.drafting
+    // The pass yields one token without a draft; drafts are for those after it.
+    var wanted = backend.contextLength - state.lane.tokens.count
+    if let limit = state.run.stops.maxTokens { wanted = min(wanted, limit - state.count) }
+    if let flight = state.flight, let limit = flight.maxTokens {
+      wanted = min(wanted, limit - (state.count - flight.startCount))
+    }
+    if let left = state.run.gate?.remainingTokens { wanted = min(wanted, left) }
+    let depth = min(drafting.maximumDepth, wanted - 1)
+    let slots = backend.contextLength - state.lane.tokens.count
+    return .init(
+      tail: TokenTail(state.lane.tokens), depth: depth,
+      nodes: depth > 0 ? min(drafting.maximumNodes, slots) : 0, trust: state.trust.factor,
+      worth: worth(of: state))
+  }
+
+  /// Branches of a run are waited for together, so the slowest one's tokens are what counts.
+  private func worth(of state: BranchState) -> Double {
+    let slowest = state.run.flights.lazy.filter(\.isRunning).map(\.round).min() ?? state.round
+    return max(0.1, 1 - Double(state.round - slowest) / 8)
+  }
+
+  /// What the memories of a branch guess; of several the one that is surest.
+  private func guesses(_ state: BranchState, after tail: TokenTail) -> [DraftMemory.Guess] {
+    let run = state.run
+    var best: [DraftMemory.Guess] = []
+    var surest: Float = 0
+    for memory in [
+      state.memory, run.memory, run.drafting.sources.contains(.trie) ? generated : nil,
+    ] {
+      guard let guesses = memory?.guesses(after: tail),
+        let most = guesses.lazy.map(\.probability).max(), most > surest
+      else { continue }
+      (best, surest) = (guesses, most)
+    }
+    return best.isEmpty || backend.supportsTrees
+      ? best : [best.max { $0.probability < $1.probability }!]
+  }
+
+
+  /// Gives a lane the draft that a pass has processed, unless its branch has gone elsewhere.
+  func attach(_ draft: DraftTree, to work: Pass.Work, firstRow: Int) {
+    let lane = work.lane
+    let run = lane.run
+    run.statistics.draftedTokens += draft.nodes.count
+    totals.draftedTokens += draft.nodes.count
+    guard let state = work.state, state.lane === lane, state.isRunning, lane.freshRow != nil else {
+      return abandonDraft(of: lane)
+    }
+    var draft = draft
+    draft.setRows(from: firstRow)
+    lane.draft = draft
+    draftedLanes.append(lane)
+  }
+
+  /// Forgets what was guessed and returns its pages. On any thread.
+  func abandonDraft(of lane: Lane) {
+    pool.setProcessed(lane, lane.processed, pageTokens: backend.pageTokens)
+  }
+
+  /// Goes down the branch's tree by the token just drawn, if that was guessed: it is processed
+  /// already, and the logits after it are there.
+  func follow(_ token: Token, _ state: BranchState) {
+    let lane = state.lane
+    guard lane.draft != nil else { return }
+    guard let node = lane.draft?.follow(token) else { return abandonDraft(of: lane) }
+    let size = backend.pageTokens
+    if node.slot != node.position {
+      backend.movePosition(
+        from: (lane.pages[node.slot / size], node.slot % size),
+        to: (lane.pages[node.position / size], node.position % size))
+    }
+    lane.processed = node.position + 1
+    lane.freshRow = node.row
+    lane.logits = node.logits
+    lane.isAhead = true
+    if node.row != nil { freshLanes.append(lane) }
+    state.run.statistics.acceptedTokens += 1
+    totals.acceptedTokens += 1
+    if lane.draft?.isSpent ?? true { abandonDraft(of: lane) }
+  }
+}
