@@ -49,7 +49,6 @@ def prefix(options):
     """Sixteen branches on a long prompt, with the first model."""
     own = copy.copy(options)
     own.width, own.shared_prefix, own.prompt, own.generate = "16", 4096 - 16, 16, 16
-    own.repack = "1"
     keep(options, "prefix", compare_model.measure(own, options.model[0]))
 
 

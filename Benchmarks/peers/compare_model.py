@@ -44,13 +44,18 @@ def ours(o, run, model):
 def decode_theirs(o, run, model, repack):
     """llama.cpp's tokens per second by width."""
     prompt = o.shared_prefix + o.prompt
+    widths = o.width.split(",")
     # Its cells are divided among the sequences, in parts of 256.
-    context = max(int(width) for width in o.width.split(",")) * (
-        (prompt + o.generate + 255) // 256 * 256)
-    return {str(row["pl"]): row["speed_tg"] for row in run.lines([
-        os.path.join(o.llama, "llama-batched-bench"), "-m", model, "-t", str(o.threads),
-        "-c", str(context), "-npp", str(prompt), "-ntg", str(o.generate), "-npl", o.width,
-        "-pps", "--output-format", "jsonl", "--repack" if repack == "1" else "--no-repack"])}
+    context = max(map(int, widths)) * ((prompt + o.generate + 255) // 256 * 256)
+    # It may end before its log thread has written the last line.
+    for _ in range(5):
+        cells = {str(row["pl"]): row["speed_tg"] for row in run.lines([
+            os.path.join(o.llama, "llama-batched-bench"), "-m", model, "-t", str(o.threads),
+            "-c", str(context), "-npp", str(prompt), "-ntg", str(o.generate), "-npl", o.width,
+            "-pps", "--output-format", "jsonl", "--repack" if repack == "1" else "--no-repack"])}
+        if all(width in cells for width in widths):
+            return cells
+    raise SystemExit(f"llama-batched-bench told {sorted(cells)} of the widths {widths} on {model}")
 
 
 def theirs(o, run, model, repack):

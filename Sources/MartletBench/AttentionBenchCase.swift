@@ -134,6 +134,6 @@ struct AttentionBenchCase {
   }
 
   private var variant: String {
-    kernelVariants().first { $0.family == "attention" && $0.serving }?.name ?? ""
+    kernelVariants().first { $0.operation == "attention_f32" && $0.serving }?.name ?? ""
   }
 }

@@ -59,9 +59,11 @@ public struct TimedRow<Cell: TimedCell>: BenchRow {
     self.command = command
   }
 
+  /// A field of the cell.
   public subscript<Value>(dynamicMember path: KeyPath<Cell, Value>) -> Value {
     cell[keyPath: path]
   }
+  /// A field of the times.
   public subscript<Value>(dynamicMember path: KeyPath<Timing, Value>) -> Value {
     timing[keyPath: path]
   }

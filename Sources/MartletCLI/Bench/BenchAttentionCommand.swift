@@ -44,7 +44,7 @@ struct BenchAttentionCommand: ParsableCommand {
     settings.branches = branches.values
     settings.repetitions = options.repetitions
     settings.version = MartletCommand.configuration.version
-    try options.run("attention") { threads, command, progress in
+    try options.run("attention", threads: ["1"]) { threads, command, progress in
       settings.threads = threads
       settings.command = command
       return try AttentionBench.run(settings, progress: progress)

@@ -48,7 +48,7 @@ struct BenchGemmCommand: ParsableCommand {
     settings.openBLAS = openBLAS
     settings.repetitions = options.repetitions
     settings.version = MartletCommand.configuration.version
-    try options.run("gemm") { threads, command, progress in
+    try options.run("gemm", threads: ["1", "all"]) { threads, command, progress in
       settings.threads = threads
       settings.command = command
       return try GemmBench.run(settings, progress: progress)
