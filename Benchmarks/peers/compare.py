@@ -1,160 +1,165 @@
-"""Runs martlet and llama.cpp in turns on the same files and prints their ratio as Markdown.
+"""Compares martlet with its peers on this machine, in turns, and keeps the tables.
 
-    python3 compare.py --martlet .build/release/martlet --llama FOLDER/bin --model q4_0.gguf …
+    compare.py model|prefix|gemm|attention|contention|all --martlet .build/release/martlet --peers FOLDER …
 
-Decoding: branches of one prompt (`martlet bench model`, `llama-batched-bench -pps`). Prefill: one
-prompt (`llama-bench -p`). llama.cpp's better repack setting counts, cell by cell. Each round runs
-everything once; a cell is the median over the rounds, its ratio the median of the rounds' ratios.
-martlet's tokens include sampling; llama.cpp's benchmarks leave it out.
+FOLDER is what setup.sh made. Each comparison writes its rounds to a JSON file in --json-folder as soon as
+it is done; `render` makes tables of what lies there, `all` is every comparison. With --results FILE
+(and --readme FILE) the tables replace what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 """
 import argparse
+import copy
+import glob
 import json
 import os
-import platform
-import statistics
-import subprocess
-import sys
+import re
 import time
 
-import gguf
+import compare_attention
+import compare_contention
+import compare_gemm
+import compare_model
+
+# What the README shows.
+README_MODELS = ("q4_0.gguf", "q8_0.gguf", "bf16.gguf")
 
 
-def run(command):
-    """Standard output of a command; a failure ends the program with the command's own words."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        tail = "\n".join(done.stderr.strip().splitlines()[-5:])
-        raise SystemExit(f"{' '.join(command)}\nexited with {done.returncode}:\n{tail}")
-    return done.stdout
+def keep(options, name, result):
+    path = os.path.join(options.json_folder, name + ".json")
+    with open(path + ".partial", "w") as file:
+        json.dump(result, file, indent=1)
+    os.replace(path + ".partial", path)
 
 
-def numeric_class(model):
-    """bf16-dot for bf16 weights, as llama.cpp multiplies them; portable for others."""
-    types = {tensor.tensor_type for tensor in gguf.GGUFReader(model).tensors}
-    return "bf16-dot" if gguf.GGMLQuantizationType.BF16 in types else "portable"
+def load(options, pattern):
+    """Results in the order in which they were measured."""
+    paths = sorted(glob.glob(os.path.join(options.json_folder, pattern)), key=os.path.getmtime)
+    results = []
+    for path in paths:
+        with open(path) as file:
+            results.append(json.load(file))
+    return results
 
 
-class Ours:
-    def __init__(self, options):
-        self.options = options
-
-    def measure(self, model):
-        """Tokens per second and fractions of the limit by width, `prefill` for the prompt."""
-        o = self.options
-        report = json.loads(run([
-            o.martlet, "bench", "model", "--model", model, "--width", o.width,
-            "--prompt", str(o.prompt), "--generate", str(o.generate), "--threads", str(o.threads),
-            "--numeric", numeric_class(model), "--repetitions", "1", *o.martlet_option,
-            "-o", "json"]))
-        cells = {}
-        for row in report["rows"]:
-            cells[str(row["width"])] = (row["decode_tokens_per_s"], row["fraction_of_limit"])
-        cells["prefill"] = (row["prefill_tokens_per_s"], row["prefill_fraction_of_limit"])
-        return cells, report["context"]
+def model(options):
+    for path in options.model:
+        keep(options, "model-" + os.path.basename(path), compare_model.measure(options, path))
 
 
-class Theirs:
-    def __init__(self, options, repack):
-        self.options = options
-        self.repack = repack
-        self.name = f"repack {int(repack)}"
-
-    def measure(self, model):
-        """Tokens per second by width, `prefill` for the prompt."""
-        o = self.options
-        widths = [int(width) for width in o.width.split(",")]
-        # Its cells are divided among the sequences, in parts of 256.
-        context = max(widths) * ((o.prompt + o.generate + 255) // 256 * 256)
-        switch = ["--repack"] if self.repack else ["--no-repack"]
-        lines = run([
-            os.path.join(o.llama, "llama-batched-bench"), "-m", model, "-t", str(o.threads),
-            "-c", str(context), "-npp", str(o.prompt), "-ntg", str(o.generate), "-npl", o.width,
-            "-pps", "--output-format", "jsonl", *switch])
-        rows = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
-        cells = {str(row["pl"]): row["speed_tg"] for row in rows}
-        prefill = json.loads(run([
-            os.path.join(o.llama, "llama-bench"), "-m", model, "-t", str(o.threads),
-            "-p", str(o.prompt), "-n", "0", "-r", "1", "--repack", str(int(self.repack)),
-            "-o", "json"]))
-        cells["prefill"] = prefill[0]["avg_ts"]
-        return cells
+def prefix(options):
+    """Sixteen branches on a long prompt, with the first model."""
+    own = copy.copy(options)
+    own.width, own.shared_prefix, own.prompt, own.generate = "16", 4096 - 16, 16, 16
+    keep(options, "prefix", compare_model.measure(own, options.model[0]))
 
 
-def compare(options, model):
-    """Rows of one model."""
-    ours = Ours(options)
-    theirs = [Theirs(options, value == "1") for value in options.repack.split(",")]
-    rounds = []
-    for number in range(options.rounds):
-        print(f"{model}: round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-        mine, context = ours.measure(model)
-        rounds.append((mine, [peer.measure(model) for peer in theirs]))
-    rows = []
-    for cell in rounds[0][0]:
-        # One setting for all rounds of a cell: the one that is better over them.
-        medians = [statistics.median(peers[i][cell] for _, peers in rounds)
-                   for i in range(len(theirs))]
-        best = medians.index(max(medians))
-        rows.append({
-            "model": os.path.basename(model), "cell": cell,
-            "martlet_tokens_per_s": statistics.median(mine[cell][0] for mine, _ in rounds),
-            "llama_cpp_tokens_per_s": medians[best], "llama_cpp_setting": theirs[best].name,
-            "ratio": statistics.median(mine[cell][0] / peers[best][cell] for mine, peers in rounds),
-            "fraction_of_limit": statistics.median(mine[cell][1] for mine, _ in rounds),
-            "rounds": [{"martlet": mine[cell][0], **{
-                peer.name: value[cell] for peer, value in zip(theirs, peers)}}
-                for mine, peers in rounds]})
-    return rows, context
+def gemm(options):
+    keep(options, "gemm", compare_gemm.measure(options))
 
 
-def markdown(rows, prompt):
-    """A table per quantity would tear models apart: one row per model and quantity."""
-    cells = list(dict.fromkeys(row["cell"] for row in rows))
-    titles = [f"prefill {prompt}" if cell == "prefill" else f"width {cell}" for cell in cells]
-    lines = ["| model | tokens per second | " + " | ".join(titles) + " |",
-             "| --- | --- |" + " ---: |" * len(cells)]
-    for model in dict.fromkeys(row["model"] for row in rows):
-        of_model = {row["cell"]: row for row in rows if row["model"] == model}
-        quantities = [("martlet", "martlet_tokens_per_s", "{:.0f}"),
-                      ("llama.cpp, its better repack setting", "llama_cpp_tokens_per_s", "{:.0f}"),
-                      ("**ratio**", "ratio", "**{:.2f}**"),
-                      ("martlet, of the limit", "fraction_of_limit", "{:.2f}")]
-        for title, key, form in quantities:
-            values = [form.format(of_model[cell][key]) if cell in of_model else ""
-                      for cell in cells]
-            lines.append(f"| {model} | {title} | " + " | ".join(values) + " |")
-    return "\n".join(lines)
+def attention(options):
+    keep(options, "attention", compare_attention.measure(options))
 
 
-def main():
+def contention(options):
+    """One and eight branches of the first model."""
+    own = copy.copy(options)
+    own.width, own.prompt, own.generate = "1,8", 128, 32
+    keep(options, "contention", compare_contention.measure(own, options.model[0]))
+
+
+COMPARISONS = {"attention": attention, "gemm": gemm, "prefix": prefix, "contention": contention,
+               "model": model}
+
+
+def tables(options):
+    """Every table that there are results for, by name."""
+    found = {}
+    models = load(options, "model-*.json")
+    if models:
+        found["model"] = compare_model.render(models)
+        chosen = [result for result in models if result["model"] in README_MODELS]
+        if chosen:
+            chosen.sort(key=lambda result: README_MODELS.index(result["model"]))
+            found["speed"] = compare_model.render_short(chosen)
+    for name, render in (("prefix", lambda result: compare_model.render([result])),
+                         ("gemm", compare_gemm.render), ("attention", compare_attention.render),
+                         ("contention", compare_contention.render)):
+        for result in load(options, name + ".json"):
+            found[name] = render(result)
+    return found
+
+
+def replace(path, found):
+    """Puts tables between their marks in a file."""
+    with open(path) as file:
+        text = file.read()
+    for name, content in found.items():
+        block = re.compile(f"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        text = block.sub(lambda match: f"{match[1]}\n{content}\n\n{match[2]}", text)
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--martlet", required=True, help="the tool, a release build")
-    parser.add_argument("--llama", required=True, help="folder with llama.cpp's benchmarks")
-    parser.add_argument("--model", action="append", required=True, help="a GGUF file; repeatable")
+    parser.add_argument("what", choices=[*COMPARISONS, "all", "render"])
+    parser.add_argument("--martlet", default=".build/release/martlet", help="a release build")
+    parser.add_argument("--peers", help="the folder that setup.sh made")
+    parser.add_argument("--llama", help="folder with llama.cpp's benchmarks (PEERS/bin)")
+    parser.add_argument("--programs", help="folder with onednn and llama_attention (PEERS/bin)")
+    parser.add_argument("--model", action="append", default=[], help="a GGUF file; repeatable")
     parser.add_argument("--width", default="1,2,4,8,16")
     parser.add_argument("--prompt", type=int, default=512)
+    parser.add_argument("--shared-prefix", type=int, default=0,
+                        help="tokens before the prompt whose keys and values count in the limit")
     parser.add_argument("--generate", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--kernel-threads", type=int, default=1, help="for gemm and attention")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repack", default="1,0", choices=["1,0", "0", "1"],
                         help="llama.cpp's settings to try (both)")
+    parser.add_argument("--rows", default="1,4,16,64,512", help="of gemm")
+    parser.add_argument("--shape", default="4096x14336", help="of gemm, outputs x depth")
+    parser.add_argument("--group", default="1,4,8", help="of attention")
+    parser.add_argument("--positions", type=int, default=32768, help="of attention")
+    parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)),
+                        help="the CPU to burn for contention (the last)")
     parser.add_argument("--martlet-option", action="append", default=[],
                         help="passed on to martlet bench model; repeatable")
-    parser.add_argument("--json", help="write all rounds to this file")
+    parser.add_argument("--before", default="",
+                        help="words before every measuring command, such as 'numactl -N 0'")
+    parser.add_argument("--json-folder", default=".", help="where rounds are kept (here)")
+    parser.add_argument("--results", help="a file whose tables to replace")
+    parser.add_argument("--readme", help="another, for the short table")
     options = parser.parse_args()
-    rows, context = [], {}
-    for model in options.model:
-        own, context = compare(options, model)
-        rows += own
-    limits = context["limits"]
-    print(f"{time.strftime('%Y-%m-%d')}, {context['cpu']} ({platform.machine()}), "
-          f"{options.threads} threads, {options.rounds} rounds; last measured limits: "
-          f"{limits['read_gb_per_s']:.0f} GB/s, int8 {limits['dot_int8_gops']:.0f}, bf16 "
-          f"{limits['dot_bf16_gops']:.0f}, fp32 {limits['fma_f32_gops']:.0f} Gop/s\n")
-    print(markdown(rows, options.prompt))
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"schema": 1, "context": context, "rows": rows}, file, indent=2)
+    if options.what != "render" and not (options.peers or options.llama or options.programs):
+        parser.error("--peers is needed; Benchmarks/peers/setup.sh FOLDER makes it")
+    programs = os.path.join(options.peers or "", "bin")
+    options.llama = options.llama or programs
+    options.programs = options.programs or programs
+    if options.what in ("model", "prefix", "contention", "all") and not options.model:
+        parser.error("--model is needed; Benchmarks/peers/make_model.py makes models")
+    return options
+
+
+def main():
+    options = arguments()
+    os.makedirs(options.json_folder, exist_ok=True)
+    begin = time.monotonic()
+    for name, compare in COMPARISONS.items():
+        if options.what not in (name, "all"):
+            continue
+        own = copy.copy(options)
+        if name in ("gemm", "attention"):
+            own.threads = options.kernel_threads
+        compare(own)
+    found = tables(options)
+    for name, content in found.items():
+        print(f"## {name}\n\n{content}\n")
+    for path in filter(None, (options.results, options.readme)):
+        replace(path, found)
+    if options.what != "render":
+        print(f"{time.monotonic() - begin:.0f} s")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@
 ///   cc -O2 -o onednn onednn.c -ldnnl && ./onednn [OUTPUTSxDEPTH [ROWS,… [REPETITIONS]]]
 ///
 /// float32, bf16 and u8·s8 (one scale for all, int32 out) take turns on one thread (OMP_NUM_THREADS sets
-/// more) with weights in the layout that oneDNN prefers, packed before the clock starts. Prints one
-/// JSON object {schema, context, rows}, rows as those of `martlet bench gemm`.
+/// more) with weights in the layout that oneDNN prefers, packed before the clock starts; copies of them
+/// alternate so that none is in cache, as with `--cache cold`. Prints one JSON object {schema, context,
+/// rows}, rows as those of `martlet bench gemm`.
 #define _GNU_SOURCE
+#include "timing.h"
+
 #include <oneapi/dnnl/dnnl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CHECK(call)                                                            \
@@ -34,11 +33,15 @@ static const type types[] = {
     {"bf16", dnnl_bf16, dnnl_bf16, dnnl_f32, 2, 2},
     {"u8s8", dnnl_u8, dnnl_s8, dnnl_s32, 1, 1},
 };
-enum { type_count = sizeof types / sizeof types[0], most_rows = 32, most_samples = 1000 };
+enum { type_count = sizeof types / sizeof types[0], most_rows = 32, most_copies = 64 };
 
 typedef struct product {
   dnnl_primitive_t primitive;
   dnnl_exec_arg_t arguments[3];
+  /// Weights to take in turn; `next` of `copies`.
+  dnnl_memory_t weights[most_copies];
+  int copies, next;
+  dnnl_memory_desc_t layout;
   const char *implementation;
   int calls;
   double samples[most_samples];
@@ -46,12 +49,6 @@ typedef struct product {
 
 static dnnl_engine_t engine;
 static dnnl_stream_t stream;
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
 
 /// Memory that oneDNN allocates, zero or small numbers.
 static dnnl_memory_t memory(const dnnl_memory_desc_t *description) {
@@ -65,13 +62,21 @@ static dnnl_memory_t memory(const dnnl_memory_desc_t *description) {
 
 static double run(product *p, int calls) {
   double begin = now();
-  for (int call = 0; call < calls; ++call)
+  for (int call = 0; call < calls; ++call) {
+    p->arguments[1].memory = p->weights[p->next++ % p->copies];
     CHECK(dnnl_primitive_execute(p->primitive, stream, 3, p->arguments));
+  }
   CHECK(dnnl_stream_wait(stream));
   return (now() - begin) / calls;
 }
 
-static void make(product *p, const type *t, long rows, long outputs, long depth) {
+static size_t cache_bytes(void) {
+  const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE), least = 32 << 20;
+  return (size_t)(bytes > least ? bytes : least);
+}
+
+static void make(product *p, const product *like, const type *t, long rows, long outputs,
+                 long depth) {
   const dnnl_dims_t source_dims = {rows, depth}, weight_dims = {depth, outputs},
                     output_dims = {rows, outputs};
   dnnl_memory_desc_t source, weights, output;
@@ -85,54 +90,44 @@ static void make(product *p, const type *t, long rows, long outputs, long depth)
   CHECK(dnnl_primitive_create(&p->primitive, chosen));
   CHECK(dnnl_primitive_desc_query(chosen, dnnl_query_impl_info_str, 0,
                                   (void *)&p->implementation));
+  const dnnl_memory_desc_t *packed = dnnl_primitive_desc_query_md(chosen, dnnl_query_weights_md, 0);
+  // Twice the last-level cache lies between two uses of a copy.
+  const size_t copies = 1 + 2 * cache_bytes() / (1 + dnnl_memory_desc_get_size(packed));
+  p->copies = copies < 2 ? 2 : copies > most_copies ? most_copies : (int)copies;
+  // Row counts of one type share the weights, if they want the same layout.
+  for (int i = 0; i < p->copies; ++i)
+    p->weights[i] = like && dnnl_memory_desc_equal(&like->layout, packed) ? like->weights[i]
+                                                                         : memory(packed);
+  p->layout = *packed;
   p->arguments[0] = (dnnl_exec_arg_t){DNNL_ARG_SRC, memory(&source)};
-  p->arguments[1] = (dnnl_exec_arg_t){
-      DNNL_ARG_WEIGHTS, memory(dnnl_primitive_desc_query_md(chosen, dnnl_query_weights_md, 0))};
+  p->arguments[1] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, p->weights[0]};
   p->arguments[2] = (dnnl_exec_arg_t){DNNL_ARG_DST, memory(&output)};
   run(p, 1);
   p->calls = 1 + (int)(3e6 / (1 + run(p, 1)));
 }
 
-static int ascending(const void *left, const void *right) {
-  double a = *(const double *)left, b = *(const double *)right;
-  return (a > b) - (a < b);
-}
-
 static void print(const product *p, const type *t, long rows, long outputs, long depth,
                   int samples, int last) {
-  double sorted[most_samples];
-  memcpy(sorted, p->samples, sizeof(double) * (size_t)samples);
-  qsort(sorted, (size_t)samples, sizeof(double), ascending);
-  double median = samples % 2 ? sorted[samples / 2]
-                              : (sorted[samples / 2 - 1] + sorted[samples / 2]) / 2;
   printf("    {\"type\": \"%s\", \"rows\": %ld, \"outputs\": %ld, \"depth\": %ld, \"variant\": "
-         "\"%s\", \"median_ns\": %.0f, \"min_ns\": %.0f, \"bytes\": %.0f, \"operations\": %.0f, "
-         "\"samples_ns\": [",
-         t->name, rows, outputs, depth, p->implementation, median, sorted[0],
+         "\"%s\", \"bytes\": %.0f, \"operations\": %.0f, ",
+         t->name, rows, outputs, depth, p->implementation,
          (double)outputs * (double)depth * (double)t->weight_bytes +
              (double)rows * ((double)depth * (double)t->source_bytes + 4.0 * (double)outputs),
          2.0 * (double)rows * (double)outputs * (double)depth);
-  for (int i = 0; i < samples; ++i) printf("%s%.0f", i ? ", " : "", p->samples[i]);
-  printf("]}%s\n", last ? "" : ",");
+  print_samples(p->samples, samples);
+  printf("}%s\n", last ? "" : ",");
 }
 
 int main(int count, char **arguments) {
   long outputs = 4096, depth = 14336, rows[most_rows];
-  int row_count = 0, samples = count > 3 ? atoi(arguments[3]) : 10;
-  const char *list = count > 2 ? arguments[2] : "1,4,8,16,64";
+  const int samples = count > 3 ? atoi(arguments[3]) : 10;
   if ((count > 1 && sscanf(arguments[1], "%ldx%ld", &outputs, &depth) != 2) || outputs < 1 ||
       depth < 1 || samples < 1 || samples > most_samples) {
     fprintf(stderr, "usage: onednn [OUTPUTSxDEPTH [ROWS,... [REPETITIONS up to 1000]]]\n");
     return 64;
   }
-  for (char *end; *list && row_count < most_rows; list = *end == ',' ? end + 1 : end) {
-    rows[row_count] = strtol(list, &end, 10);
-    if (end == list || rows[row_count] < 1) {
-      fprintf(stderr, "onednn: '%s' is no list of row counts\n", list);
-      return 64;
-    }
-    ++row_count;
-  }
+  const int row_count =
+      parse_list("onednn", count > 2 ? arguments[2] : "1,4,8,16,64", rows, most_rows);
   if (!getenv("OMP_NUM_THREADS")) {
     // Read when the library starts, so start again.
     setenv("OMP_NUM_THREADS", "1", 1);
@@ -143,7 +138,8 @@ int main(int count, char **arguments) {
   product *products = calloc((size_t)(row_count * type_count), sizeof *products);
   if (!products) return 1;
   for (int i = 0; i < row_count * type_count; ++i)
-    make(&products[i], &types[i % type_count], rows[i / type_count], outputs, depth);
+    make(&products[i], i < type_count ? NULL : &products[i % type_count], &types[i % type_count],
+         rows[i / type_count], outputs, depth);
   for (int sample = 0; sample < samples; ++sample)
     for (int i = 0; i < row_count * type_count; ++i)
       products[i].samples[sample] = run(&products[i], products[i].calls);

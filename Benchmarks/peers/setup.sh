@@ -1,7 +1,8 @@
 #!/bin/sh
-# Builds llama.cpp's benchmarks from the source distribution of llama-cpp-python, natively, with the
-# Swift toolchain's clang (an older compiler does not know newer CPUs): setup.sh FOLDER
-# Needs swift, cmake and python3 with venv. Sets up FOLDER/venv and FOLDER/bin.
+# Builds the peers natively, with the Swift toolchain's clang (an older compiler does not know newer CPUs):
+# setup.sh FOLDER. llama.cpp's benchmarks come from the source distribution of llama-cpp-python, oneDNN
+# from the system (Debian: libdnnl-dev); without it there is no FOLDER/bin/onednn.
+# Needs swift, cmake and python3 with venv. Sets up FOLDER/venv and FOLDER/bin; about ten minutes of one CPU.
 set -eu
 [ $# -eq 1 ] || { echo "usage: setup.sh FOLDER" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,10 +14,10 @@ clang=$(dirname "$(readlink -f "$(command -v swift)")")/clang
 
 mkdir -p "$1"
 cd "$1"
+folder=$(pwd)
 [ -d venv ] || python3 -m venv venv
 venv/bin/pip install --quiet --requirement "$here/requirements.txt"
 ls llama_cpp_python-*.tar.gz > /dev/null 2>&1 ||
-  venv/bin/pip download --quiet --no-deps --no-binary :all: --no-build-isolation llama-cpp-python ||
   venv/bin/pip download --quiet --no-deps --no-binary :all: llama-cpp-python
 archive=$(ls llama_cpp_python-*.tar.gz | tail -n 1)
 source=${archive%.tar.gz}
@@ -29,5 +30,13 @@ cmake --build build --parallel "$(getconf _NPROCESSORS_ONLN)" \
   --target llama-bench llama-batched-bench
 mkdir -p bin
 cp build/bin/llama-bench build/bin/llama-batched-bench bin/
+
+"$clang" -O2 -o bin/llama_attention "$here/llama_attention.c" -I"$source/vendor/llama.cpp/ggml/include" \
+  build/ggml/src/libggml-cpu.a build/ggml/src/libggml-base.a -lstdc++ -lm -lpthread
+if [ -f /usr/include/oneapi/dnnl/dnnl.h ]; then
+  "$clang" -O2 -o bin/onednn "$here/onednn.c" -ldnnl
+else
+  echo "setup.sh: no oneDNN here (Debian: apt-get install libdnnl-dev), so no comparison of gemm" >&2
+fi
 echo "$source" > bin/version
-echo "built $source; compare with: $1/venv/bin/python $here/compare.py --llama $1/bin …"
+echo "built $source; compare with: $folder/venv/bin/python $here/compare.py all --peers $folder --model …"

@@ -4,7 +4,7 @@ import MartletMachine
 /// Measures decoding attention: KV heads × group × positions × KV type × branches × threads.
 public enum AttentionBench {
   /// What to measure; lists run as a product.
-  public struct Settings: Sendable {
+  public struct Settings: Sendable, KernelBenchSettings {
     public var kvHeads = [8]
     /// Query heads per KV head.
     public var groups = [1, 4, 8]
@@ -29,54 +29,44 @@ public enum AttentionBench {
       try BenchError.require("head dimensions", [headDimensions], in: 1...256)
       try BenchError.require("positions", positions, in: 1...1 << 22)
       try BenchError.require("branches", branches, in: 1...4096)
-      try BenchError.require("repetitions", [repetitions], in: 1...10_000)
-      try BenchError.require(
-        "threads", threads.map { $0 ?? 1 }, in: 1...PlacementPlan.maximumThreads)
+      try validateRuns()
       guard !kvTypes.isEmpty else { throw BenchError(.argument, "the list of KV types is empty") }
     }
   }
 
   /// One step of attention in one layer.
-  public struct Row: BenchRow {
+  public struct Cell: TimedCell {
     public let kvHeads: Int
     public let group: Int
     public let headDimensions: Int
     public let positions: Int
     public let kvType: String
     public let branches: Int
-    public let threads: Int
+    /// The kernel that served.
     public let variant: String
-    public let medianNs: Double
-    public let minNs: Double
-    /// 95 % interval of the median.
-    public let lowNs: Double
-    public let highNs: Double
-    public let samplesNs: [Double]
-    /// Keys and values of the shared positions once.
-    public let bytes: Double
-    /// 4 · branches · query heads · head dimensions · positions.
-    public let operations: Double
-    public let fractionOfLimit: Double
-    public let command: String
 
     public static let header = [
       "KV heads", "group", "positions", "KV type", "branches", "threads", "µs", "GB/s", "Gop/s",
       "of limit",
     ]
-    public var cells: [String] {
+    public func texts(_ row: TimedRow<Cell>) -> [String] {
       [
         "\(kvHeads) × \(headDimensions)", "\(group)", "\(positions)", kvType, "\(branches)",
-        "\(threads)", short(medianNs / 1e3), short(bytes / medianNs),
-        short(operations / medianNs), short(fractionOfLimit),
+        "\(row.threads)", short(row.medianNs / 1e3), short(row.bytes / row.medianNs),
+        short(row.operations / row.medianNs), short(row.fractionOfLimit),
       ]
     }
   }
 
+  /// A row of the report. Bytes are those of the keys and values of the shared positions once;
+  /// operations are 4 · branches · query heads · head dimensions · positions.
+  public typealias Row = TimedRow<Cell>
+
   static let formula = """
-    limit = max(bytes / read bandwidth, operations / fp32 FMA peak), both measured in this run with \
-    as many threads; bytes = keys and values of one branch once, as pages hold them; operations = 4 \
-    x branches x query heads x head dimensions x positions; fraction_of_limit = limit / median. \
-    Pages in cache can pass 1
+    limit = max(bytes / read bandwidth, operations / fp32 FMA peak), both measured beside each sample \
+    with as many threads; bytes = keys and values of one branch once, as pages hold them; operations \
+    = 4 x branches x query heads x head dimensions x positions; fraction_of_limit = median of limit / \
+    sample. Pages in cache can pass 1
     """
 
   /// Runs the benchmark.
@@ -85,34 +75,18 @@ public enum AttentionBench {
     _ settings: Settings, progress: (Double, String) -> Void = { _, _ in }
   ) throws -> BenchReport<Row> {
     try settings.validate()
-    var rows: [Row] = []
-    var context: BenchContext?
     let pages = settings.kvHeads.flatMap { heads in
-      settings.kvTypes.flatMap { type in settings.positions.map { (heads, type, $0) } }
-    }
-    let total = Double(pages.count * settings.threads.count)
-    var done = 0.0
-    for threads in settings.threads {
-      let team = try ThreadTeam(threads: threads)
-      let meter = try MachineMeter(team: team)
-      var limits = meter.measure()
-      for (heads, type, positions) in pages {
-        progress(done / total, "\(positions) positions, \(team.width) threads")
-        let attention = try AttentionBenchCase(
-          kvHeads: heads, type: type, positions: positions, settings, team)
-        let samples = attention.measure()
-        limits.keepBest(meter.measure(rounds: 1))
-        rows += attention.rows(samples, limits)
-        done += 1
+      settings.kvTypes.flatMap { type in
+        settings.positions.map { (heads: heads, type: type, positions: $0) }
       }
-      var own = BenchContext(bench: "attention", version: settings.version, team: team)
-      own.date = context?.date ?? own.date
-      own.limits = limits
-      own.formula = formula
-      own.settings = ["repetitions": "\(settings.repetitions)"]
-      context = own
     }
-    guard let context else { throw BenchError(.argument, "threads is empty; give a value") }
-    return BenchReport(context: context, rows: rows)
+    return try KernelBench.run(
+      "attention", settings, formula: formula, operands: pages, progress: progress,
+      describe: { "\($0.positions) positions" }
+    ) { pages, team, sampler in
+      try AttentionBenchCase(
+        kvHeads: pages.heads, type: pages.type, positions: pages.positions, settings, team
+      ).measure(&sampler)
+    }
   }
 }

@@ -44,47 +44,29 @@ struct AttentionBenchCase {
     try fill(branches)
   }
 
-  /// Samples of every cell.
-  func measure() -> [Key: Samples] {
+  /// One row per cell.
+  func measure(_ sampler: inout KernelSampler) -> [AttentionBench.Row] {
     let keys = settings.groups.flatMap { group in
       settings.branches.map { Key(group: group, branches: $0) }
     }
-    var calls: [Key: Int] = [:]
-    for key in keys {
-      _ = time(key, calls: 1)
-      calls[key] = max(1, Int((3e6 / time(key, calls: 1)).rounded(.up)))
-    }
-    var samples: [Key: Samples] = [:]
-    for _ in 0..<settings.repetitions {
-      for key in keys {
-        samples[key, default: Samples()].append(time(key, calls: calls[key] ?? 1).rounded())
-      }
-    }
-    return samples
+    let samples = sampler.sample(keys, time: time)
+    return keys.map { row($0, samples[$0] ?? LimitedSamples()) }
   }
 
-  /// One row per cell.
-  func rows(_ samples: [Key: Samples], _ limits: MachineLimits) -> [AttentionBench.Row] {
-    settings.groups.flatMap { group in
-      settings.branches.map { branches in
-        let own = samples[Key(group: group, branches: branches)] ?? Samples()
-        var work = Work()
-        work.bytes = Double(positions * (slab.bytesPerPage / KVSlab.pageTokens))
-        let perRow = 4 * kvHeads * group * settings.headDimensions * positions
-        work.operations[.float32] = Double(branches * perRow)
-        let limit = work.seconds(limits) * 1e9
-        return AttentionBench.Row(
-          kvHeads: kvHeads, group: group, headDimensions: settings.headDimensions,
-          positions: positions, kvType: slab.type.rawValue, branches: branches,
-          threads: team.width, variant: variant, medianNs: own.median, minNs: own.minimum,
-          lowNs: own.interval.lowerBound, highNs: own.interval.upperBound,
-          samplesNs: own.nanoseconds, bytes: work.bytes, operations: work.totalOperations,
-          fractionOfLimit: limit / own.median,
-          command: "\(settings.command) --kv-heads \(kvHeads) --group \(group) "
-            + "--head-dimensions \(settings.headDimensions) --positions \(positions) "
-            + "--kv-type \(slab.type.rawValue) --branches \(branches) --threads \(team.width)")
-      }
-    }
+  private func row(_ key: Key, _ samples: LimitedSamples) -> AttentionBench.Row {
+    var work = Work()
+    work.bytes = Double(positions * (slab.bytesPerPage / KVSlab.pageTokens))
+    let perBranch = 4 * kvHeads * key.group * settings.headDimensions * positions
+    work.operations[.float32] = Double(key.branches * perBranch)
+    return AttentionBench.Row(
+      AttentionBench.Cell(
+        kvHeads: kvHeads, group: key.group, headDimensions: settings.headDimensions,
+        positions: positions, kvType: slab.type.rawValue, branches: key.branches,
+        variant: variant),
+      samples: samples, work: work, threads: team.width,
+      command: "\(settings.command) --kv-heads \(kvHeads) --group \(key.group) "
+        + "--head-dimensions \(settings.headDimensions) --positions \(positions) "
+        + "--kv-type \(slab.type.rawValue) --branches \(key.branches) --threads \(team.width)")
   }
 
   // MARK: Pages
@@ -152,6 +134,6 @@ struct AttentionBenchCase {
   }
 
   private var variant: String {
-    kernelVariants().first { $0.family == "attention" && $0.serving }?.name ?? ""
+    kernelVariants().first { $0.operation == "attention_f32" && $0.serving }?.name ?? ""
   }
 }

@@ -20,8 +20,10 @@ public struct BenchContext: Encodable, Sendable {
   public var placement: String
   /// Runnable processes over the last minute when it began; above 0 others were at work.
   public var hostLoad: Double
-  /// Measured in the same run.
+  /// Measured in the same run; where probes were taken beside samples, their median.
   public var limits: MachineLimits?
+  /// Those probes, one series for each number of threads.
+  public var limitSamples: [LimitSeries]?
   /// How bytes, operations and the limit are counted.
   public var formula: String?
   /// What else was chosen.

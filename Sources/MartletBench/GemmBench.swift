@@ -13,7 +13,7 @@ public enum GemmBench {
   }
 
   /// What to measure; lists run as a product.
-  public struct Settings: Sendable {
+  public struct Settings: Sendable, KernelBenchSettings {
     public var types: [WeightType] = [.q4_0, .q8_0, .bf16]
     /// Rows of activations: tokens in a batch.
     public var rows = [1, 2, 4, 8, 16, 64, 512]
@@ -35,9 +35,7 @@ public enum GemmBench {
 
     func validate() throws(BenchError) {
       try BenchError.require("rows", rows, in: 1...65_536)
-      try BenchError.require("repetitions", [repetitions], in: 1...10_000)
-      try BenchError.require(
-        "threads", threads.map { $0 ?? 1 }, in: 1...PlacementPlan.maximumThreads)
+      try validateRuns()
       try BenchError.require("outputs", shapes.map(\.outputs), in: 1...1 << 20)
       try BenchError.require("depth", shapes.map(\.depth), in: 1...1 << 20)
       guard !types.isEmpty, !numericClasses.isEmpty, !cacheStates.isEmpty else {
@@ -53,8 +51,8 @@ public enum GemmBench {
     }
   }
 
-  /// One product.
-  public struct Row: BenchRow {
+  /// One product; a sample is the mean over a few milliseconds of them.
+  public struct Cell: TimedCell {
     public let type: String
     public let rows: Int
     public let outputs: Int
@@ -62,41 +60,31 @@ public enum GemmBench {
     public let numericClass: String
     /// The kernel that served.
     public let variant: String
-    public let threads: Int
     public let cache: CacheState
-    /// Of one product; a sample is the mean over a few milliseconds of them.
-    public let medianNs: Double
-    public let minNs: Double
-    /// 95 % interval of the median.
-    public let lowNs: Double
-    public let highNs: Double
-    public let samplesNs: [Double]
-    /// Weights as a file holds them, activations and outputs in float32.
-    public let bytes: Double
-    /// 2 · rows · outputs · depth.
-    public let operations: Double
-    public let fractionOfLimit: Double
-    public let command: String
 
     public static let header = [
       "type", "rows", "outputs × depth", "variant", "threads", "cache", "µs", "GB/s", "Gop/s",
       "of limit",
     ]
-    public var cells: [String] {
+    public func texts(_ row: TimedRow<Cell>) -> [String] {
       [
-        type, "\(rows)", "\(outputs) × \(depth)", variant, "\(threads)", cache.rawValue,
-        short(medianNs / 1e3), short(bytes / medianNs), short(operations / medianNs),
-        short(fractionOfLimit),
+        type, "\(rows)", "\(outputs) × \(depth)", variant, "\(row.threads)", cache.rawValue,
+        short(row.medianNs / 1e3), short(row.bytes / row.medianNs),
+        short(row.operations / row.medianNs), short(row.fractionOfLimit),
       ]
     }
   }
 
+  /// A row of the report. Bytes are those of the weights as a file holds them, and of activations and
+  /// outputs in float32; operations are 2 · rows · outputs · depth.
+  public typealias Row = TimedRow<Cell>
+
   static let formula = """
-    limit = max(bytes / read bandwidth, operations / peak), both measured in this run with as many \
-    threads; bytes = weights as a file stores them + 4 x rows x (depth + outputs); operations = 2 x \
-    rows x outputs x depth (int8 peak for quantised weights, bf16 dot peak for bf16, fp32 FMA peak \
-    for others); fraction_of_limit = limit / median. Weights in cache can pass 1. Activations are \
-    prepared before the clock starts
+    limit = max(bytes / read bandwidth, operations / peak), both measured beside each sample with as \
+    many threads; bytes = weights as a file stores them + 4 x rows x (depth + outputs); operations = \
+    2 x rows x outputs x depth (int8 peak for quantised weights, bf16 dot peak for bf16, fp32 FMA \
+    peak for others); fraction_of_limit = median of limit / sample. Weights in cache can pass 1. \
+    Activations are prepared before the clock starts
     """
 
   /// Runs the benchmark.
@@ -109,35 +97,16 @@ public enum GemmBench {
       settings.numericClasses.map { (type: type, numericClass: $0) }
     }
     if settings.openBLAS { products.append((.f32, .openBLAS)) }
-    let total = Double(settings.threads.count * settings.shapes.count * products.count)
-
-    var rows: [Row] = []
-    var context: BenchContext?
-    var done = 0.0
-    for threads in settings.threads {
-      let team = try ThreadTeam(threads: threads)
-      let meter = try MachineMeter(team: team)
-      var limits = meter.measure()
-      for shape in settings.shapes {
-        for (type, numericClass) in products {
-          progress(done / total, "\(type.name), \(team.width) threads")
-          let matrix = MatrixShape(type: type, outputs: shape.outputs, depth: shape.depth)
-          let gemm = try GemmBenchCase(matrix, numericClass, settings, team)
-          let samples = gemm.measure()
-          limits.keepBest(meter.measure(rounds: 1))
-          rows += gemm.rows(samples, limits)
-          done += 1
-        }
+    let operands = settings.shapes.flatMap { shape in
+      products.map { type, numericClass in
+        (MatrixShape(type: type, outputs: shape.outputs, depth: shape.depth), numericClass)
       }
-      // The context of the last team, which is the widest of the defaults.
-      var own = BenchContext(bench: "gemm", version: settings.version, team: team)
-      own.date = context?.date ?? own.date
-      own.limits = limits
-      own.formula = formula
-      own.settings = ["repetitions": "\(settings.repetitions)"]
-      context = own
     }
-    guard let context else { throw BenchError(.argument, "threads is empty; give a value") }
-    return BenchReport(context: context, rows: rows)
+    return try KernelBench.run(
+      "gemm", settings, formula: formula, operands: operands, progress: progress,
+      describe: { $0.0.type.name }
+    ) { operand, team, sampler in
+      try GemmBenchCase(operand.0, operand.1, settings, team).measure(&sampler)
+    }
   }
 }

@@ -50,43 +50,29 @@ struct GemmBenchCase {
     input.fillRandomly()
   }
 
-  /// Samples of every cell.
-  func measure() -> [Key: Samples] {
-    var samples: [Key: Samples] = [:]
-    var calls: [Key: Int] = [:]
+  /// One row per cell.
+  func measure(_ sampler: inout KernelSampler) -> [GemmBench.Row] {
     let keys = settings.cacheStates.flatMap { cache in
       settings.rows.map { Key(rows: $0, cache: cache) }
     }
-    for key in keys { calls[key] = callsPerSample(key) }
-    for _ in 0..<settings.repetitions {
-      for key in keys {
-        samples[key, default: Samples()].append(time(key, calls: calls[key] ?? 1).rounded())
-      }
-    }
-    return samples
+    // All copies of cold weights the same number of times.
+    let samples = sampler.sample(
+      keys, round: { $0.cache == .warm ? 1 : copies.count }, time: time)
+    return keys.map { row($0, samples[$0] ?? LimitedSamples()) }
   }
 
-  /// One row per cell.
-  func rows(_ samples: [Key: Samples], _ limits: MachineLimits) -> [GemmBench.Row] {
-    settings.cacheStates.flatMap { cache in
-      settings.rows.map { rows in
-        let own = samples[Key(rows: rows, cache: cache)] ?? Samples()
-        var work = Work()
-        work.addProduct(matrix, rows: rows)
-        work.bytes += Double(4 * rows * (matrix.depth + matrix.outputs))
-        let limit = work.seconds(limits) * 1e9
-        return GemmBench.Row(
-          type: matrix.type.name, rows: rows, outputs: matrix.outputs, depth: matrix.depth,
-          numericClass: numericClass.rawValue, variant: variant, threads: team.width,
-          cache: cache, medianNs: own.median, minNs: own.minimum,
-          lowNs: own.interval.lowerBound, highNs: own.interval.upperBound,
-          samplesNs: own.nanoseconds, bytes: work.bytes, operations: work.totalOperations,
-          fractionOfLimit: limit / own.median,
-          command: "\(settings.command) --type \(matrix.type.name.lowercased()) --rows \(rows) "
-            + "--shape \(matrix.outputs)x\(matrix.depth) --numeric \(numericClass.rawValue) "
-            + "--threads \(team.width) --cache \(cache.rawValue)")
-      }
-    }
+  private func row(_ key: Key, _ samples: LimitedSamples) -> GemmBench.Row {
+    var work = Work()
+    work.addProduct(matrix, rows: key.rows)
+    work.bytes += Double(4 * key.rows * (matrix.depth + matrix.outputs))
+    return GemmBench.Row(
+      GemmBench.Cell(
+        type: matrix.type.name, rows: key.rows, outputs: matrix.outputs, depth: matrix.depth,
+        numericClass: numericClass.rawValue, variant: variant, cache: key.cache),
+      samples: samples, work: work, threads: team.width,
+      command: "\(settings.command) --type \(matrix.type.name.lowercased()) --rows \(key.rows) "
+        + "--shape \(matrix.outputs)x\(matrix.depth) --numeric \(numericClass.rawValue) "
+        + "--threads \(team.width) --cache \(key.cache.rawValue)")
   }
 
   /// Nanoseconds per product over `calls` of them.
@@ -95,7 +81,9 @@ struct GemmBenchCase {
     let begin = monotonicNanoseconds()
     for call in 0..<calls {
       let (activations, output) = (activations, output)
-      let weights = key.cache == .warm ? copies[0] : copies[call % copies.count]
+      // From the last copy to the first, so that one call alone leaves no copy in cache that a
+      // series of calls begins with.
+      let weights = key.cache == .warm ? copies[0] : copies[(calls - 1 - call) % copies.count]
       let tile = Kernels.columnTile
       let tiles = (matrix.outputs + tile - 1) / tile
       // Chunks as the forward pass makes them: a few per worker.
@@ -106,14 +94,6 @@ struct GemmBenchCase {
       }
     }
     return Double(monotonicNanoseconds() - begin) / Double(calls)
-  }
-
-  /// Calls that take about three milliseconds; all copies of cold weights the same number of times.
-  private func callsPerSample(_ key: Key) -> Int {
-    let round = key.cache == .warm ? 1 : copies.count
-    _ = time(key, calls: 1)
-    let once = max(1, time(key, calls: round) * Double(round))
-    return round * max(1, Int((3e6 / once).rounded(.up)))
   }
 
   private var variant: String {

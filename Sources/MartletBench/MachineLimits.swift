@@ -53,4 +53,14 @@ public struct MachineLimits: Codable, Sendable, Equatable {
     dotBf16Gops = max(dotBf16Gops, other.dotBf16Gops)
     dotInt8Gops = max(dotInt8Gops, other.dotInt8Gops)
   }
+
+  /// The median of each value; nil of none.
+  public static func median(_ probes: [MachineLimits]) -> MachineLimits? {
+    guard var median = probes.last else { return nil }
+    median.readGbPerS = Samples.median(probes.map(\.readGbPerS))
+    median.fmaF32Gops = Samples.median(probes.map(\.fmaF32Gops))
+    median.dotBf16Gops = Samples.median(probes.map(\.dotBf16Gops))
+    median.dotInt8Gops = Samples.median(probes.map(\.dotInt8Gops))
+    return median
+  }
 }

@@ -49,53 +49,42 @@ public enum ModelBench {
   }
 
   /// One width over one shared prefix.
-  public struct Row: BenchRow {
+  public struct Cell: TimedCell {
     public let width: Int
     public let sharedPrefix: Int
     public let prompt: Int
     public let generate: Int
-    public let threads: Int
     /// Tokens of shared prefix and prompt per second, to the first token drawn.
     public let prefillTokensPerS: Double
     /// Generated tokens per second, all branches together, from the median step.
     public let decodeTokensPerS: Double
     /// Time of a step relative to width 1: the median over the repetitions of the ratio within one.
     public let widthCost: Double
-    /// The limit of a decoding step over the median step, see ``ModelWork/formula``.
-    public let fractionOfLimit: Double
-    /// The same for the fastest sample.
+    /// The best of the samples' own fractions of the limit.
     public let bestFractionOfLimit: Double
     public let prefillFractionOfLimit: Double
-    /// Of one decoding step; a sample is the mean step of one repetition.
-    public let medianNs: Double
-    public let minNs: Double
-    /// 95 % interval of the median.
-    public let lowNs: Double
-    public let highNs: Double
-    public let samplesNs: [Double]
-    /// Whole prefills.
+    /// Whole prefills, and the limits beside them.
     public let prefillSamplesNs: [Double]
-    /// Bytes and operations of a step by the formula, and the step's limit.
-    public let bytes: Double
-    public let operations: Double
-    public let limitNs: Double
+    public let prefillLimitSamplesNs: [Double]
     /// Nanoseconds per step of each phase, where asked for.
     public let phases: [String: Double]?
-    /// Runs this row again.
-    public let command: String
 
     public static let header = [
       "width", "shared prefix", "prefill tok/s", "decode tok/s", "step ms", "× width 1",
       "of limit", "prefill of limit",
     ]
-    public var cells: [String] {
+    public func texts(_ row: TimedRow<Cell>) -> [String] {
       [
         "\(width)", "\(sharedPrefix)", short(prefillTokensPerS), short(decodeTokensPerS),
-        short(medianNs / 1e6), short(widthCost), short(fractionOfLimit),
+        short(row.medianNs / 1e6), short(widthCost), short(row.fractionOfLimit),
         short(prefillFractionOfLimit),
       ]
     }
   }
+
+  /// A row of the report. A sample is the mean decoding step of one repetition; bytes, operations
+  /// and the limit are those of a step, see ``ModelWork/formula``.
+  public typealias Row = TimedRow<Cell>
 
   /// Tokens that come before the timed ones: the root's first, which ends its prefill, and one per
   /// branch, so that every timed step has a row of each branch's own.
@@ -112,8 +101,7 @@ public enum ModelBench {
     var context = BenchContext(
       bench: "model", version: settings.version, team: session.team,
       settings: describe(settings, session))
-    let meter = try MachineMeter(team: session.team)
-    var limits = meter.measure()
+    var limits = LimitTrack(try MachineMeter(team: session.team))
 
     let widths = Set(settings.widths).union([1]).sorted()
     var cases = settings.sharedPrefixes.map { prefix in
@@ -125,16 +113,16 @@ public enum ModelBench {
       for index in cases.indices {
         progress(
           Double(repetition * cases.count + index) / total, "shared prefix \(cases[index].prefix)")
-        try cases[index].sample(repetition)
+        try cases[index].sample(repetition, &limits)
       }
-      limits.keepBest(meter.measure(rounds: 1))
     }
-    context.limits = limits
+    context.limits = MachineLimits.median(limits.probes)
+    context.limitSamples = [LimitSeries(threads: session.team.width, limits.probes)]
     context.formula = ModelWork.formula
     let work = ModelWork(session.model, kvPositionBytes: kvPositionBytes(session))
     return BenchReport(
       context: context,
-      rows: cases.flatMap { $0.rows(widths: settings.widths, work: work, limits: limits) })
+      rows: cases.flatMap { $0.rows(widths: settings.widths, work: work) })
   }
 
   /// Keys and values of one position over all layers, as pages hold them.

@@ -9,9 +9,9 @@ struct ModelBenchCase {
   let prefix: Int
   let widths: [Int]
 
-  private var prefills = Samples()
+  private var prefills = LimitedSamples()
   /// Mean decoding step of each repetition, by width.
-  private var steps: [Int: Samples] = [:]
+  private var steps: [Int: LimitedSamples] = [:]
   /// Nanoseconds by phase and width, of all timed steps.
   private var phases: [Int: [String: Double]] = [:]
 
@@ -35,13 +35,22 @@ struct ModelBenchCase {
     }
   }
 
-  /// One prefill, then every width from it.
-  mutating func sample(_ repetition: Int) throws {
+  /// One prefill, then every width from it, limits measured around each.
+  mutating func sample(_ repetition: Int, _ limits: inout LimitTrack) throws {
+    limits.interrupt()
     let run = try runner.makeRun(tokens: prefix + settings.prompt, seed: UInt64(repetition))
-    prefills.append(try runner.prefill(run))
+    let (prefill, beside) = try limits.beside {
+      // Caches as a forward pass leaves them, not as a probe does; decoding has untimed tokens.
+      _ = try runner.prefill(runner.makeRun(tokens: 1))
+      return try runner.prefill(run)
+    }
+    prefills.append(prefill, beside: beside)
     for width in widths {
-      let taken = try runner.decode(run, width: width, tokens: settings.generate)
-      steps[width, default: Samples()].append((taken / Double(settings.generate)).rounded())
+      let (taken, beside) = try limits.beside {
+        try runner.decode(run, width: width, tokens: settings.generate)
+      }
+      steps[width, default: LimitedSamples()].append(
+        (taken / Double(settings.generate)).rounded(), beside: beside)
       if let backend = session.engine.backend as? TransformerBackend {
         add(backend.statistics, taken: taken, width: width)
       }
@@ -49,30 +58,29 @@ struct ModelBenchCase {
   }
 
   /// The rows of `widths`, each compared with width 1.
-  func rows(widths: [Int], work: ModelWork, limits: MachineLimits) -> [ModelBench.Row] {
+  func rows(widths: [Int], work: ModelWork) -> [ModelBench.Row] {
     let tokens = prefix + settings.prompt
-    let prefillLimit = work.prefill(tokens: tokens).seconds(limits) * 1e9
-    let alone = steps[1]?.nanoseconds ?? []
+    let prefillWork = work.prefill(tokens: tokens)
+    let alone = steps[1]?.samples.nanoseconds ?? []
     return widths.map { width in
-      let samples = steps[width] ?? Samples()
+      let own = steps[width] ?? LimitedSamples()
       // Half of what is generated is there on average; without a shared prefix the limit is that of
       // the weights alone.
       let positions = prefix > 0 ? Double(tokens) + Double(settings.generate) / 2 : 0
       let step = work.decode(width: width, positions: positions)
-      let limit = step.seconds(limits) * 1e9
       return ModelBench.Row(
-        width: width, sharedPrefix: prefix, prompt: settings.prompt, generate: settings.generate,
-        threads: session.team.width,
-        prefillTokensPerS: Double(tokens) / prefills.median * 1e9,
-        decodeTokensPerS: Double(width) / samples.median * 1e9,
-        widthCost: Samples.median(zip(samples.nanoseconds, alone).map { $0 / $1 }),
-        fractionOfLimit: limit / samples.median, bestFractionOfLimit: limit / samples.minimum,
-        prefillFractionOfLimit: prefillLimit / prefills.median, medianNs: samples.median,
-        minNs: samples.minimum, lowNs: samples.interval.lowerBound,
-        highNs: samples.interval.upperBound, samplesNs: samples.nanoseconds,
-        prefillSamplesNs: prefills.nanoseconds, bytes: step.bytes,
-        operations: step.totalOperations, limitNs: limit,
-        phases: settings.phases ? phaseMeans(width) : nil,
+        ModelBench.Cell(
+          width: width, sharedPrefix: prefix, prompt: settings.prompt,
+          generate: settings.generate,
+          prefillTokensPerS: Double(tokens) / prefills.samples.median * 1e9,
+          decodeTokensPerS: Double(width) / own.samples.median * 1e9,
+          widthCost: Samples.median(zip(own.samples.nanoseconds, alone).map { $0 / $1 }),
+          bestFractionOfLimit: own.fractions(step).max() ?? 0,
+          prefillFractionOfLimit: prefills.fraction(prefillWork),
+          prefillSamplesNs: prefills.samples.nanoseconds,
+          prefillLimitSamplesNs: prefills.limitNs(prefillWork).map { $0.rounded() },
+          phases: settings.phases ? phaseMeans(width) : nil),
+        samples: own, work: step, threads: session.team.width,
         command: "\(settings.command) --width \(width) --prompt \(settings.prompt) "
           + "--shared-prefix \(prefix) --generate \(settings.generate)")
     }

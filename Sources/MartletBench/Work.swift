@@ -70,11 +70,11 @@ public struct ModelWork: Sendable {
   /// How the figures come about, for the context of a report.
   public static let formula = """
     limit = max(bytes / read bandwidth, sum over units of operations / peak of the unit), both \
-    measured in this run; bytes = every weight matrix except the embedding once, as the file stores \
+    measured beside each sample; bytes = every weight matrix except the embedding once, as the file stores \
     it, and with a shared prefix the keys and values of one branch once; operations = 2 x rows x \
     weights (int8 peak for quantised weights, bf16 dot peak for bf16, fp32 FMA peak for others; the \
     output matrix only for rows whose logits are wanted), and with a shared prefix 4 x rows x \
-    positions x query width x layers at the fp32 FMA peak; fraction_of_limit = limit / median step
+    positions x query width x layers at the fp32 FMA peak; fraction_of_limit = median of limit / sample
     """
 
   /// The matrices of all blocks.

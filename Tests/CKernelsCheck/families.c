@@ -10,7 +10,9 @@
   F(activation)         \
   F(softmax)            \
   F(sampling)           \
+  F(kv)                 \
   F(attention)          \
+  F(attention_merge)    \
   F(rows)               \
   F(gemm)               \
   F(gemm_prepare)

@@ -31,13 +31,7 @@ struct BenchAttentionCommand: ParsableCommand {
   @Option(help: "Branches.")
   var branches = NumberList([1, 16])
 
-  @Option(help: "Numbers of threads; `all` is as many as the machine calls for.")
-  var threads = WordList(["1"])
-
-  @Option(help: "Samples per row.")
-  var repetitions = 10
-
-  @OptionGroup var options: BenchOptions
+  @OptionGroup var options: KernelBenchOptions
 
   func run() throws {
     try ISA.validate()
@@ -48,16 +42,12 @@ struct BenchAttentionCommand: ParsableCommand {
     settings.positions = positions.values
     settings.kvTypes = try kvType.parse("--kv-type", KVType.self)
     settings.branches = branches.values
-    settings.threads = try threads.threadCounts()
-    settings.repetitions = repetitions
-    settings.command = "martlet bench attention --repetitions \(repetitions)"
+    settings.repetitions = options.repetitions
     settings.version = MartletCommand.configuration.version
-
-    let progress = Progress("measuring")
-    let report = try options.refusing {
-      try AttentionBench.run(settings) { progress.update($0, note: $1) }
+    try options.run("attention", threads: ["1"]) { threads, command, progress in
+      settings.threads = threads
+      settings.command = command
+      return try AttentionBench.run(settings, progress: progress)
     }
-    progress.finish()
-    try options.show(report)
   }
 }

@@ -28,19 +28,13 @@ struct BenchGemmCommand: ParsableCommand {
   @Option(help: "Numeric classes: portable, bf16-dot, openblas.")
   var numeric = WordList(["portable"])
 
-  @Option(help: "Numbers of threads; `all` is as many as the machine calls for.")
-  var threads = WordList(["1", "all"])
-
   @Option(help: "Cache states of the weights: warm, cold.")
   var cache = WordList(["cold"])
 
   @Flag(name: .customLong("openblas"), help: "Add OpenBLAS on float32 weights.")
   var openBLAS = false
 
-  @Option(help: "Samples per row.")
-  var repetitions = 10
-
-  @OptionGroup var options: BenchOptions
+  @OptionGroup var options: KernelBenchOptions
 
   func run() throws {
     try ISA.validate()
@@ -50,19 +44,15 @@ struct BenchGemmCommand: ParsableCommand {
     if let model { try choose(model, &settings) }
     settings.rows = rows.values
     settings.numericClasses = try numeric.parse("--numeric", NumericClass.self)
-    settings.threads = try threads.threadCounts()
     settings.cacheStates = try cache.parse("--cache", GemmBench.CacheState.self)
     settings.openBLAS = openBLAS
-    settings.repetitions = repetitions
-    settings.command = "martlet bench gemm --repetitions \(repetitions)"
+    settings.repetitions = options.repetitions
     settings.version = MartletCommand.configuration.version
-
-    let progress = Progress("measuring")
-    let report = try options.refusing {
-      try GemmBench.run(settings) { progress.update($0, note: $1) }
+    try options.run("gemm", threads: ["1", "all"]) { threads, command, progress in
+      settings.threads = threads
+      settings.command = command
+      return try GemmBench.run(settings, progress: progress)
     }
-    progress.finish()
-    try options.show(report)
   }
 
   private func weightType(_ name: String) throws(CommandError) -> WeightType {
