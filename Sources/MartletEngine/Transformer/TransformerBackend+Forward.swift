@@ -135,12 +135,8 @@ extension TransformerBackend {
     let epsilon = parts.configuration.normEpsilon
     let (residual, normed) = (scratch.residual, scratch.normed)
     forEachRow(rows, work: residual.columns * 2) { range in
-      // Row by row, so that a normalised row is prepared out of the first-level cache.
-      for row in range {
-        Kernels.rmsNorm(
-          residual, weight: weight, epsilon: epsilon, into: normed, rows: row..<row + 1)
-        for input in inputs { input.fill(from: normed, rows: row..<row + 1) }
-      }
+      Kernels.rmsNorm(residual, weight: weight, epsilon: epsilon, into: normed, rows: range)
+      for input in inputs { input.fill(from: normed, rows: range) }
     }
   }
 
