@@ -9,8 +9,8 @@
 /// panel use while they are in the first-level cache; the next chunk is prefetched meanwhile, evenly
 /// spread over the work, so that memory and multipliers are busy at the same time (at 8 rows of
 /// Q4_0 both are needed in full). Nibbles are unpacked in registers, again for every four rows: on a
-/// core with four vector ports that is hidden behind the two that multiply. From unpacking_pays rows
-/// on a chunk is unpacked to memory once instead.
+/// core with four vector ports that is hidden behind the two that multiply. Types with more to unpack
+/// than nibbles do it once per chunk instead, to memory, from unpacking_pays rows on.
 ///
 /// Work, counted in operations of the two multiplying ports. Per block, row and tile: 8 vpdpbusd, a
 /// scale product and a multiply-add; minimums add one, the two halves of Q6_K two. 80 % of the VNNI
@@ -43,7 +43,7 @@
 enum {
   MAXIMUM_TILES = 2,
   ROWS_PER_STEP = 4,    ///< Rows of a micro-kernel: with two tiles, eight independent chains.
-  ROWS_PER_PANEL = 64,  ///< Rows that share one unpacking; their sums fill 8 KB.
+  ROWS_PER_PANEL = 64,  ///< Most rows of a panel; their sums fill 8 KB.
   BLOCKS_PER_CHUNK = MARTLET_GEMM_CHUNK_BLOCKS, ///< Unpacked 10 KB for two tiles.
 };
 
@@ -283,11 +283,22 @@ ALWAYS_INLINE void multiply_steps(martlet_weight_type type, weight_source source
 #undef MARTLET_STEP
 }
 
+/// Whether there is enough to unpack for memory to be a help: Q8_0 has nothing, Q4_0 a mask and a
+/// shift, which cost less than loading twice the bytes.
+ALWAYS_INLINE bool is_unpacked(martlet_weight_type type) {
+  return type != MARTLET_WEIGHT_Q8_0 && type != MARTLET_WEIGHT_Q4_0;
+}
+
 /// Whether a chunk is unpacked to memory for `rows` rows. Measured on Zen 5; Q6_K has the most to
-/// unpack, Q8_0 nothing.
+/// unpack.
 ALWAYS_INLINE bool unpacking_pays(martlet_weight_type type, size_t rows) {
-  if (type == MARTLET_WEIGHT_Q8_0) return false;
-  return rows > (type == MARTLET_WEIGHT_Q6_K ? 8 : 32);
+  return is_unpacked(type) && rows > (type == MARTLET_WEIGHT_Q6_K ? 8 : 32);
+}
+
+/// Rows of a panel. Those that share an unpacking are many; else half as many, with their part of
+/// the activations, leave more of the first-level cache to the weights.
+ALWAYS_INLINE size_t panel_rows(martlet_weight_type type) {
+  return is_unpacked(type) ? ROWS_PER_PANEL : ROWS_PER_PANEL / 2;
 }
 
 /// The whole depth of `tiles` neighbouring tiles for up to ROWS_PER_PANEL rows.
@@ -331,15 +342,15 @@ ALWAYS_INLINE void multiply_panel(martlet_weight_type type, size_t tiles,
 ALWAYS_INLINE void multiply(martlet_weight_type type, const martlet_gemm_arguments *arguments) {
   const martlet_gemm_arguments *a = arguments;
   const size_t row_bytes = martlet_gemm_row_bytes(MARTLET_ACTIVATION_Q8, a->depth);
-  const size_t group = rows_per_group(row_bytes, ROWS_PER_PANEL);
+  const size_t panel = panel_rows(type), group = rows_per_group(row_bytes, panel);
   for (size_t begin = 0; begin < a->rows; begin += group) {
     size_t end = a->rows - begin < group ? a->rows : begin + group;
     size_t column = a->column_begin, step;
     for (; column < a->column_end; column += step) {
       bool pair = a->column_end - column > MARTLET_GEMM_TILE;
       step = pair ? 2 * MARTLET_GEMM_TILE : MARTLET_GEMM_TILE;
-      for (size_t row = begin; row < end; row += ROWS_PER_PANEL) {
-        size_t rows = end - row < ROWS_PER_PANEL ? end - row : ROWS_PER_PANEL;
+      for (size_t row = begin; row < end; row += panel) {
+        size_t rows = end - row < panel ? end - row : panel;
         if (pair)
           multiply_panel(type, 2, a, row, rows, column);
         else

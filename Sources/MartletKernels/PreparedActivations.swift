@@ -3,7 +3,8 @@ import CMartlet
 /// A batch of rows in the form that products read, prepared once and shared by every product over
 /// them (queries, keys and values; gate and up).
 ///
-/// Use: `begin` on one thread, `fill` disjoint rows on any threads, then any number of products.
+/// Use: `begin` on one thread, `fill` disjoint rows (or let a gated product write disjoint columns) on
+/// any threads, then any number of products.
 /// `@unchecked Sendable` by that rule; the team's barrier stands between the three.
 public final class PreparedActivations: @unchecked Sendable {
   /// The most rows and the greatest depth that fit.
@@ -16,6 +17,8 @@ public final class PreparedActivations: @unchecked Sendable {
 
   private let memory: AlignedMemory
   var base: UnsafeRawPointer { UnsafeRawPointer(memory.base) }
+  /// For kernels that prepare what they compute, by the rule of `fill`.
+  var mutableBase: UnsafeMutableRawPointer { memory.base }
 
   /// Room for `rows` rows of `depth` in any activation type.
   /// - Throws: `KernelError` `.argument` for an impossible shape, `.memory`.

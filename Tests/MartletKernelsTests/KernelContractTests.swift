@@ -26,6 +26,41 @@ import Testing
     #expect(martlet_add_f32(0, nil, nil) == MARTLET_OK)
   }
 
+  @Test func badGatedProductsAreRefused() {
+    let operand = UnsafeMutableRawPointer.allocate(byteCount: 1 << 16, alignment: 64)
+    defer { operand.deallocate() }
+    operand.initializeMemory(as: UInt8.self, repeating: 0, count: 1 << 16)
+    let prepared = UnsafeMutableRawPointer.allocate(byteCount: 1 << 12, alignment: 64)
+    defer { prepared.deallocate() }
+    prepared.initializeMemory(as: UInt8.self, repeating: 0xa5, count: 1 << 12)
+    var good = martlet_gated_arguments()
+    good.size = UInt32(MemoryLayout<martlet_gated_arguments>.size)
+    (good.rows, good.columns, good.depth) = (1, 96, 32)
+    good.gate = martlet_gated_operands(
+      weight_type: MARTLET_WEIGHT_Q4_0, numeric_class: MARTLET_NUMERIC_PORTABLE,
+      activations: operand, weights: operand)
+    good.up = good.gate
+    good.prepared_type = MARTLET_ACTIVATION_Q8
+    good.prepared = prepared
+    good.column_end = 96
+    let changes: [(inout martlet_gated_arguments) -> Void] = [
+      { $0.size -= 1 }, { $0.activation = martlet_gate_activation(rawValue: 2) },
+      { $0.column_begin = 16 }, { $0.column_end = 48 }, { $0.column_end = 128 },
+      { $0.depth = 33 }, { $0.columns = 80 }, { $0.gate.weights = nil },
+      { $0.up.activations = nil }, { $0.prepared = nil }, { $0.prepared = prepared + 4 },
+      { $0.prepared_type = martlet_activation_type(rawValue: 9) },
+    ]
+    for (index, change) in changes.enumerated() {
+      var bad = good
+      change(&bad)
+      #expect(martlet_gated_products(&bad) == MARTLET_E_ARGUMENT, "change \(index)")
+    }
+    let bytes = UnsafeRawBufferPointer(start: prepared, count: 1 << 12)
+    #expect(bytes.allSatisfy { $0 == 0xa5 }, "a refused call wrote something")
+    #expect(martlet_gated_products(&good) == MARTLET_OK)
+    #expect(!bytes.allSatisfy { $0 == 0xa5 })
+  }
+
   @Test func drawsOutsideTheirRangesAreRefused() {
     let logits: [Float] = [1, 2, -.infinity]
     var scratch: [Float] = [0]

@@ -5,6 +5,7 @@
 #include "activation.h"
 #include "attention.h"
 #include "common.h"
+#include "gated.h"
 #include "gemm.h"
 #include "isa.h"
 #include "norm.h"

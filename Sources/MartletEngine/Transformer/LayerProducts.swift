@@ -7,29 +7,29 @@ struct LayerProducts: Sendable {
   let projections: ProductGroup
   /// Attention's output, added to the hidden state.
   let attentionOutput: ProductGroup
-  /// Gate and up from the normalised hidden state.
-  let gated: ProductGroup
+  /// Gate and up from the normalised hidden state, and the activation between them.
+  let gated: GatedProducts
   /// The feed-forward output, added to the hidden state.
   let down: ProductGroup
 
-  init(_ layer: LayerWeights, _ scratch: TransformerScratch) {
+  init(_ layer: LayerWeights, _ activation: GateActivation, _ scratch: TransformerScratch) {
+    let prepared = scratch.prepared
     var projections = ProductGroup()
-    projections.add(layer.query, bias: layer.queryBias, scratch, into: scratch.queries)
-    projections.add(layer.key, bias: layer.keyBias, scratch, into: scratch.keys)
-    projections.add(layer.value, bias: layer.valueBias, scratch, into: scratch.values)
+    projections.add(layer.query, bias: layer.queryBias, from: prepared, into: scratch.queries)
+    projections.add(layer.key, bias: layer.keyBias, from: prepared, into: scratch.keys)
+    projections.add(layer.value, bias: layer.valueBias, from: prepared, into: scratch.values)
     self.projections = projections
 
     var attentionOutput = ProductGroup()
-    attentionOutput.add(layer.attentionOutput, scratch, into: scratch.residual, accumulate: true)
+    attentionOutput.add(
+      layer.attentionOutput, from: prepared, into: scratch.residual, accumulate: true)
     self.attentionOutput = attentionOutput
 
-    var gated = ProductGroup()
-    gated.add(layer.gate, scratch, into: scratch.gate)
-    gated.add(layer.up, scratch, into: scratch.up)
-    self.gated = gated
+    gated = GatedProducts(
+      gate: layer.gate, up: layer.up, activation: activation, scratch, into: layer.down)
 
     var down = ProductGroup()
-    down.add(layer.down, scratch, into: scratch.residual, accumulate: true)
+    down.add(layer.down, from: scratch.gated, into: scratch.residual, accumulate: true)
     self.down = down
   }
 }

@@ -1,7 +1,7 @@
 import MartletKernels
 import MartletMachine
 
-/// Products over the same rows that run as one parallel loop: queries, keys and values; gate and up.
+/// Products over the same rows that run as one parallel loop: queries, keys and values.
 ///
 /// `Sendable` parts only: matrices whose columns the loop's chunks write disjointly.
 struct ProductGroup: Sendable {
@@ -22,10 +22,11 @@ struct ProductGroup: Sendable {
   private var depth = 0
 
   mutating func add(
-    _ weights: PackedWeights, bias: [Float]? = nil, _ scratch: TransformerScratch,
-    into output: FloatMatrix, accumulate: Bool = false
+    _ weights: PackedWeights, bias: [Float]? = nil,
+    from prepared: [ActivationType: PreparedActivations], into output: FloatMatrix,
+    accumulate: Bool = false
   ) {
-    guard let activations = scratch.prepared[weights.activationType] else {
+    guard let activations = prepared[weights.activationType] else {
       preconditionFailure("scratch was made for other weights")
     }
     precondition(products.isEmpty || depth == weights.depth, "products over different rows")
@@ -58,7 +59,9 @@ struct ProductGroup: Sendable {
       return isSharded ? plan.share(of: count, node: owner) : 0..<(owner == 0 ? count : 0)
     }
     team.forEachOwnedChunk(
-      grain: grain(on: team),
+      grain: Self.grain(
+        units: tileStarts.last ?? 0, bytes: products.reduce(0) { $0 + $1.weights.byteCount },
+        threads: team.width),
       count: { owner in products.indices.reduce(0) { $0 + tiles($1, owner).count } }
     ) { owner, chunk, reader in
       // A node's units are its tiles of the first product, then of the second, and so on.
@@ -80,14 +83,12 @@ struct ProductGroup: Sendable {
     }
   }
 
-  /// Tiles per chunk: a few chunks per worker, so that a slow core takes fewer, but none so short
-  /// that taking it costs as much as working on it.
-  private func grain(on team: ThreadTeam) -> Int {
-    let tiles = tileStarts.last ?? 0
-    let bytes = products.reduce(0) { $0 + $1.weights.byteCount }
-    let tileBytes = max(1, bytes / max(1, tiles))
-    let shortest = max(1, Self.leastChunkBytes / tileBytes)
-    return max(1, min(max(shortest, tiles / (team.width * Self.chunksPerWorker)), tiles))
+  /// Units per chunk of a loop over `units` that read `bytes` of weights: a few chunks per worker, so
+  /// that a slow core takes fewer, but none so short that taking it costs as much as working on it.
+  static func grain(units: Int, bytes: Int, threads: Int) -> Int {
+    let unitBytes = max(1, bytes / max(1, units))
+    let shortest = max(1, leastChunkBytes / unitBytes)
+    return max(1, min(max(shortest, units / (threads * chunksPerWorker)), units))
   }
 
   private static let chunksPerWorker = 4

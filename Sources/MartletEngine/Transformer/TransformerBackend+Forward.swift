@@ -46,7 +46,8 @@ extension TransformerBackend {
   private func attend(_ index: Int, _ positions: [Int32], _ clock: inout PhaseClock) {
     let (layer, products) = (parts.layers[index], products[index])
     let rows = positions.count
-    prepare(normalizing: layer.attentionNorm, rows, for: products.projections)
+    products.projections.begin(rows: rows)
+    prepare(normalizing: layer.attentionNorm, rows, into: products.projections.inputs)
     clock.mark(.preparing)
     products.projections.run(on: team)
     clock.mark(.projections)
@@ -58,7 +59,8 @@ extension TransformerBackend {
     attendRows(rows)
     clock.mark(.attention)
 
-    prepare(scratch.attended, rows, for: products.attentionOutput)
+    products.attentionOutput.begin(rows: rows)
+    prepare(scratch.attended, rows, into: products.attentionOutput.inputs)
     clock.mark(.preparing)
     products.attentionOutput.run(on: team)
     clock.mark(.attentionOutput)
@@ -102,19 +104,11 @@ extension TransformerBackend {
   }
 
   private func feedForward(_ index: Int, _ rows: Int, _ clock: inout PhaseClock) {
-    let c = parts.configuration
     let products = products[index]
-    prepare(normalizing: parts.layers[index].feedForwardNorm, rows, for: products.gated)
+    products.gated.begin(rows: rows)
+    prepare(normalizing: parts.layers[index].feedForwardNorm, rows, into: products.gated.inputs)
     clock.mark(.preparing)
     products.gated.run(on: team)
-
-    let (gate, up) = (scratch.gate, scratch.up)
-    let activation = c.activation == .gelu ? GateActivation.gelu : .silu
-    products.down.begin(rows: rows)
-    forEachRow(rows, work: 4 * c.feedForwardWidth) { range in
-      Kernels.gate(activation, gate: gate, up: up, into: gate, rows: range)
-      for input in products.down.inputs { input.fill(from: gate, rows: range) }
-    }
     products.down.run(on: team)
     clock.mark(.feedForward)
   }
@@ -128,27 +122,28 @@ extension TransformerBackend {
       scratch.residual.copyRow(row, from: scratch.residual, row: source)
     }
     var product = ProductGroup()
-    product.add(parts.output, scratch, into: logits.matrix)
-    prepare(normalizing: parts.outputNorm, wanted.count, for: product)
+    product.add(parts.output, from: scratch.prepared, into: logits.matrix)
+    product.begin(rows: wanted.count)
+    prepare(normalizing: parts.outputNorm, wanted.count, into: product.inputs)
     product.run(on: team)
   }
 
-  /// Normalises the residual's first `rows` rows and prepares them for `products`.
-  private func prepare(normalizing weight: [Float], _ rows: Int, for products: ProductGroup) {
+  /// Normalises the residual's first `rows` rows and prepares them as `inputs`, which have begun.
+  private func prepare(
+    normalizing weight: [Float], _ rows: Int, into inputs: [PreparedActivations]
+  ) {
     let epsilon = parts.configuration.normEpsilon
     let (residual, normed) = (scratch.residual, scratch.normed)
-    products.begin(rows: rows)
     forEachRow(rows, work: residual.columns * 2) { range in
       Kernels.rmsNorm(residual, weight: weight, epsilon: epsilon, into: normed, rows: range)
-      for input in products.inputs { input.fill(from: normed, rows: range) }
+      for input in inputs { input.fill(from: normed, rows: range) }
     }
   }
 
-  /// Prepares the first `rows` rows of `matrix` for `products`.
-  private func prepare(_ matrix: FloatMatrix, _ rows: Int, for products: ProductGroup) {
-    products.begin(rows: rows)
+  /// Prepares the first `rows` rows of `matrix` as `inputs`, which have begun.
+  private func prepare(_ matrix: FloatMatrix, _ rows: Int, into inputs: [PreparedActivations]) {
     forEachRow(rows, work: matrix.columns) { range in
-      for input in products.inputs { input.fill(from: matrix, rows: range) }
+      for input in inputs { input.fill(from: matrix, rows: range) }
     }
   }
 

@@ -79,7 +79,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
       throw Self.engineError(error, "\(parts.name) cannot be set up")
     }
     let scratch = scratch
-    products = parts.layers.map { LayerProducts($0, scratch) }
+    let activation: GateActivation = c.activation == .gelu ? .gelu : .silu
+    products = parts.layers.map { LayerProducts($0, activation, scratch) }
     attention = AttentionBatch(slab: slab)
   }
 

@@ -12,11 +12,11 @@ final class TransformerScratch: Sendable {
   let values: FloatMatrix
   /// What attention gives, before its output product.
   let attended: FloatMatrix
-  let gate: FloatMatrix
-  let up: FloatMatrix
   let rope: RopeTable
   /// Activations by the form in which weights of this model read them.
   let prepared: [ActivationType: PreparedActivations]
+  /// The gated state, which is written while products read `prepared`.
+  let gated: [ActivationType: PreparedActivations]
 
   init(_ parts: TransformerParts, rows: Int) throws(KernelError) {
     let c = parts.configuration
@@ -26,16 +26,19 @@ final class TransformerScratch: Sendable {
     keys = try FloatMatrix(rows: rows, columns: c.kvWidth)
     values = try FloatMatrix(rows: rows, columns: c.kvWidth)
     attended = try FloatMatrix(rows: rows, columns: c.queryWidth)
-    gate = try FloatMatrix(rows: rows, columns: c.feedForwardWidth)
-    up = try FloatMatrix(rows: rows, columns: c.feedForwardWidth)
     rope = try RopeTable(c.rope, positions: c.contextLength)
 
-    let deepest = max(c.width, c.queryWidth, c.feedForwardWidth)
+    let deepest = max(c.width, c.queryWidth)
     var prepared: [ActivationType: PreparedActivations] = [:]
     for weights in parts.layers.flatMap(\.matrices) + [parts.output]
     where prepared[weights.activationType] == nil {
       prepared[weights.activationType] = try PreparedActivations(rows: rows, depth: deepest)
     }
     self.prepared = prepared
+    var gated: [ActivationType: PreparedActivations] = [:]
+    for type in Set(parts.layers.map(\.down.activationType)) {
+      gated[type] = try PreparedActivations(rows: rows, depth: c.feedForwardWidth)
+    }
+    self.gated = gated
   }
 }
