@@ -74,7 +74,21 @@ typedef martlet_prepare_function martlet_prepare_bf16_function;
 #define MARTLET_GEMM_X86(X)
 #endif
 
-#define MARTLET_GEMM_VARIANTS(X) MARTLET_GEMM_PORTABLE(X) MARTLET_GEMM_X86(X)
+#if defined(__aarch64__)
+#define MARTLET_GEMM_ARM(X)                                                                \
+  MARTLET_GEMM_FLOAT_VARIANTS(X, neon, MARTLET_ISA_NEON)                                   \
+  MARTLET_GEMM_BF16_VARIANTS(X, neon, MARTLET_ISA_NEON)                                    \
+  MARTLET_GEMM_Q8_VARIANTS(X, neon, MARTLET_ISA_NEON)                                      \
+  X(gemm, prepare_q8, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)                    \
+  MARTLET_GEMM_Q8_VARIANTS(X, neon_dotprod, MARTLET_ISA_NEON | MARTLET_ISA_NEON_DOTPROD)   \
+  MARTLET_GEMM_Q8_VARIANTS(                                                                \
+      X, neon_i8mm, MARTLET_ISA_NEON | MARTLET_ISA_NEON_DOTPROD | MARTLET_ISA_NEON_I8MM)
+#else
+#define MARTLET_GEMM_ARM(X)
+#endif
+
+#define MARTLET_GEMM_VARIANTS(X) \
+  MARTLET_GEMM_PORTABLE(X) MARTLET_GEMM_X86(X) MARTLET_GEMM_ARM(X)
 
 MARTLET_GEMM_VARIANTS(MARTLET_DECLARE_VARIANT)
 
