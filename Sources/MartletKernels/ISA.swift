@@ -36,7 +36,7 @@ extension NumericClass {
   /// Throws `.unsupported` when this machine lacks what the class needs: ``openBLAS`` its library,
   /// which the first call loads, ``bf16AMX`` a CPU with AMX.
   public func validate() throws(KernelError) {
-    if self == .bf16AMX, martlet_isa_features() & UInt32(MARTLET_ISA_AMX_BF16.rawValue) == 0 {
+    if self == .bf16AMX, martlet_isa_features() & UInt32(MARTLET_ISA_AMX_BF16) == 0 {
       throw KernelError(
         .unsupported,
         "numeric class 'bf16-amx' needs AMX bf16, which this CPU, its operating system or "
