@@ -2,20 +2,20 @@
 /// weights with bf16 activations by the rule of the bf16 dot product.
 ///
 /// Tile. Four rows by one tile of 16 outputs: 16 sums, 4 weights and 4 registers of activations, 24
-/// of 32. A depth takes 16 multiply-adds by element for 4 loads of weights and one of four depths of
-/// activations; 16 chains cover a latency of 4 on four pipes. The order of a sum is fixed, one chain
-/// over depth, so one and two rows take two tiles, 8 and 16 chains.
+/// of 32. A depth takes 16 multiply-adds by element for 4 loads of weights and one of four depths
+/// of activations; 16 chains cover a latency of 4 on four pipes. The order of a sum is fixed, one
+/// chain over depth, so one and two rows take two tiles, 8 and 16 chains.
 ///
 /// f16 costs an fcvtl per register and depth, bf16 a shift or a mask, shared by the rows. Weights
 /// pass in chunks of 256 depth, which up to 64 rows use while they are in the first-level cache.
 ///
 /// The bf16 dot product is two multiply-adds per pair, odd depth first, with subnormals flushed by
 /// FPCR while sums are made; the finish runs in the caller's mode as in the other variants. AArch64
-/// flushes before rounding where x86 does after it: sums that round up to the smallest normal number
-/// may differ. bfmmla is not used: it rounds to odd, a class of its own.
-/// Bytes: columns · depth · (4 or 2) per group of rows; operations: 2 · rows · columns · depth.
-/// Expected: read bandwidth at one and two rows, 85 % of the multipliers' peak from four. Run under
-/// emulation alone so far.
+/// flushes before rounding where x86 does after it: sums that round up to the smallest normal
+/// number may differ. bfmmla is not used: it rounds to odd, a class of its own. Bytes: columns ·
+/// depth · (4 or 2) per group of rows; operations: 2 · rows · columns · depth. Expected: read
+/// bandwidth at one and two rows, 85 % of the multipliers' peak from four. Run under emulation
+/// alone so far.
 #if defined(__aarch64__)
 #include "arm/gemm_neon.h"
 #include "dispatch/gemm_variants.h"

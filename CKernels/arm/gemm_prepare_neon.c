@@ -1,6 +1,6 @@
-/// Preparing int8 and bf16 activations, NEON: a block of 32 in eight registers. Each of int8's eight
-/// candidates takes 36 operations (a multiply-add, a subtraction and a multiply-subtract per
-/// register, eight for the squares, four to fold 16 lanes to 4); two candidates at a time fold to
+/// Preparing int8 and bf16 activations, NEON: a block of 32 in eight registers. Each of int8's
+/// eight candidates takes 36 operations (a multiply-add, a subtraction and a multiply-subtract per
+/// register, eight for the squares, three to fold 16 lanes to 4); two candidates at a time fold to
 /// their sums in three. About 340 operations per block, 85 cycles on four vector pipes and 170 on
 /// two. Reads 4 bytes per element and writes 1.5 (int8) or 2.
 #if defined(__aarch64__)

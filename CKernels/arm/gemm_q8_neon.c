@@ -1,7 +1,7 @@
 /// Products of quantised weights with int8 activations on every AArch64 CPU: gemm_q8_neon.h without
 /// dot instructions. Two smull, an addp and an sadalp do what one sdot would, for 16 products; a
-/// pair's sum stays below 2 · 128 · 127 = 32,512, so that int16 holds it. Four vector operations and
-/// a dup shared by the quarters: a fifth of what gemm_q8_neon_dotprod.c does per instruction.
+/// pair's sum stays below 2 · 128 · 127 = 32,512, so that int16 holds it. Four vector operations
+/// and a dup shared by the quarters: a fifth of what gemm_q8_neon_dotprod.c does per instruction.
 #if defined(__aarch64__)
 #include <arm_neon.h>
 

@@ -13,9 +13,9 @@
 ///
 /// Shape. Four rows by half a tile of 8 outputs: 8 int32 sums, 8 float sums, 8 registers of
 /// activations (a block of four rows), the rest for weights. One and two rows take the whole tile.
-/// Weights pass in chunks of 256 depth, 2.3 KB of Q4_0, which all rows of a panel use while they are
-/// in the first-level cache; above four rows a chunk is unpacked to memory once, in the order the
-/// multiply wants.
+/// Weights pass in chunks of 256 depth, 2.3 KB of Q4_0, which all rows of a panel use while they
+/// are in the first-level cache; above four rows a chunk is unpacked to memory once, in the order
+/// the multiply wants.
 #ifndef MARTLET_ARM_GEMM_Q8_NEON_H
 #define MARTLET_ARM_GEMM_Q8_NEON_H
 
@@ -29,8 +29,8 @@ enum {
   MAXIMUM_REGISTERS = 8, ///< Sums of a step: rows times quarters.
 };
 
-/// One block of 32 depth of one tile, unpacked. Quants are signed bytes; an offset that the start of
-/// a dot product makes up for stays in them.
+/// One block of 32 depth of one tile, unpacked. Quants are signed bytes; an offset that the start
+/// of a dot product makes up for stays in them.
 typedef struct {
   /// Group g of quarter q at 64 · g + 16 · q. For smmla: groups 2 · p and 2 · p + 1 of outputs
   /// 4 · q, 4 · q + 1 at 128 · p + 32 · q, of the next two outputs 16 bytes on.
@@ -86,7 +86,8 @@ ALWAYS_INLINE int8x16_t load_group(martlet_weight_type type, const uint8_t *quan
   return vreinterpretq_s8_u8(quant);
 }
 
-/// Two outputs by the eight depths of pair `p` of groups, of the first and second half of a quarter.
+/// Two outputs by the eight depths of pair `p` of groups, of the first and second half of a
+/// quarter.
 ALWAYS_INLINE int8x16x2_t load_pair(martlet_weight_type type, const uint8_t *quants, int p,
                                     size_t quarter) {
   const int32x4_t first = vreinterpretq_s32_s8(load_group(type, quants, 2 * p, quarter));

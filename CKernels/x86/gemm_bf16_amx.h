@@ -15,8 +15,8 @@ enum {
   STEP_WEIGHT_BYTES = 1024,
 };
 
-// Sums 0 to 3: of a small panel those of its four tiles, of a large one two tiles of the first 16 rows
-// and two of the others.
+// Sums 0 to 3: of a small panel those of its four tiles, of a large one two tiles of the first 16
+// rows and two of the others.
 #define ROWS_TILE 4
 #define MORE_ROWS_TILE 5
 #define WEIGHTS_TILE 6

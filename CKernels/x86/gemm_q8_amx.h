@@ -98,8 +98,9 @@ ALWAYS_INLINE void unpack(martlet_weight_type type, const uint8_t *tile, size_t 
 }
 
 /// The dot products of 16 rows, or of the rest, with a block; `activations` is the first row's.
-ALWAYS_INLINE void dot_block(martlet_weight_type type, bool full, const martlet_q8_block *activations,
-                             size_t row_bytes, const unpacked_block *weights, block_dots dots) {
+ALWAYS_INLINE void dot_block(martlet_weight_type type, bool full,
+                             const martlet_q8_block *activations, size_t row_bytes,
+                             const unpacked_block *weights, block_dots dots) {
   UNROLLED for (int half = 0; half < 1 + has_halves(type); ++half) {
     const int8_t *values = activations->values + 16 * half;
     tile_load(WEIGHTS_TILE, weights->quants + 256 * half, 64);
@@ -122,8 +123,9 @@ ALWAYS_INLINE floats floats_of_dots(const int32_t *dots) {
 }
 
 /// One row's sums after a block, in the order gemm_layout.h fixes.
-ALWAYS_INLINE floats add_block(martlet_weight_type type, const martlet_q8_block *block, floats scale,
-                               floats other, const block_dots dots, size_t row, floats sum) {
+ALWAYS_INLINE floats add_block(martlet_weight_type type, const martlet_q8_block *block,
+                               floats scale, floats other, const block_dots dots, size_t row,
+                               floats sum) {
   const floats row_scale = floats_set(block->scale);
   sum = floats_fma(floats_of_dots(dots[0][row]), scale * row_scale, sum);
   if (has_halves(type)) sum = floats_fma(floats_of_dots(dots[1][row]), other * row_scale, sum);
@@ -132,8 +134,8 @@ ALWAYS_INLINE floats add_block(martlet_weight_type type, const martlet_q8_block 
   return sum;
 }
 
-/// Adds blocks [begin, begin + count) to the sums of 16 rows, which stay in registers, or of the rest.
-/// The tiles of a block are issued before the previous block's dots are scaled.
+/// Adds blocks [begin, begin + count) to the sums of 16 rows, which stay in registers, or of the
+/// rest. The tiles of a block are issued before the previous block's dots are scaled.
 ALWAYS_INLINE void multiply_group(martlet_weight_type type, bool full, size_t rows,
                                   const uint8_t *activations, size_t row_bytes,
                                   const unpacked_block *weights, size_t begin, size_t count,

@@ -1,5 +1,5 @@
-/// What the tile vocabularies share: the shapes of tiles, and rows of 16 outputs as the compiler's own
-/// vectors, which are registers under an AVX-512 target and arrays elsewhere.
+/// What the tile vocabularies share: the shapes of tiles, and rows of 16 outputs as the compiler's
+/// own vectors, which are registers under an AVX-512 target and arrays elsewhere.
 #ifndef MARTLET_X86_TILES_H
 #define MARTLET_X86_TILES_H
 
@@ -18,7 +18,8 @@ typedef uint8_t bytes __attribute__((vector_size(64), aligned(1)));
 typedef uint8_t sixteen_bytes __attribute__((vector_size(16), aligned(1)));
 typedef int8_t sixteen_signed_bytes __attribute__((vector_size(16), aligned(1)));
 
-/// The memory operand of ldtilecfg: rows and bytes per row of each tile; both 0 where there is none.
+/// The memory operand of ldtilecfg: rows and bytes per row of each tile; both 0 where there is
+/// none.
 typedef struct tile_shapes {
   uint8_t palette, start_row, reserved[14];
   uint16_t row_bytes[16];

@@ -1,6 +1,6 @@
-/// The tile vocabulary of AMX kernels, by its instructions. Tests/CKernelsCheck/tiles_emulated.h says
-/// the same words in plain C, so that the bodies over it are checked on CPUs without AMX. Include it
-/// inside the target attribute; tile numbers are literals.
+/// The tile vocabulary of AMX kernels, by its instructions. Tests/CKernelsCheck/tiles_emulated.h
+/// says the same words in plain C, so that the bodies over it are checked on CPUs without AMX.
+/// Include it inside the target attribute; tile numbers are literals.
 ///
 /// A tile has up to 16 rows of up to 64 bytes. A dot is C += A · B with A of rows × depth, B of
 /// depth / 4 (bytes) or depth / 2 (bf16) rows by outputs, each row holding 4 bytes (a pair) per
@@ -21,8 +21,8 @@ ALWAYS_INLINE void tile_release(void) { _tile_release(); }
 #define tile_store(tile, base, stride) _tile_stored(tile, base, stride)
 /// Signed bytes by signed bytes, exact sums in int32.
 #define tile_dot_bytes(c, a, b) _tile_dpbssd(c, a, b)
-/// bf16 pairs: the sums of even and of odd depths from 0, each a chain of fused multiply-adds, added
-/// and then added to C; subnormal operands and results are zero.
+/// bf16 pairs: the sums of even and of odd depths from 0, each a chain of fused multiply-adds,
+/// added and then added to C; subnormal operands and results are zero.
 #define tile_dot_bf16(c, a, b) _tile_dpbf16ps(c, a, b)
 
 /// 16 float16.
