@@ -31,7 +31,7 @@ format-check:
 consumer: setup
 	scripts/readme-examples.sh
 
-## Cross-compile the kernels for AArch64 and check them under emulation (installs what it needs).
+## Cross-compile the kernels for AArch64 and check them under emulation (needs qemu-user and a cross libc).
 check-arm:
 	scripts/check-arm.sh
 

@@ -10,7 +10,7 @@
 
 static bool is_class(martlet_numeric_class numeric_class) {
   return numeric_class == MARTLET_NUMERIC_PORTABLE || numeric_class == MARTLET_NUMERIC_BF16_DOT ||
-         numeric_class == MARTLET_NUMERIC_OPENBLAS;
+         numeric_class == MARTLET_NUMERIC_OPENBLAS || numeric_class == MARTLET_NUMERIC_BF16_AMX;
 }
 
 static bool is_quantised(martlet_weight_type type) {
@@ -40,7 +40,7 @@ martlet_activation_type martlet_gemm_activation_type(martlet_weight_type type,
                                                      martlet_numeric_class numeric_class) {
   if (numeric_class == MARTLET_NUMERIC_OPENBLAS) return MARTLET_ACTIVATION_F32;
   if (is_quantised(type)) return MARTLET_ACTIVATION_Q8;
-  if (type == MARTLET_WEIGHT_BF16 && numeric_class == MARTLET_NUMERIC_BF16_DOT)
+  if (type == MARTLET_WEIGHT_BF16 && numeric_class != MARTLET_NUMERIC_PORTABLE)
     return MARTLET_ACTIVATION_BF16;
   return MARTLET_ACTIVATION_F32;
 }
@@ -120,8 +120,8 @@ martlet_status martlet_gemm_prepare(martlet_activation_type type, size_t rows, s
   return MARTLET_OK;
 }
 
-/// The variant that serves a product. Only bf16 weights have a bf16-dot variant; every other type
-/// is portable in that class too.
+/// The variant that serves a product. Only bf16 weights have variants in the classes of bf16
+/// activations; every other type is portable there too.
 static martlet_gemm_function *kernel_of(martlet_weight_type type,
                                         martlet_numeric_class numeric_class) {
   if (numeric_class == MARTLET_NUMERIC_OPENBLAS)
@@ -130,8 +130,8 @@ static martlet_gemm_function *kernel_of(martlet_weight_type type,
     case MARTLET_WEIGHT_F32: return MARTLET_CHOSEN(gemm_f32_f32, MARTLET_NUMERIC_PORTABLE);
     case MARTLET_WEIGHT_F16: return MARTLET_CHOSEN(gemm_f16_f32, MARTLET_NUMERIC_PORTABLE);
     case MARTLET_WEIGHT_BF16:
-      if (numeric_class == MARTLET_NUMERIC_BF16_DOT)
-        return MARTLET_CHOSEN(gemm_bf16_bf16, MARTLET_NUMERIC_BF16_DOT);
+      if (numeric_class != MARTLET_NUMERIC_PORTABLE)
+        return MARTLET_CHOSEN(gemm_bf16_bf16, numeric_class);
       return MARTLET_CHOSEN(gemm_bf16_f32, MARTLET_NUMERIC_PORTABLE);
     case MARTLET_WEIGHT_Q4_0: return MARTLET_CHOSEN(gemm_q4_0_q8, MARTLET_NUMERIC_PORTABLE);
     case MARTLET_WEIGHT_Q4_1: return MARTLET_CHOSEN(gemm_q4_1_q8, MARTLET_NUMERIC_PORTABLE);

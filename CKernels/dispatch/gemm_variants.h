@@ -69,12 +69,30 @@ typedef martlet_prepare_function martlet_prepare_bf16_function;
   MARTLET_GEMM_FLOAT_VARIANTS(X, avx512, MARTLET_ISA_AVX512)                              \
   MARTLET_GEMM_BF16_VARIANTS(X, avx512_bf16, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_BF16) \
   MARTLET_GEMM_Q8_VARIANTS(X, avx512_vnni, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_VNNI)  \
-  X(gemm, prepare_q8, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)
+  X(gemm, prepare_q8, avx512, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_AVX512)              \
+  MARTLET_GEMM_Q8_VARIANTS(                                                               \
+      X, amx_int8, MARTLET_ISA_AVX512 | MARTLET_ISA_AVX512_VNNI | MARTLET_ISA_AMX_INT8)   \
+  X(gemm, gemm_bf16_bf16, amx_bf16, MARTLET_NUMERIC_BF16_AMX,                             \
+    MARTLET_ISA_AVX512 | MARTLET_ISA_AMX_BF16)
 #else
 #define MARTLET_GEMM_X86(X)
 #endif
 
-#define MARTLET_GEMM_VARIANTS(X) MARTLET_GEMM_PORTABLE(X) MARTLET_GEMM_X86(X)
+#if defined(__aarch64__)
+#define MARTLET_GEMM_ARM(X)                                                                \
+  MARTLET_GEMM_FLOAT_VARIANTS(X, neon, MARTLET_ISA_NEON)                                   \
+  MARTLET_GEMM_BF16_VARIANTS(X, neon, MARTLET_ISA_NEON)                                    \
+  MARTLET_GEMM_Q8_VARIANTS(X, neon, MARTLET_ISA_NEON)                                      \
+  X(gemm, prepare_q8, neon, MARTLET_NUMERIC_PORTABLE, MARTLET_ISA_NEON)                    \
+  MARTLET_GEMM_Q8_VARIANTS(X, neon_dotprod, MARTLET_ISA_NEON | MARTLET_ISA_NEON_DOTPROD)   \
+  MARTLET_GEMM_Q8_VARIANTS(                                                                \
+      X, neon_i8mm, MARTLET_ISA_NEON | MARTLET_ISA_NEON_DOTPROD | MARTLET_ISA_NEON_I8MM)
+#else
+#define MARTLET_GEMM_ARM(X)
+#endif
+
+#define MARTLET_GEMM_VARIANTS(X) \
+  MARTLET_GEMM_PORTABLE(X) MARTLET_GEMM_X86(X) MARTLET_GEMM_ARM(X)
 
 MARTLET_GEMM_VARIANTS(MARTLET_DECLARE_VARIANT)
 

@@ -39,7 +39,7 @@ typedef struct martlet_entry {
   uint32_t requires_isa;
 } martlet_entry;
 
-#define MARTLET_NUMERIC_CLASS_COUNT 3
+#define MARTLET_NUMERIC_CLASS_COUNT 4
 
 /// All entries of all families, in list order.
 MARTLET_HIDDEN const martlet_entry *martlet_entries(size_t *count);

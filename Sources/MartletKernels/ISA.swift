@@ -34,8 +34,14 @@ public enum ISA {
 
 extension NumericClass {
   /// Throws `.unsupported` when this machine lacks what the class needs: ``openBLAS`` its library,
-  /// which the first call loads.
+  /// which the first call loads, ``bf16AMX`` a CPU with AMX.
   public func validate() throws(KernelError) {
+    if self == .bf16AMX, martlet_isa_features() & UInt32(MARTLET_ISA_AMX_BF16) == 0 {
+      throw KernelError(
+        .unsupported,
+        "numeric class 'bf16-amx' needs AMX bf16, which this CPU, its operating system or "
+          + "MARTLET_ISA does not offer; choose another class, such as 'bf16-dot'")
+    }
     guard self == .openBLAS else { return }
     guard kernelVariants().contains(where: { $0.numericClass == self && $0.available }) else {
       throw KernelError(

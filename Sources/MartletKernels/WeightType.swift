@@ -60,12 +60,15 @@ public enum NumericClass: String, CaseIterable, Sendable {
   case bf16Dot = "bf16-dot"
   /// Weights held as float32 and multiplied by OpenBLAS; not batch-invariant.
   case openBLAS = "openblas"
+  /// bf16 weights meet bf16 activations in AMX's tiles; other weights as portable.
+  case bf16AMX = "bf16-amx"
 
   var cValue: martlet_numeric_class {
     switch self {
     case .portable: MARTLET_NUMERIC_PORTABLE
     case .bf16Dot: MARTLET_NUMERIC_BF16_DOT
     case .openBLAS: MARTLET_NUMERIC_OPENBLAS
+    case .bf16AMX: MARTLET_NUMERIC_BF16_AMX
     }
   }
 

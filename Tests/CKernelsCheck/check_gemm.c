@@ -79,6 +79,12 @@ static void depths(martlet_check *check) {
       compare(check, (gemm_shape){.rows = rows[i], .columns = columns[i], .depth = depth * step});
 }
 
+/// More rows than share a panel, too deep for one group of them to stay in the cache.
+static void groups(martlet_check *check) {
+  if (check->placement != CHECK_AT_END) return;
+  compare(check, (gemm_shape){.rows = 67, .columns = 17, .depth = 22 * 256});
+}
+
 static void special_values(martlet_check *check) {
   const size_t step = step_depth(check);
   // Which NaN or infinity a library meets first is its own affair.
@@ -277,9 +283,9 @@ static void time_product(martlet_check *check, martlet_check_timing *timing) {
 }
 
 static const martlet_check_case cases[] = {
-    {"shapes", shapes, 0},     {"depths", depths, 0},   {"special values", special_values, 0},
-    {"invariance", invariance, 0}, {"float64", float64, 0}, {"packing", packing, 1},
-    {"door", door, 1},
+    {"shapes", shapes, 0},     {"depths", depths, 0},   {"groups", groups, 0},
+    {"special values", special_values, 0}, {"invariance", invariance, 0},
+    {"float64", float64, 0},   {"packing", packing, 1}, {"door", door, 1},
 };
 
 #define PRODUCT(name) {name, cases, sizeof(cases) / sizeof(cases[0]), time_product},

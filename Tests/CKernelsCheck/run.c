@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "broken.h"
+#include "emulated.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -140,6 +141,12 @@ static void run_timing(check_run *run, const martlet_check_operation *operation)
   run->callback(run->context, &result);
 }
 
+static int is_emulated(const martlet_entry *entry) {
+  for (size_t i = 0; i < martlet_emulated_entry_count; ++i)
+    if (entry == &martlet_emulated_entries[i]) return 1;
+  return 0;
+}
+
 static void run_entry(check_run *run, const martlet_entry *entry) {
   if (!matches(run->options.filter, entry)) return;
   ++run->summary.variants;
@@ -167,7 +174,8 @@ static void run_entry(check_run *run, const martlet_entry *entry) {
     for (size_t i = 0; i < operation->case_count; ++i)
       if (!operation->cases[i].reference_only || entry == reference)
         failed |= run_case(run, operation, &operation->cases[i]);
-  if (!(run->options.flags & MARTLET_CHECK_SKIP_TIMINGS) && operation->time && !failed)
+  if (!(run->options.flags & MARTLET_CHECK_SKIP_TIMINGS) && operation->time && !failed &&
+      !is_emulated(entry))
     run_timing(run, operation);
   run->summary.failed += (uint32_t)failed;
 }
@@ -202,6 +210,10 @@ martlet_status martlet_check_run(const martlet_check_options *options,
     size_t count;
     const martlet_entry *entries = martlet_entries(&count);
     for (size_t i = 0; i < count; ++i) run_entry(run, &entries[i]);
+    // Their time says nothing.
+    for (size_t i = 0; i < martlet_emulated_entry_count; ++i)
+      if (!(options->flags & MARTLET_CHECK_ONLY_TIMINGS))
+        run_entry(run, &martlet_emulated_entries[i]);
     if (options->flags & MARTLET_CHECK_INCLUDE_BROKEN)
       for (size_t i = 0; i < martlet_broken_entry_count; ++i)
         run_entry(run, &martlet_broken_entries[i]);

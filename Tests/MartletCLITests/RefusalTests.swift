@@ -139,6 +139,13 @@ import Testing
     #expect(try Tool.run(["run", "calc 17 +4?"], environment: without).code == 0)
   }
 
+  /// AVX-512 is the highest level without AMX, so that the class is missing on every machine.
+  @Test func amxIsRefusedWhereItIsMissing() throws {
+    try expect(
+      ["run", "x", "--numeric", "bf16-amx"], code: 69, says: "AMX", "bf16-dot",
+      environment: ["MARTLET_ISA": "avx512"])
+  }
+
   @Test func tokensOutsideTheVocabulary() throws {
     try expect(
       ["model", "logits", "--tokens", "1,99999", "--out", "/dev/null"], code: 64, says: "99999")

@@ -82,6 +82,10 @@ typedef enum martlet_numeric_class {
   /// Weights dequantised to float32 and multiplied by OpenBLAS. Not batch-invariant: OpenBLAS
   /// chooses its blocking by shape.
   MARTLET_NUMERIC_OPENBLAS = 2,
+  /// bf16 weights with bf16 activations through AMX's bf16 tiles: of every 32 depths the even and
+  /// the odd ones are summed apart, added, and added to the result. Other weight types as in the
+  /// portable class. Only on CPUs with AMX, and not yet run on one.
+  MARTLET_NUMERIC_BF16_AMX = 3,
 } martlet_numeric_class;
 
 #endif
