@@ -38,6 +38,6 @@ for cpu in ${MARTLET_CHECK_CPUS:-max cortex-a76 cortex-a53}; do
   echo "cpu   $cpu"
   case $cpu in
     max) qemu-aarch64 -cpu max "$build/check-kernels" "$filter" ${2:+"$2"} ;;
-    *) qemu-aarch64 -cpu "$cpu" "$build/check-kernels" "${filter:-gemm_q}" ${2:+"$2"} ;;
+    *) qemu-aarch64 -cpu "$cpu" "$build/check-kernels" "${filter:-_q8}" ${2:+"$2"} ;;
   esac
 done

@@ -96,7 +96,7 @@ public final class Engine: Sendable {
   public var tokenizer: any TokenCodec { core.codec }
 
   /// Starts a run: one prompt from which branches grow. Nothing is computed until a branch
-  /// advances. The first run with `drafting` on measures what rows cost; see ``costCurve``.
+  /// advances.
   ///
   /// Throws ``EngineError/Code/context`` for a prompt longer than the model's context and
   /// ``EngineError/Code/argument`` for an empty prompt, a token outside the vocabulary or options
@@ -105,7 +105,7 @@ public final class Engine: Sendable {
     prompt: [Token], seed: UInt64 = 0, sampling: SamplingOptions = .init(),
     stops: StopRules = .init(), drafting: Drafting = .off, recorder: (any EngineObserver)? = nil
   ) throws(EngineError) -> Run {
-    if drafting.isOn { core.setDraftCost(costCurve) }
+    if drafting.isOn, let curve = costs.known(core) { core.setRowCost(curve) }
     return try Run(
       engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
       drafting: drafting, recorder: recorder)

@@ -11,7 +11,11 @@ extension Engine {
   ///
   /// Not for use inside an ``EngineObserver``, which runs on the thread that would measure: there it
   /// gives the assumed curve until somebody else has asked.
-  public var costCurve: CostCurve { costs.curve(core) }
+  public var costCurve: CostCurve {
+    let curve = costs.curve(core)
+    if curve.origin != .assumed, !core.isDriverThread { core.setRowCost(curve) }
+    return curve
+  }
 
   /// Forgets the curve, also the one that is kept: the next question measures.
   public func remeasureCost() { costs.forget() }
@@ -53,6 +57,14 @@ final class CostKeeper: @unchecked Sendable {
     return curve
   }
 
+  /// The curve if no measuring is needed for it.
+  func known(_ core: EngineCore) -> CostCurve? {
+    guard lock.try() else { return nil }
+    defer { lock.unlock() }
+    if known == nil, !mustMeasure { known = read(core) }
+    return known
+  }
+
   /// Makes the next call measure.
   func forget() {
     lock.lock()
@@ -63,14 +75,10 @@ final class CostKeeper: @unchecked Sendable {
 
   private func find(_ core: EngineCore) -> CostCurve {
     let backend = core.backend
+    if !mustMeasure, let curve = read(core) { return curve }
     let widths = CostCurve.measuredWidths.filter { $0 <= core.maximumBatch }
     if let stated = stated(backend, widths) { return stated }
     let identity = backend.costIdentity
-    if !mustMeasure, let identity, let kept = store?.record(identity)?.curve,
-      let curve = CostCurve(points: kept.points, origin: .cached)
-    {
-      return curve
-    }
     let load = OtherLoad()
     let curve: CostCurve
     do throws(EngineError) {
@@ -93,6 +101,15 @@ final class CostKeeper: @unchecked Sendable {
       }
     }
     return curve
+  }
+
+  /// A curve that the backend states or that was kept.
+  private func read(_ core: EngineCore) -> CostCurve? {
+    let widths = CostCurve.measuredWidths.filter { $0 <= core.maximumBatch }
+    if let stated = stated(core.backend, widths) { return stated }
+    guard let identity = core.backend.costIdentity, let kept = store?.record(identity)?.curve
+    else { return nil }
+    return CostCurve(points: kept.points, origin: .cached)
   }
 
   private func stated(_ backend: any Backend, _ widths: [Int]) -> CostCurve? {

@@ -54,14 +54,14 @@ struct DraftPlanner {
   private static let lookahead = 8
   private static let leastValue = 0.02
 
-  let curve: CostCurve
+  let cost: RowCost
 
   /// How many rows could pay at all: 0 where even a sure guess would not.
   func usefulRows(rows: Int, branches: Int, limit: Int) -> Int {
     guard rows < limit else { return 0 }
-    let plain = Double(branches) / curve.cost(rows)
+    let plain = Double(branches) / cost(rows)
     for more in 1...max(1, min(Self.lookahead, limit - rows)) {
-      let rate = Double(branches + more) / curve.cost(rows + more)
+      let rate = Double(branches + more) / cost(rows + more)
       if rate > plain * Self.leastGain { return limit - rows }
     }
     return 0
@@ -92,7 +92,7 @@ struct DraftPlanner {
     }
 
     var expected = Double(seats.count)
-    let plain = expected / curve.cost(rows)
+    let plain = expected / cost(rows)
     var best = (rate: plain * Self.leastGain, nodes: 0)
     var order: [Int] = []
     while rows + order.count < limit, let next = heap.popMax() {
@@ -104,7 +104,7 @@ struct DraftPlanner {
       order.append(next.seat)
       push(next.seat, node, next.depth, next.tail, next.reach)
       expected += next.value
-      let rate = expected / curve.cost(rows + order.count)
+      let rate = expected / cost(rows + order.count)
       if rate > best.rate { best = (rate, order.count) }
       if order.count - best.nodes >= Self.lookahead { break }
     }

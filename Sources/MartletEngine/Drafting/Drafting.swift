@@ -45,6 +45,13 @@ public struct Drafting: Sendable, Equatable {
   /// Whether anything is drafted.
   public var isOn: Bool { !sources.isEmpty && maximumNodes > 0 && maximumDepth > 0 }
 
+  /// What ``parse(_:)`` reads as this, limits aside.
+  public var name: String {
+    if !isOn { return "off" }
+    if sources == Drafting.auto.sources { return "auto" }
+    return Source.allCases.filter(sources.contains).map(\.rawValue).joined(separator: "+")
+  }
+
   /// The words that ``parse(_:)`` knows.
   public static let names = ["auto", "off"] + Source.allCases.map(\.rawValue)
 

@@ -6,9 +6,9 @@ extension EngineCore {
   /// The most rows that drafts may bring a pass to.
   private static let mostRows = 64
 
-  /// Says what rows cost, before the first run that drafts. On any thread, without the lock.
-  func setDraftCost(_ curve: CostCurve) {
-    locked { () throws(Never) in draftPlanner = DraftPlanner(curve: curve) }
+  /// Says what rows cost, where that is known. On any thread, without the lock.
+  func setRowCost(_ curve: CostCurve) {
+    locked { () throws(Never) in rowCost.curve = curve }
   }
 
   /// Makes the memories of a new run. On any thread.
@@ -57,9 +57,8 @@ extension EngineCore {
 
   /// Gives the works of a pass that decodes alone the trees that are worth their rows.
   func plant(_ decodes: inout [Pass.Work]) {
-    guard let planner = draftPlanner,
-      decodes.contains(where: { $0.state?.run.drafting.isOn ?? false })
-    else { return }
+    guard decodes.contains(where: { $0.state?.run.drafting.isOn ?? false }) else { return }
+    let planner = DraftPlanner(cost: rowCost)
     let rows = decodes.count
     let limit = min(maximumBatch, max(rows, Self.mostRows))
     guard planner.usefulRows(rows: rows, branches: rows, limit: limit) > 0 else { return }

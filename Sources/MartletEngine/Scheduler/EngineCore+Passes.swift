@@ -20,6 +20,9 @@ struct Pass {
   var batch = ForwardBatch()
   var logitsRows = 0
   var decodeRows = 0
+
+  /// Whether it decodes and does nothing else.
+  var isDecoding: Bool { !work.isEmpty && decodeRows == work.count }
 }
 
 /// Gathering passes and taking in their results. With the lock held, on the driver thread.

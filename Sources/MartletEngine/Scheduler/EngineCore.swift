@@ -46,7 +46,7 @@ final class EngineCore: @unchecked Sendable {
   /// How far guesses from each source can be trusted.
   var draftCalibrations: [Drafting.Source: DraftCalibration] = [:]
   /// What rows cost, for runs that draft.
-  var draftPlanner: DraftPlanner?
+  var rowCost = RowCost()
   /// Bases with kept logits.
   var cachedBases: [Lane] = []
 
@@ -224,7 +224,11 @@ final class EngineCore: @unchecked Sendable {
     }
     lock.lock()
     announce(pass, began: false)
-    totals.forwardSeconds += Double(monotonicNanoseconds() - started) * 1e-9
+    let seconds = Double(monotonicNanoseconds() - started) * 1e-9
+    totals.forwardSeconds += seconds
+    if failure == nil, pass.isDecoding {
+      rowCost.learn(rows: pass.batch.tokens.count, seconds: seconds)
+    }
     finish(pass, failure)
     while settle() {}
     keepUnusedLogits()
