@@ -135,7 +135,14 @@ public enum SpeculateBench {
     let threads: Int
     var times = Samples()
     var tokens = 0
-    var statistics = RunStatistics()
+    var statistics = Counts()
+
+    struct Counts {
+      var draftedTokens = 0
+      var acceptedTokens = 0
+      var savedSteps = 0
+      var forwards = 0
+    }
 
     init(_ drafting: Drafting, _ session: Session, _ settings: Settings, live: Int) throws {
       self.drafting = drafting

@@ -18,15 +18,15 @@ func hashedBackend(
     maximumBatchTokens: maximumBatch, cost: cost)
 }
 
-/// A language that repeats itself: a token depends on the three before it, with one or two likely
-/// ways on, so that guesses by what came before are often right and sometimes not.
+/// A language that repeats itself: a token depends on the few before it, with one or two likely ways
+/// on, so that guesses by what came before are often right and sometimes not.
 func repetitiveBackend(
-  context: Int = 4096, pageTokens: Int = 4, maximumBatch: Int = 512, certainty: Float = 9,
+  context: Int = 4096, pageTokens: Int = 4, maximumBatch: Int = 512, certainty: Float = 9, order: Int = 3,
   cost: SimulatedCost = .init()
 ) -> SimulatedBackend {
   let hashed = HashedWorld(codec: WordCodec(words: words), seed: 11, spread: certainty)
   return SimulatedBackend(
-    world: ClosureWorld(codec: hashed.codec) { hashed.logits(after: Array($0.suffix(3))) },
+    world: ClosureWorld(codec: hashed.codec) { hashed.logits(after: Array($0.suffix(order))) },
     contextLength: context, pageTokens: pageTokens, bytesPerPage: 1000,
     maximumBatchTokens: maximumBatch, cost: cost)
 }

@@ -15,9 +15,11 @@ struct ContinuationIndex {
     fileprivate(set) var counts = SIMD4<UInt16>()
 
     /// How often the context was seen, forgotten followers aside.
+    @inline(__always)
     var total: Int { Int(counts[0]) + Int(counts[1]) + Int(counts[2]) + Int(counts[3]) }
 
     /// Counts one more `token`; the rarest follower makes room for a fifth.
+    @inline(__always)
     fileprivate mutating func count(_ token: Token) {
       var place = 0
       for i in 0..<4 {
@@ -46,10 +48,12 @@ struct ContinuationIndex {
     /// Where `key` is, or would be.
     @inline(__always)
     func place(of key: UInt64) -> Int {
-      let mask = entries.count - 1
-      var place = Int(truncatingIfNeeded: key >> 20) & mask
-      while entries[place].key != key && entries[place].key != 0 { place = (place + 1) & mask }
-      return place
+      entries.withUnsafeBufferPointer { entries in
+        let mask = entries.count - 1
+        var place = Int(truncatingIfNeeded: key >> 20) & mask
+        while entries[place].key != key && entries[place].key != 0 { place = (place + 1) & mask }
+        return place
+      }
     }
 
     @inline(__always)
@@ -58,7 +62,7 @@ struct ContinuationIndex {
       return entry.key == key ? entry : nil
     }
 
-    var isCrowded: Bool { used * 3 >= entries.count * 2 }
+    var isCrowded: Bool { (used + TokenTail.lengths) * 3 >= entries.count * 2 }
 
     mutating func grow() {
       var larger = Table(capacity: entries.count * 2)
@@ -70,32 +74,31 @@ struct ContinuationIndex {
     }
   }
 
-  private var table: Table
+  private static let smallest = 512
+
+  private var table = Table(capacity: smallest)
   private var old: Table?
   private let limit: Int
 
   /// An empty index of at most two generations of `limit` entries, a power of two, of 32 bytes.
-  init(limit: Int = 1 << 17) {
-    precondition(limit >= 512 && limit & (limit - 1) == 0, "a limit of \(limit) entries")
+  init(limit: Int) {
+    precondition(limit >= Self.smallest && limit & (limit - 1) == 0, "a limit of \(limit) entries")
     self.limit = limit
-    table = Table(capacity: 512)
   }
 
   /// The entry of a context.
   @inline(__always)
   func entry(_ hash: UInt64) -> Entry? { table.entry(hash) ?? old?.entry(hash) }
 
-  /// Records that `token` followed `tail`.
-  mutating func observe(_ tail: TokenTail, _ token: Token) {
-    tail.forEachContext { _, hash in
-      if table.isCrowded {
-        if table.entries.count < limit {
-          table.grow()
-        } else {
-          old = table
-          table = Table(capacity: 512)
-        }
-      }
+  /// Records that `token` came after these contexts, and shows what was known of each before.
+  @inline(__always)
+  mutating func observe(
+    _ contexts: SIMD8<UInt64>, _ token: Token, known: (_ length: Int, _ entry: Entry) -> Void
+  ) {
+    if table.isCrowded { makeRoom() }
+    for length in 0..<TokenTail.lengths {
+      let hash = contexts[length]
+      guard hash != 0 else { return }
       let place = table.place(of: hash)
       if table.entries[place].key == 0 {
         // What the old generation knew of it comes along.
@@ -103,16 +106,17 @@ struct ContinuationIndex {
         table.entries[place].key = hash
         table.used += 1
       }
+      if table.entries[place].total > 0 { known(length, table.entries[place]) }
       table.entries[place].count(token)
     }
   }
 
-  /// Records all of `tokens`, of which the first `known` only serve as context.
-  mutating func observe(_ tokens: [Token], from known: Int = 0) {
-    var tail = TokenTail(tokens.prefix(known))
-    for token in tokens.dropFirst(known) {
-      observe(tail, token)
-      tail.push(token)
+  private mutating func makeRoom() {
+    if table.entries.count < limit {
+      table.grow()
+    } else {
+      old = table
+      table = Table(capacity: Self.smallest)
     }
   }
 }

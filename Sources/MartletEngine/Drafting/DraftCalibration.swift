@@ -13,9 +13,8 @@ final class DraftCalibration {
     var trials: Float
   }
 
-  private static let shares: [Float] = [0.3, 0.6, 0.9]
-  private static let kinds = TokenTail.lengths.count * 12
-  /// Tokens after which evidence has half its weight.
+  private static let kinds = TokenTail.lengths * 12
+  /// Trials after which evidence has half its weight.
   private static let memory: Float = 128
   private static let priorTrials: Float = 4
   private static let prior: Float = 0.1
@@ -23,31 +22,36 @@ final class DraftCalibration {
   private var rates = [Rate](
     repeating: Rate(hits: prior * priorTrials, trials: priorTrials), count: kinds)
 
-  private static func kind(length: Int, share: Float, total: Int) -> Int {
-    let shareKind = shares.reduce(0) { $0 + (share >= $1 ? 1 : 0) }
-    let countKind = total < 2 ? 0 : total < 5 ? 1 : 2
-    return length * 12 + shareKind * 3 + countKind
+  /// Shares are cut at 0.3, 0.6 and 0.9, totals at 2 and 5.
+  @inline(__always)
+  private static func kind(length: Int, count: Int, total: Int) -> Int {
+    let share =
+      (10 * count >= 3 * total ? 1 : 0) + (10 * count >= 6 * total ? 1 : 0)
+      + (10 * count >= 9 * total ? 1 : 0)
+    return length * 12 + share * 3 + (total < 2 ? 0 : total < 5 ? 1 : 2)
   }
 
   /// The probability that a follower with `count` of `total` is drawn.
+  @inline(__always)
   func probability(length: Int, count: Int, total: Int) -> Float {
-    let rate = rates[
-      Self.kind(length: length, share: Float(count) / Float(total), total: total)]
+    let rate = rates[Self.kind(length: length, count: count, total: total)]
     return rate.hits / rate.trials
   }
 
   /// Takes in that after a context with `entry` the token drawn was `token`.
+  @inline(__always)
   func learn(length: Int, _ entry: ContinuationIndex.Entry, drawn token: Token) {
     let total = entry.total
     for i in 0..<4 where entry.counts[i] > 0 {
-      let kind = Self.kind(
-        length: length, share: Float(entry.counts[i]) / Float(total), total: total)
-      rates[kind].hits += entry.tokens[i] == token ? 1 : 0
-      rates[kind].trials += 1
-      if rates[kind].trials >= 2 * Self.memory {
-        rates[kind].hits *= 0.5
-        rates[kind].trials *= 0.5
+      let kind = Self.kind(length: length, count: Int(entry.counts[i]), total: total)
+      var rate = rates[kind]
+      rate.hits += entry.tokens[i] == token ? 1 : 0
+      rate.trials += 1
+      if rate.trials >= 2 * Self.memory {
+        rate.hits *= 0.5
+        rate.trials *= 0.5
       }
+      rates[kind] = rate
     }
   }
 }

@@ -71,20 +71,22 @@ struct DraftPlanner {
   /// one per seat; `limit` the most rows of it.
   func plan(
     _ seats: [Seat], rows: Int, limit: Int,
-    guesses: (_ seat: Int, _ tail: TokenTail) -> [DraftMemory.Guess]
+    guesses: (_ seat: Int, _ contexts: SIMD8<UInt64>) -> DraftGuesses
   ) -> [Plan] {
     var plans = [Plan](repeating: Plan(), count: seats.count)
     var heap = Heap<Candidate>()
     func push(_ seat: Int, _ parent: Int, _ depth: Int, _ tail: TokenTail, _ reach: Double) {
       guard depth < seats[seat].depth else { return }
-      for guess in guesses(seat, tail) {
-        let reach = reach * min(0.99, Double(guess.probability) * seats[seat].trust)
+      let guesses = guesses(seat, tail.contexts)
+      for i in 0..<4 where guesses.tokens[i] >= 0 {
+        let token = guesses.tokens[i]
+        let reach = reach * min(0.99, Double(guesses.probabilities[i]) * seats[seat].trust)
         let value = reach * seats[seat].worth
         guard value >= Self.leastValue else { continue }
         heap.insert(
           Candidate(
-            reach: reach, value: value, seat: seat, parent: parent, depth: depth + 1, token: guess.token,
-            tail: tail.pushing(guess.token)))
+            reach: reach, value: value, seat: seat, parent: parent, depth: depth + 1,
+            token: token, tail: tail.pushing(token)))
       }
     }
     for (seat, state) in seats.enumerated() where state.nodes > 0 {

@@ -1,48 +1,71 @@
-/// What a pass of so many rows costs relative to one of a single row: by the engine's cost curve where
-/// it is known, else by the passes that were made.
+/// What a pass of so many rows costs relative to one of a single row.
 ///
-/// The estimate is a line through recent decoding passes, older ones fading, drawn toward a line that
-/// any CPU comes near (a row adds a twelfth) as far as their widths do not tell. So a run that drafts
-/// need not wait for a measurement, and learns within some passes what rows really cost.
+/// By the engine's cost curve where that is known, else by a line through recent decoding passes,
+/// older ones fading, drawn toward a line that any CPU comes near (a row adds a twelfth) as far as
+/// their widths do not tell. So a run that drafts need not wait for a measurement. Either is then
+/// corrected by what passes of exactly that many rows really took: kernels take rows in groups, and
+/// the first row of a group may cost as much as the whole.
 struct RowCost {
   /// The engine's curve, once it is known.
-  var curve: CostCurve?
+  private(set) var curve: CostCurve?
 
   private static let fading = 0.98
   /// A row's share of the time of a pass of one row, before anything is known.
   private static let priorSlope = 1.0 / 12
   /// How many squared rows of spread weigh as much as the prior.
   private static let priorSpread = 64.0
+  /// Passes of one width that weigh as much as the curve or line.
+  private static let priorPasses = 2.0
+  private static let mostPasses = 16.0
 
+  /// Weight, means, and sums of squared and mixed deviations of rows and seconds.
   private var weight = 0.0
   private var rows = 0.0
   private var seconds = 0.0
-  /// Sums of squared and mixed deviations from the running means.
   private var spread = 0.0
   private var mixed = 0.0
+  /// By rows: how many passes, and what they took relative to the curve or line.
+  private var corrections = [(passes: Double, ratio: Double)](repeating: (0, 1), count: 129)
+
+  /// Uses a curve from now on. One that a backend states is exact and corrected by nothing.
+  mutating func use(_ curve: CostCurve) { self.curve = curve }
 
   /// Takes in a pass that only decoded.
   mutating func learn(rows count: Int, seconds measured: Double) {
-    guard measured > 0 else { return }
+    guard measured > 0, curve?.origin != .stated else { return }
+    let expected = base(count)
     // A pass that was held up by something else tells little about rows.
-    let value = weight > 4 ? min(measured, 3 * estimate(count)) : measured
+    let value = weight > 4 ? min(measured, 3 * expected) : measured
     weight = weight * Self.fading + 1
     let apart = Double(count) - rows
     rows += apart / weight
     seconds += (value - seconds) / weight
     spread = spread * Self.fading + apart * (Double(count) - rows)
     mixed = mixed * Self.fading + apart * (value - seconds)
+    guard weight > 4, count < corrections.count else { return }
+    var own = corrections[count]
+    own.passes = min(own.passes + 1, Self.mostPasses)
+    own.ratio += (value / expected - own.ratio) / (own.passes + Self.priorPasses)
+    corrections[count] = own
   }
 
   /// The cost of `count` rows, 1 for one.
   func callAsFunction(_ count: Int) -> Double {
-    if let curve { return curve.cost(count) }
-    guard weight > 0 else { return 1 + Self.priorSlope * Double(count - 1) }
-    return max(1, estimate(count) / max(estimate(1), 1e-12))
+    if let curve, curve.origin == .stated { return curve.cost(count) }
+    guard weight > 0 else { return curve?.cost(count) ?? 1 + Self.priorSlope * Double(count - 1) }
+    return max(1e-3, estimate(count) / max(estimate(1), 1e-12))
   }
 
-  /// Seconds of a pass, never falling with its rows.
   private func estimate(_ count: Int) -> Double {
+    base(count) * (count < corrections.count ? corrections[count].ratio : 1)
+  }
+
+  /// Seconds by the curve or line alone.
+  private func base(_ count: Int) -> Double {
+    if let curve {
+      // As long as the passes so far say, which is what their context makes of it.
+      return seconds * curve.cost(count) / max(1, curve.cost(max(1, Int(rows.rounded()))))
+    }
     // The prior's slope in seconds: that of a pass as long as the mean at the mean's rows.
     let prior = seconds * Self.priorSlope / (1 + Self.priorSlope * (rows - 1))
     let slope = max(

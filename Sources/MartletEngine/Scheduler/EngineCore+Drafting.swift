@@ -8,7 +8,7 @@ extension EngineCore {
 
   /// Says what rows cost, where that is known. On any thread, without the lock.
   func setRowCost(_ curve: CostCurve) {
-    locked { () throws(Never) in rowCost.curve = curve }
+    locked { () throws(Never) in rowCost.use(curve) }
   }
 
   /// Makes the memories of a new run. On any thread.
@@ -39,13 +39,17 @@ extension EngineCore {
   func remember(_ token: Token, _ state: BranchState) {
     let run = state.run
     guard run.drafting.isOn else { return }
-    let tail = TokenTail(state.lane.tokens)
-    if let first = guesses(state, after: tail).max(by: { $0.probability < $1.probability }) {
-      state.trust.learn(first.probability, came: first.token == token)
+    let contexts = TokenTail(state.lane.tokens).contexts
+    var best: (token: Token, probability: Float)?
+    func hear(_ guess: (token: Token, probability: Float)?) {
+      if let guess, guess.probability > best?.probability ?? 0 { best = guess }
     }
-    state.memory?.observe(tail, drawn: token)
-    run.memory?.observe(tail, drawn: token)
-    if run.drafting.sources.contains(.trie) { generated?.observe(tail, drawn: token) }
+    hear(state.memory?.observe(contexts, drawn: token) ?? nil)
+    hear(run.memory?.observe(contexts, drawn: token) ?? nil)
+    if run.drafting.sources.contains(.trie) {
+      hear(generated?.observe(contexts, drawn: token) ?? nil)
+    }
+    if let best { state.trust.learn(best.probability, came: best.token == token) }
   }
 
   /// Takes in text appended to a branch, from its token `known` on. On any thread.
@@ -63,8 +67,8 @@ extension EngineCore {
     let limit = min(maximumBatch, max(rows, Self.mostRows))
     guard planner.usefulRows(rows: rows, branches: rows, limit: limit) > 0 else { return }
     let states = decodes.map(\.state)
-    let plans = planner.plan(states.map(seat), rows: rows, limit: limit) { seat, tail in
-      guesses(states[seat]!, after: tail)
+    let plans = planner.plan(states.map(seat), rows: rows, limit: limit) { seat, contexts in
+      guesses(states[seat]!, after: contexts)
     }
     for (index, plan) in plans.enumerated() where !plan.tokens.isEmpty {
       decodes[index].draft = DraftTree(
@@ -107,7 +111,7 @@ extension EngineCore {
 
   private func seat(_ state: BranchState?) -> DraftPlanner.Seat {
     guard let state, state.run.drafting.isOn else {
-      return .init(tail: TokenTail([]), depth: 0, nodes: 0, trust: 1, worth: 1)
+      return .init(tail: TokenTail(), depth: 0, nodes: 0, trust: 1, worth: 1)
     }
     let drafting = state.run.drafting
     // The pass yields one token without a draft; drafts are for those after it.
@@ -132,22 +136,17 @@ extension EngineCore {
   }
 
   /// What the memories of a branch guess; of several the one that is surest.
-  private func guesses(_ state: BranchState, after tail: TokenTail) -> [DraftMemory.Guess] {
+  private func guesses(_ state: BranchState, after contexts: SIMD8<UInt64>) -> DraftGuesses {
     let run = state.run
-    var best: [DraftMemory.Guess] = []
-    var surest: Float = 0
-    for memory in [
-      state.memory, run.memory, run.drafting.sources.contains(.trie) ? generated : nil,
-    ] {
-      guard let guesses = memory?.guesses(after: tail),
-        let most = guesses.lazy.map(\.probability).max(), most > surest
-      else { continue }
-      (best, surest) = (guesses, most)
+    var best = DraftGuesses()
+    func hear(_ guesses: DraftGuesses?) {
+      if let guesses, guesses.most > best.most { best = guesses }
     }
-    return best.isEmpty || backend.supportsTrees
-      ? best : [best.max { $0.probability < $1.probability }!]
+    hear(state.memory?.guesses(after: contexts))
+    hear(run.memory?.guesses(after: contexts))
+    if run.drafting.sources.contains(.trie) { hear(generated?.guesses(after: contexts)) }
+    return backend.supportsTrees ? best : best.single
   }
-
 
   /// Gives a lane the draft that a pass has processed, unless its branch has gone elsewhere.
   func attach(_ draft: DraftTree, to work: Pass.Work, firstRow: Int) {
