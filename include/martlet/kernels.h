@@ -13,5 +13,6 @@
 #include "rows.h"
 #include "sampling.h"
 #include "softmax.h"
+#include "verify.h"
 
 #endif
