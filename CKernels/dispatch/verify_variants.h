@@ -29,9 +29,10 @@ typedef struct martlet_verify_bounds {
   float cap;
 } martlet_verify_bounds;
 
-/// Sums over the tokens at level i and above; i = 0 is all. `base` is capped.
+/// Sums over the tokens at level i and above; i = 0 is all. `base` is capped, `whole` is the sum of
+/// base as it is.
 typedef struct martlet_verify_shares {
-  double base[MARTLET_VERIFY_LEVELS], draft[MARTLET_VERIFY_LEVELS];
+  double base[MARTLET_VERIFY_LEVELS], draft[MARTLET_VERIFY_LEVELS], whole;
   float lowest;
 } martlet_verify_shares;
 

@@ -364,7 +364,7 @@ static int verify_select(verify_residual *left, uint32_t first, uint32_t *chosen
   MARTLET_CHOSEN(verify_levels_f32, MARTLET_NUMERIC_PORTABLE)
   (tree->width, left->base, law, &left->bounds, &shares);
   if (!(shares.lowest >= 0) || !verify_is_whole(shares.draft[0])) return 0;
-  if (!(shares.base[0] < INFINITY)) return 0;
+  if (left->base != left->row && !verify_is_whole(shares.whole)) return 0;
   double drawn[MARTLET_VERIFY_LEVELS], useful[MARTLET_VERIFY_LEVELS];
   for (int i = 0; i < MARTLET_VERIFY_LEVELS; ++i) {
     const int last = i == MARTLET_VERIFY_LEVELS - 1;

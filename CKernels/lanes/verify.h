@@ -186,13 +186,14 @@ void LANES_NAME(verify_weighted_f32, LANES_ISA)(size_t width, const float *base,
 
 /// Sums of one block per level and above.
 typedef struct verify_level_sums {
-  lanes bases[MARTLET_VERIFY_LEVELS], drafts[MARTLET_VERIFY_LEVELS];
+  lanes bases[MARTLET_VERIFY_LEVELS], drafts[MARTLET_VERIFY_LEVELS], whole;
 } verify_level_sums;
 
 LANES void verify_level(verify_level_sums *sums, lanes *worst, const lanes *bounds, lanes cap,
                         lanes b, lanes q) {
   const lanes most = lanes_multiply(cap, q), useful = verify_choose(b, most, most, b);
   *worst = verify_worse(q, verify_worse(b, *worst));
+  sums->whole = lanes_add(sums->whole, b);
   sums->bases[0] = lanes_add(sums->bases[0], useful);
   sums->drafts[0] = lanes_add(sums->drafts[0], q);
   for (int level = 1; level < MARTLET_VERIFY_LEVELS; ++level) {
@@ -215,7 +216,7 @@ void LANES_NAME(verify_levels_f32, LANES_ISA)(size_t width, const float *base, c
     const size_t left = width - start;
     const size_t count = left < MARTLET_LOGITS_BLOCK ? left : MARTLET_LOGITS_BLOCK;
     const size_t whole = count / 16 * 16, rest = count - whole;
-    verify_level_sums sums;
+    verify_level_sums sums = {.whole = lanes_zero()};
     for (int i = 0; i < MARTLET_VERIFY_LEVELS; ++i)
       sums.bases[i] = sums.drafts[i] = lanes_zero();
     for (size_t i = 0; i < whole; i += 16)
@@ -231,6 +232,7 @@ void LANES_NAME(verify_levels_f32, LANES_ISA)(size_t width, const float *base, c
       shares->base[i] += (double)bases[i];
       shares->draft[i] += (double)drafts[i];
     }
+    shares->whole += (double)lanes_fold_sum(sums.whole);
   }
   shares->lowest = 0.0f - lanes_fold_larger(worst);
 }

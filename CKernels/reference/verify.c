@@ -69,12 +69,13 @@ void martlet_verify_levels_f32_reference(size_t width, const float *base, const 
   float worst = 0;
   for (size_t start = 0; start < width; start += MARTLET_LOGITS_BLOCK) {
     float bases[MARTLET_VERIFY_LEVELS][MARTLET_LANES] = {{0}};
-    float drafts[MARTLET_VERIFY_LEVELS][MARTLET_LANES] = {{0}};
+    float drafts[MARTLET_VERIFY_LEVELS][MARTLET_LANES] = {{0}}, whole[MARTLET_LANES] = {0};
     for (size_t i = 0; i < block_count(width, start); ++i) {
       const float b = base[start + i], q = draft[start + i], most = bounds->cap * q;
       const float useful = b >= most ? most : b;
       const size_t lane = i % MARTLET_LANES;
       worst = worse(q, worse(b, worst));
+      whole[lane] = whole[lane] + b;
       for (int level = 0; level < MARTLET_VERIFY_LEVELS; ++level) {
         if (level > 0 && !(b >= bounds->bounds[level - 1] * q)) continue;
         bases[level][lane] = bases[level][lane] + useful;
@@ -85,6 +86,7 @@ void martlet_verify_levels_f32_reference(size_t width, const float *base, const 
       shares->base[level] += (double)martlet_fold_lanes(bases[level]);
       shares->draft[level] += (double)martlet_fold_lanes(drafts[level]);
     }
+    shares->whole += (double)martlet_fold_lanes(whole);
   }
   shares->lowest = 0.0f - worst;
 }

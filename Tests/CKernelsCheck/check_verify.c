@@ -218,6 +218,7 @@ static void compare_levels(martlet_check *check, const buffers *b) {
     compare_doubles(check, "a level's base", expected.base[i], actual.base[i]);
     compare_doubles(check, "a level's draft", expected.draft[i], actual.draft[i]);
   }
+  compare_doubles(check, "the base's sum", expected.whole, actual.whole);
   compare_doubles(check, "the lowest", (double)expected.lowest, (double)actual.lowest);
   check_poison(check);
 }
