@@ -102,8 +102,8 @@ extension Kernels {
     guard epsilon >= 0, epsilon.isFinite, delta >= 0, delta.isFinite else {
       throw KernelError(
         .argument,
-        "typical acceptance with epsilon \(epsilon) and delta \(delta); give numbers "
-          + "that are not negative")
+        "typical acceptance with epsilon \(epsilon) and delta \(delta); give finite numbers that are "
+          + "not negative")
     }
     var bare = DraftTree()
     for node in 1..<max(1, tree.count) { bare.add(tree.token(node), below: tree.parent(node)) }
@@ -198,6 +198,8 @@ private struct VerifyInputs {
       throw KernelError(
         .argument, "token \(token) of a draft is outside the vocabulary of \(targets.columns)")
     }
+    // Only tests by chance read laws and random numbers.
+    guard let uniforms else { return }
     let lawRows = laws?.rows ?? 0
     if let law = tree.laws.dropFirst().first(where: { Int($0) >= lawRows }) {
       throw KernelError(.argument, "a draft was drawn from law \(law) of \(lawRows)")
@@ -206,7 +208,6 @@ private struct VerifyInputs {
       throw KernelError(
         .argument, "laws over \(laws.columns) tokens for a target over \(targets.columns)")
     }
-    guard let uniforms else { return }
     guard uniforms.count == tree.count else {
       throw KernelError(
         .argument, "\(uniforms.count) random numbers for \(tree.count) nodes; give one per node")
