@@ -11,6 +11,7 @@
   F(softmax)            \
   F(sampling)           \
   F(kv)                 \
+  F(verify)             \
   F(attention)          \
   F(attention_merge)    \
   F(rows)               \

@@ -14,5 +14,6 @@
 #include "rows.h"
 #include "sampling.h"
 #include "softmax.h"
+#include "verify.h"
 
 #endif

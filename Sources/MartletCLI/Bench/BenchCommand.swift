@@ -15,8 +15,8 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       BenchMachineCommand.self, BenchModelCommand.self, BenchGemmCommand.self,
-      BenchAttentionCommand.self, BenchOpenCommand.self, BenchContentionCommand.self,
-      BenchSpeculateCommand.self,
+      BenchAttentionCommand.self, BenchVerifyCommand.self, BenchSpeculateCommand.self,
+      BenchOpenCommand.self, BenchContentionCommand.self,
     ])
 }
 
