@@ -50,6 +50,8 @@ struct DraftPlanner {
   /// The gain in tokens per time below which nothing is drafted: the curve is measured, and guesses
   /// and their bookkeeping are not free.
   private static let leastGain = 1.03
+  /// What sure guesses would have to gain for guesses to be looked for.
+  private static let leastPromise = 1.1
   /// Nodes tried beyond the best number, because the curve has steps.
   private static let lookahead = 8
   private static let leastValue = 0.02
@@ -62,7 +64,7 @@ struct DraftPlanner {
     let plain = Double(branches) / cost(rows)
     for more in 1...max(1, min(Self.lookahead, limit - rows)) {
       let rate = Double(branches + more) / cost(rows + more)
-      if rate > plain * Self.leastGain { return limit - rows }
+      if rate > plain * Self.leastPromise { return limit - rows }
     }
     return 0
   }

@@ -35,10 +35,21 @@ extension EngineCore {
     return fresh
   }
 
+  /// Whether a branch's step takes so long that the half microsecond of remembering a token, more in
+  /// a memory beyond the caches, is less than a hundredth of it. A wide pass of a tiny model does not.
+  private func isCheap(_ source: Drafting.Source) -> Bool {
+    if branchSeconds == 0 || rowCost.curve?.origin == .stated { return true }
+    return branchSeconds > (source == .trie ? 100e-6 : 40e-6)
+  }
+
+  private func uses(_ source: Drafting.Source, _ run: RunState) -> Bool {
+    run.drafting.sources.contains(source) && isCheap(source)
+  }
+
   /// Takes in a token drawn after the branch's last.
   func remember(_ token: Token, _ state: BranchState) {
     let run = state.run
-    guard run.drafting.isOn else { return }
+    guard run.drafting.isOn, isCheap(.siblings) else { return }
     let contexts = TokenTail(state.lane.tokens).contexts
     var best: (token: Token, probability: Float)?
     func hear(_ guess: (token: Token, probability: Float)?) {
@@ -46,7 +57,7 @@ extension EngineCore {
     }
     hear(state.memory?.observe(contexts, drawn: token) ?? nil)
     hear(run.memory?.observe(contexts, drawn: token) ?? nil)
-    if run.drafting.sources.contains(.trie) {
+    if uses(.trie, run) {
       hear(generated?.observe(contexts, drawn: token) ?? nil)
     }
     if let best { state.trust.learn(best.probability, came: best.token == token) }
@@ -61,7 +72,9 @@ extension EngineCore {
 
   /// Gives the works of a pass that decodes alone the trees that are worth their rows.
   func plant(_ decodes: inout [Pass.Work]) {
-    guard decodes.contains(where: { $0.state?.run.drafting.isOn ?? false }) else { return }
+    guard isCheap(.siblings),
+      decodes.contains(where: { $0.state?.run.drafting.isOn ?? false })
+    else { return }
     let planner = DraftPlanner(cost: rowCost)
     let rows = decodes.count
     let limit = min(maximumBatch, max(rows, Self.mostRows))
@@ -144,7 +157,7 @@ extension EngineCore {
     }
     hear(state.memory?.guesses(after: contexts))
     hear(run.memory?.guesses(after: contexts))
-    if run.drafting.sources.contains(.trie) { hear(generated?.guesses(after: contexts)) }
+    if uses(.trie, run) { hear(generated?.guesses(after: contexts)) }
     return backend.supportsTrees ? best : best.single
   }
 

@@ -47,6 +47,8 @@ final class EngineCore: @unchecked Sendable {
   var draftCalibrations: [Drafting.Source: DraftCalibration] = [:]
   /// What rows cost, for runs that draft.
   var rowCost = RowCost()
+  /// A branch's share of a decoding pass, seconds; 0 before the first.
+  var branchSeconds = 0.0
   /// Bases with kept logits.
   var cachedBases: [Lane] = []
 
@@ -228,6 +230,8 @@ final class EngineCore: @unchecked Sendable {
     totals.forwardSeconds += seconds
     if failure == nil, pass.isDecoding {
       rowCost.learn(rows: pass.batch.tokens.count, seconds: seconds)
+      let share = seconds / Double(pass.decodeRows)
+      branchSeconds = branchSeconds == 0 ? share : 0.9 * branchSeconds + 0.1 * share
     }
     finish(pass, failure)
     while settle() {}
