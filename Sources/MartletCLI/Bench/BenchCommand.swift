@@ -16,6 +16,7 @@ struct BenchCommand: ParsableCommand {
     subcommands: [
       BenchMachineCommand.self, BenchModelCommand.self, BenchGemmCommand.self,
       BenchAttentionCommand.self, BenchOpenCommand.self, BenchContentionCommand.self,
+      BenchConstrainCommand.self,
     ])
 }
 

@@ -42,12 +42,14 @@ extension ConstraintTable {
 
   /// Whether every token below a node goes on from `place`.
   private mutating func takesWhole(_ place: Int32, _ node: Int) -> Bool {
-    guard let state = matcher.wideState(place).map(Int.init) else { return false }
+    let state = Int(matcher.wideState(place))
+    guard state >= 0 else { return false }
     let below = trie.below[node]
-    let wide = matcher.grammar.wide
-    return below.low & ~wide.low[state] == 0 && below.high & ~wide.high[state] == 0
-      && (!below.hasOthers || (wide.takesOthers[state] && below.isText))
-      && below.length <= wide.run[state]
+    return below.low & ~matcher.grammar.wide.low[state] == 0
+      && below.high & ~matcher.grammar.wide.high[state] == 0
+      && (!below.hasOthers
+        || (below.isText && below.leads & ~matcher.grammar.wide.leads[state] == 0))
+      && below.length <= matcher.grammar.wide.run[state]
   }
 
   /// The same for a vocabulary that cannot spell every byte: a token is allowed if tokens can

@@ -30,7 +30,9 @@ struct TokenTrie: Sendable {
     var high: UInt64 = 0
     /// The most bytes of a token.
     var length: Int32 = 0
+    /// Whether bytes of 128 and above occur, and which first bytes of characters, less 0xC0.
     var hasOthers = false
+    var leads: UInt64 = 0
     /// Whether all are valid UTF-8, begun at a character, as far as they go.
     var isText = true
   }
@@ -128,7 +130,9 @@ struct TokenTrie: Sendable {
         below[parent].high |= 1 << UInt64(value - 64)
       } else {
         below[parent].hasOthers = true
+        if value >= 0xC0 { below[parent].leads |= 1 << UInt64(value - 0xC0) }
       }
+      below[parent].leads |= below[node].leads
       below[parent].low |= below[node].low
       below[parent].high |= below[node].high
       below[parent].hasOthers = below[parent].hasOthers || below[node].hasOthers

@@ -99,13 +99,13 @@ struct ByteMatcher: Sendable {
     return result
   }
 
-  /// The wide state that takes most among the frames of a place, if there is one.
-  mutating func wideState(_ place: Int32) -> Int32? {
-    if wideStates[Int(place)] == Self.unknown {
-      wideStates[Int(place)] = findWideState(place) ?? -1
-    }
-    let state = wideStates[Int(place)]
-    return state >= 0 ? state : nil
+  /// The wide state that takes most among the frames of a place, or -1.
+  mutating func wideState(_ place: Int32) -> Int32 {
+    let known = wideStates[Int(place)]
+    if known != Self.unknown { return known }
+    let state = findWideState(place) ?? -1
+    wideStates[Int(place)] = state
+    return state
   }
 
   private func findWideState(_ place: Int32) -> Int32? {

@@ -1,5 +1,6 @@
-/// States inside free text, such as a JSON string: of the bytes below 128 they take a known set, and
-/// every whole UTF-8 character above, and come back to themselves or to a state that does the same.
+/// States inside free text, such as a JSON string: they take a known set of the bytes below 128, and
+/// all whole characters that begin with some of the bytes above, and come back to themselves or to a
+/// state that does the same.
 ///
 /// Almost every token is allowed there. Knowing it beforehand lets a mask take whole subtrees of the
 /// vocabulary's trie instead of stepping through them.
@@ -7,8 +8,8 @@ struct WideStates: Sendable {
   /// The set of a state; 0 where it is not wide.
   private(set) var low: [UInt64]
   private(set) var high: [UInt64]
-  /// Whether all characters beyond ASCII are taken too.
-  private(set) var takesOthers: [Bool]
+  /// Bytes, less 0xC0, of which all characters that begin with them are taken.
+  private(set) var leads: [UInt64]
   /// How many characters in a row are taken like that: all that a token can hold, or fewer where a
   /// length is limited.
   private(set) var run: [Int32]
@@ -20,7 +21,7 @@ struct WideStates: Sendable {
     let count = height.count
     low = [UInt64](repeating: 0, count: count)
     high = low
-    takesOthers = [Bool](repeating: false, count: count)
+    leads = low
     run = [Int32](repeating: 0, count: count)
     var follower = [Int32](repeating: -1, count: count)
     for state in 0..<count {
@@ -34,7 +35,7 @@ struct WideStates: Sendable {
           high[state] |= 1 << UInt64(byte - 64)
         }
       }
-      takesOthers[state] = Self.takesOthers(state, Int32(target), next, classes, height)
+      leads[state] = Self.leads(from: state, to: Int32(target), next, classes, height)
       follower[state] = Int32(target)
     }
     measureRuns(follower)
@@ -51,30 +52,32 @@ struct WideStates: Sendable {
     return best.value >= least ? Int(best.key) : nil
   }
 
-  /// Whether every character of two bytes or more leads from `state` to `target`.
-  private static func takesOthers(
-    _ state: Int, _ target: Int32, _ next: [Int32], _ classes: ByteClasses, _ height: [Int32]
-  ) -> Bool {
-    let sequences =
-      UTF8Sequences.of(0x80...0xD7FF) + UTF8Sequences.of(0xE000...0x10FFFF)
-    for sequence in sequences {
-      var states: Set<Int32> = [Int32(state)]
-      for bytes in sequence {
-        let columns = Set(bytes.map { classes.classOf[Int($0)] })
-        var reached: Set<Int32> = []
-        for from in states {
-          for column in columns {
-            let to = next[Int(from) * classes.count + Int(column)]
-            guard to >= 0, height[Int(to)] == height[state] else { return false }
-            reached.insert(to)
+  /// The first bytes of which every character leads from `state` to `target`.
+  private static func leads(
+    from state: Int, to target: Int32, _ next: [Int32], _ classes: ByteClasses, _ height: [Int32]
+  ) -> UInt64 {
+    var result: UInt64 = 0
+    for sequence in others {
+      for lead in sequence[0] {
+        var states: Set<Int32> = [Int32(state)]
+        for bytes in [lead...lead] + sequence.dropFirst() {
+          let columns = Set(bytes.map { classes.classOf[Int($0)] })
+          states = Set(
+            states.flatMap { from in
+              columns.map { from < 0 ? -1 : next[Int(from) * classes.count + Int($0)] }
+            })
+          if states.contains(where: { $0 < 0 || height[Int($0)] != height[state] }) {
+            states = [-1]
           }
         }
-        states = reached
+        if states == [target] { result |= 1 << UInt64(lead - 0xC0) }
       }
-      guard states == [target] else { return false }
     }
-    return true
+    return result
   }
+
+  /// The characters beyond ASCII. No lead byte is in two of the sequences.
+  private static let others = UTF8Sequences.of(0x80...0xD7FF) + UTF8Sequences.of(0xE000...0x10FFFF)
 
   private mutating func measureRuns(_ follower: [Int32]) {
     for state in run.indices where follower[state] >= 0 && run[state] == 0 {
@@ -97,7 +100,7 @@ struct WideStates: Sendable {
         let target = Int(follower[at])
         // The same characters must be taken all along.
         guard follower[target] >= 0, low[target] == low[at], high[target] == high[at],
-          takesOthers[target] == takesOthers[at]
+          leads[target] == leads[at]
         else { break }
         at = target
       }
