@@ -40,23 +40,47 @@ struct SchemaMerging {
   }
 
   /// One schema without `$ref` and `allOf`.
-  func flattened(_ schema: Schema, depth: Int = 0) throws(EngineError) -> Schema {
+  func flattened(_ schema: Schema) throws(EngineError) -> Schema {
+    var met: [String: Bool] = [:]
+    return try flattened(schema, depth: 0, met: &met)
+  }
+
+  /// - Parameter met: what was referred to so far, and whether that is complete.
+  private func flattened(
+    _ schema: Schema, depth: Int, met: inout [String: Bool]
+  ) throws(EngineError) -> Schema {
     guard schema.has("$ref") || schema.has("allOf") else { return schema }
-    guard depth < Self.depthLimit else {
+    guard schema.path.utf8.count(where: { $0 == UInt8(ascii: "&") }) < Self.depthLimit else {
       throw EngineError(
         .argument,
-        "JSON schema, \(schema.path): the schema refers to itself through $ref and allOf with no "
-          + "text between; a recursive schema must go through a property or an item")
+        "JSON schema, \(schema.path.prefix(80))…: recursion through allOf makes new schemas without "
+          + "end (more than \(Self.depthLimit) inside each other, the limit); refer to one that "
+          + "has all parts")
     }
+    guard depth < Self.depthLimit else { throw endless(schema) }
     try schema.checkKeywords()
     let path = schema.path + "&"
     var whole = schema.without(["$ref", "allOf"], path: path)
-    var parts = try schema.schemas("allOf") ?? []
-    if schema.has("$ref") { parts.insert(try target(of: schema), at: 0) }
+    let parts = try schema.schemas("allOf") ?? []
     for part in parts {
-      whole = try combined(whole, try flattened(part, depth: depth + 1), path: path)
+      whole = try combined(whole, try flattened(part, depth: depth + 1, met: &met), path: path)
+    }
+    // What was referred to and is complete adds nothing; what is still open has no end.
+    if let reference = try schema.text("$ref"), met[reference] != true {
+      guard met[reference] == nil else { throw endless(schema) }
+      met[reference] = false
+      let target = try flattened(try target(of: schema), depth: depth + 1, met: &met)
+      met[reference] = true
+      whole = try combined(target, whole, path: path)
     }
     return whole
+  }
+
+  private func endless(_ schema: Schema) -> EngineError {
+    EngineError(
+      .argument,
+      "JSON schema, \(schema.path): the schema refers to itself through $ref and allOf with no text "
+        + "between; a recursive schema must go through a property or an item")
   }
 
   /// Both schemas at once.
