@@ -94,6 +94,9 @@ struct ConstraintSchemaTests {
       ##"{"enum":[{"a":[1,2]},"x\ty",3]}"##, valid: [##"{"a": [1, 2]}"##, #""x\ty""#, "3"],
       invalid: [##"{"a":[2,1]}"##, "4"])
     try check(
+      ##"{"allOf":[{"pattern":"a"},{"pattern":"b"},{"$ref":"#/$defs/c"}],"$defs":{"c":{"allOf":[{"pattern":"c"},{"maxLength":4}]}}}"##,
+      valid: [#""abc""#, #""cxba""#], invalid: [#""ab""#, #""ac""#, #""bc""#, #""axbxc""#])
+    try check(
       ##"{"format":"date"}"##, valid: [#""2024-02-29""#, #""2000-02-29""#, #""2023-12-31""#],
       invalid: [#""2023-02-29""#, #""1900-02-29""#, #""2023-04-31""#, #""2023-13-01""#])
   }

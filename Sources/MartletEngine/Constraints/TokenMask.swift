@@ -44,7 +44,7 @@ public final class TokenMask: Sendable, Equatable {
 
   /// Gives every token that is not allowed the logit −∞.
   func apply(_ logits: inout [Float]) {
-    for (i, word) in words.enumerated() where word != .max {
+    for (i, word) in words.prefix((logits.count + 63) / 64).enumerated() where word != .max {
       for token in i * 64..<min(i * 64 + 64, logits.count)
       where word >> UInt64(token % 64) & 1 == 0 {
         logits[token] = -.infinity

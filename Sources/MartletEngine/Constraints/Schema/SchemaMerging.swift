@@ -109,10 +109,10 @@ struct SchemaMerging {
         "items", "beside prefixItems of another part of the same allOf: not supported")
     }
     for keyword in a.assertions.map(\.key) + b.assertions.map(\.key).filter({ !a.has($0) }) {
-      guard !["properties", "additionalProperties", "type", "enum", "const"].contains(keyword)
-      else { continue }
-      result += try both(keyword, a, b)
+      guard !Self.mergedApart.contains(keyword) else { continue }
+      result.append(.init(key: keyword, value: try both(keyword, a, b)))
     }
+    result += try patterns(a, b)
     if let values = try commonValues(a, b) {
       result.append(.init(key: "enum", value: .list(values)))
       if values.isEmpty { return Schema(path: path, keywords: [], isImpossible: true) }
@@ -123,38 +123,49 @@ struct SchemaMerging {
   /// A keyword that one or both have, where both may be said at once.
   private func both(
     _ keyword: String, _ a: Schema, _ b: Schema
-  ) throws(EngineError) -> [JSONText.Member] {
-    guard let left = a[keyword] else { return [.init(key: keyword, value: b[keyword]!)] }
-    guard let right = b[keyword] else { return [.init(key: keyword, value: left)] }
-    if left == right { return [.init(key: keyword, value: left)] }
+  ) throws(EngineError) -> JSONText {
+    guard let left = a[keyword] else { return b[keyword]! }
+    guard let right = b[keyword] else { return left }
+    if left == right { return left }
     switch (keyword, left, right) {
     case ("required", .list(let x), .list(let y)):
-      return [.init(key: keyword, value: .list(x + y.filter { !x.contains($0) }))]
+      return .list(x + y.filter { !x.contains($0) })
     case ("items", _, _):
-      return [.init(key: keyword, value: Self.together(left, right))]
-    case (Schema.morePatterns, .list(let x), .list(let y)):
-      return [.init(key: keyword, value: .list(x + y))]
-    case ("pattern", _, .text):
-      // One stays, the other joins it.
-      let more = try (a.list(Schema.morePatterns) ?? []) + (b.list(Schema.morePatterns) ?? [])
-      return [
-        .init(key: keyword, value: left),
-        .init(key: Schema.morePatterns, value: .list(more + [right])),
-      ]
+      return Self.together(left, right)
     case ("minItems", .number(let x), .number(let y)),
       ("minLength", .number(let x), .number(let y)),
       ("minimum", .number(let x), .number(let y)),
       ("exclusiveMinimum", .number(let x), .number(let y)):
-      return [.init(key: keyword, value: Self.isLess(x, y) ? right : left)]
+      return Self.isLess(x, y) ? right : left
     case ("maxItems", .number(let x), .number(let y)),
       ("maxLength", .number(let x), .number(let y)),
       ("maximum", .number(let x), .number(let y)),
       ("exclusiveMaximum", .number(let x), .number(let y)):
-      return [.init(key: keyword, value: Self.isLess(x, y) ? left : right)]
+      return Self.isLess(x, y) ? left : right
     default:
       throw b.failure(
         keyword, "two different values for one place (the other at \(a.path)) cannot be merged")
     }
+  }
+
+  private static let mergedApart: Set<String> = [
+    "properties", "additionalProperties", "type", "enum", "const", "pattern", Schema.morePatterns,
+  ]
+
+  /// All patterns of both: the first as `pattern`, the others beside it.
+  private func patterns(_ a: Schema, _ b: Schema) throws(EngineError) -> [JSONText.Member] {
+    var all: [String] = []
+    for schema in [a, b] {
+      let stated = try schema.text("pattern").map { [$0] } ?? []
+      for pattern in try stated + (schema.texts(Schema.morePatterns) ?? [])
+      where !all.contains(pattern) {
+        all.append(pattern)
+      }
+    }
+    guard let first = all.first else { return [] }
+    let more = JSONText.list(all.dropFirst().map(JSONText.text))
+    return [.init(key: "pattern", value: .text(first))]
+      + (all.count > 1 ? [.init(key: Schema.morePatterns, value: more)] : [])
   }
 
   private static func isLess(_ x: String, _ y: String) -> Bool {
