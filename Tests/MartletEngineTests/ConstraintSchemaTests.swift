@@ -3,7 +3,7 @@ import MartletEngine
 import MartletSimulation
 import Testing
 
-@Suite("Constraints: JSON schemas")
+@Suite("Constraints: JSON schemas", .serialized)
 struct ConstraintSchemaTests {
   static let schemas: [String] = [
     ##"{"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer"}},"required":["name"]}"##,
