@@ -52,6 +52,8 @@ public struct EngineStatistics: Sendable, Equatable {
   public var logitsRows = 0
   /// Tokens drawn and kept.
   public var sampledTokens = 0
+  /// Those of them that a constraint left no choice for.
+  public var forcedTokens = 0
   /// Tokens drawn ahead of a decision that discarded them.
   public var rolledBackTokens = 0
   /// Pages copied because a shared page was about to be written.
@@ -98,17 +100,21 @@ public final class Engine: Sendable {
   /// Starts a run: one prompt from which branches grow. Nothing is computed until a branch
   /// advances.
   ///
+  /// The generated text of every branch meets `constraint`; it begins behind the prompt. Masks are
+  /// made once per constraint and shared by all runs that are given the same object.
+  ///
   /// Throws ``EngineError/Code/context`` for a prompt longer than the model's context and
-  /// ``EngineError/Code/argument`` for an empty prompt, a token outside the vocabulary or options
-  /// out of range.
+  /// ``EngineError/Code/argument`` for an empty prompt, a token outside the vocabulary, options
+  /// out of range or a constraint that the vocabulary cannot spell.
   public func makeRun(
     prompt: [Token], seed: UInt64 = 0, sampling: SamplingOptions = .init(),
-    stops: StopRules = .init(), drafting: Drafting = .off, recorder: (any EngineObserver)? = nil
+    stops: StopRules = .init(), constraint: Constraint? = nil, drafting: Drafting = .off,
+    recorder: (any EngineObserver)? = nil
   ) throws(EngineError) -> Run {
     if drafting.isOn, let curve = costs.known(core) { core.setRowCost(curve) }
     return try Run(
       engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
-      drafting: drafting, recorder: recorder)
+      constraint: constraint, drafting: drafting, recorder: recorder)
   }
 
   /// Pages in use by all runs.

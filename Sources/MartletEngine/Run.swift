@@ -6,6 +6,8 @@ public struct RunStatistics: Sendable, Equatable {
   public var promptTokens = 0
   /// Tokens drawn, discarded branches included; rolled-back ones excluded.
   public var generatedTokens = 0
+  /// Those of them that a constraint left no choice for: no logits were read.
+  public var forcedTokens = 0
   /// Tokens drawn ahead of a decision that discarded them. Varies from run to run.
   public var rolledBackTokens = 0
   /// Pages held now.
@@ -48,13 +50,16 @@ public final class Run: Sendable {
 
   init(
     engine: Engine, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    drafting: Drafting, recorder: (any EngineObserver)?
+    constraint: Constraint?, drafting: Drafting, recorder: (any EngineObserver)?
   ) throws(EngineError) {
     self.engine = engine
     let core = engine.core
+    let tokens = try constraint.map { constraint throws(EngineError) in
+      try core.constraints.compiled(constraint, core: core, stops: stops)
+    }
     state = try RunState(
-      core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops, drafting: drafting,
-      recorder: recorder)
+      core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
+      constraint: tokens, drafting: drafting, recorder: recorder)
     root = core.makeRoot(state, prompt: prompt)
   }
 
@@ -68,6 +73,8 @@ public final class Run: Sendable {
   public var stops: StopRules { state.stops }
   /// Where guesses at coming tokens are taken from.
   public var drafting: Drafting { state.drafting }
+  /// What the generated text of every branch must be; nil for anything.
+  public var constraint: Constraint? { state.constraint?.constraint }
 
   /// Grants tokens before they are drawn; nil grants all. Set it before the first advance.
   public var gate: (any TokenGate)? {

@@ -16,7 +16,7 @@ struct BenchCommand: ParsableCommand {
     subcommands: [
       BenchMachineCommand.self, BenchModelCommand.self, BenchGemmCommand.self,
       BenchAttentionCommand.self, BenchVerifyCommand.self, BenchSpeculateCommand.self,
-      BenchOpenCommand.self, BenchContentionCommand.self,
+      BenchConstrainCommand.self, BenchOpenCommand.self, BenchContentionCommand.self,
     ])
 }
 

@@ -66,6 +66,8 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "A text that ends a branch; \\n stands for a new line. Repeatable.")
   var stop: [String] = []
 
+  @OptionGroup var constraint: ConstraintOptions
+
   @Flag(help: "Wrap the prompt as a user's message in the model's chat template.")
   var chat = false
 
@@ -84,6 +86,7 @@ struct RunCommand: AsyncParsableCommand {
   func run() async throws {
     let text = try promptText()
     var request = try makeRequest(text)
+    request.constraint = try constraint.constraint()
     let session = try model.open()
     if chat { try render(&request, session) }
     let codec = session.engine.tokenizer

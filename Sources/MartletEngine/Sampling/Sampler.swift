@@ -36,10 +36,14 @@ public struct Sampler: Sendable {
   ///   - row: the model's logits; −∞ has no probability.
   ///   - history: the sequence so far; the penalties look at its last `penaltyWindow` tokens.
   ///   - uniform: in 0 ..< 1.
+  ///   - allowed: the tokens that a constraint allows; nil for all. The others have no probability,
+  ///     as if their logits were −∞ after biases and penalties; `logprob` and `entropy` are still
+  ///     those of the model's own distribution over all tokens.
   /// Throws ``EngineError/Code/logits`` for NaN, +∞ or no finite logit at all.
   public mutating func sample(
-    _ row: Span<Float>, history: ArraySlice<Token>, uniform: Double
+    _ row: Span<Float>, history: ArraySlice<Token>, uniform: Double, allowed: TokenMask? = nil
   ) throws(EngineError) -> SampledToken {
+    let adjusts = adjusts || allowed != nil
     let isPlain = !adjusts && !truncates
     let shape = Kernels.draw(
       row, temperature: isPlain ? options.temperature : 0, uniform: uniform, scratch: &scratch)
@@ -52,7 +56,7 @@ public struct Sampler: Sendable {
     var token = shape.drawn
     if !isPlain {
       Kernels.copy(row, into: &logits)
-      let adjusted = try adjusts ? adjust(history, uniform) : shape
+      let adjusted = try adjusts ? adjust(history, uniform, allowed) : shape
       token = truncates ? choose(Float(adjusted.maximum), uniform) : adjusted.drawn
     }
     return SampledToken(
@@ -73,18 +77,20 @@ public struct Sampler: Sendable {
       && (options.topK != nil || options.topP < 1 || options.minP > 0 || options.topNSigma != nil)
   }
 
-  /// Applies biases and penalties to `logits`; returns their shape and a draw from all of them.
+  /// Applies biases, penalties and the constraint to `logits`; returns their shape and a draw from all of them.
   private mutating func adjust(
-    _ history: ArraySlice<Token>, _ uniform: Double
+    _ history: ArraySlice<Token>, _ uniform: Double, _ allowed: TokenMask?
   ) throws(EngineError) -> LogitsShape {
     for (token, bias) in options.logitBias { logits[Int(token)] += bias }
     if penalises { penalise(history) }
+    allowed?.apply(&logits)
     let row = logits
     let shape = Kernels.draw(
       row.span, temperature: options.temperature, uniform: uniform, scratch: &scratch)
     guard shape.maximum > -.infinity else {
+      let what = allowed == nil ? "logit biases forbid" : "the constraint and logit biases forbid"
       throw EngineError(
-        .argument, "logit biases forbid every token the model allows; allow at least one")
+        .argument, "\(what) every token the model allows; allow at least one")
     }
     guard shape.isClean else {
       throw EngineError(

@@ -11,6 +11,8 @@ final class BranchState: @unchecked Sendable {
   var logprobs: [Float] = []
   var entropies: [Float] = []
   var text = GeneratedText()
+  /// Where the text stands in the run's constraint.
+  var constraintState: ConstraintState?
   var epoch: UInt32 = 0
   var nextChild: UInt32 = 0
   var stop = StopReason.none
@@ -26,6 +28,7 @@ final class BranchState: @unchecked Sendable {
     self.path = path
     self.promptCount = promptCount
     self.lane = lane
+    constraintState = run.constraint?.makeState()
   }
 
   /// Generated and appended tokens.
@@ -48,6 +51,7 @@ final class BranchState: @unchecked Sendable {
     logprobs.removeLast(logprobs.count - count)
     entropies.removeLast(entropies.count - count)
     text.truncate(toTokens: count)
+    constraintState?.truncate(to: count)
   }
 }
 

@@ -81,6 +81,7 @@ extension EngineCore {
             + "holds \(backend.contextLength)")
       }
       guard !tokens.isEmpty else { return }
+      try constrain(state, appending: tokens)
       state.run.record(.appended(path: state.path, tokens: tokens.count))
       state.run.statistics.promptTokens += tokens.count
       let known = state.lane.tokens.count
@@ -182,6 +183,7 @@ extension EngineCore {
       child.logprobs = state.logprobs
       child.entropies = state.entropies
       child.text = state.text
+      child.constraintState = state.constraintState
       child.stop = state.stop.isFinal ? state.stop : .none
       return child
     }

@@ -24,7 +24,8 @@ extension EngineCore {
     var lagging = false
     for state in running {
       let waits =
-        pool.nextWork(state.lane, needsLogits: true, pageTokens: backend.pageTokens) != nil
+        forcedStep(state) == nil
+        && pool.nextWork(state.lane, needsLogits: true, pageTokens: backend.pageTokens) != nil
       if waits {
         lagging = lagging || state.round == slowest
       } else {
@@ -45,28 +46,46 @@ extension EngineCore {
     for state in ready where state.round <= limit && run.failure == nil {
       progressed = true
       draw(state)
+      // Forced text needs no pass between its tokens.
+      while state.isRunning && state.round <= limit && run.failure == nil
+        && forcedStep(state) != nil
+      {
+        draw(state)
+      }
     }
     return progressed
   }
 
   private func draw(_ state: BranchState) {
     let run = state.run
+    let forced = forcedStep(state)
+    if forced == .end {
+      stop(state, .endOfSequence)
+      return
+    }
     if let gate = run.gate, !gate.reserve(1) {
       stop(state, .budget)
+      return
+    }
+    if case .token(let token) = forced {
+      takeForced(token, state)
       return
     }
     let lane = state.lane
     let uniform = run.draws.uniform(
       path: state.path, epoch: state.epoch, position: lane.tokens.count)
     do throws(EngineError) {
+      let allowed = try allowedTokens(state)
       let drawn: SampledToken
       if let row = lane.freshRow {
         drawn = try logits.withRow(row) { (row: Span<Float>) throws(EngineError) in
-          try run.sampler.sample(row, history: lane.tokens[...], uniform: uniform)
+          try run.sampler.sample(
+            row, history: lane.tokens[...], uniform: uniform, allowed: allowed)
         }
       } else {
         let row = lane.logits!
-        drawn = try run.sampler.sample(row.span, history: lane.tokens[...], uniform: uniform)
+        drawn = try run.sampler.sample(
+          row.span, history: lane.tokens[...], uniform: uniform, allowed: allowed)
       }
       run.statistics.generatedTokens += 1
       totals.sampledTokens += 1
@@ -83,9 +102,10 @@ extension EngineCore {
   }
 
   /// Adds a drawn token to its branch and finds out whether it stops.
-  private func take(_ drawn: SampledToken, _ state: BranchState) {
+  func take(_ drawn: SampledToken, _ state: BranchState, isForced: Bool = false) {
     let run = state.run
     let token = drawn.token
+    constrain(state, taking: token, isForced: isForced)
     let ends =
       (run.stops.stopAtEndOfGeneration && endTokens.contains(token))
       || run.stops.stopTokens.contains(token)

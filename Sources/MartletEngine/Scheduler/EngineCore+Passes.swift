@@ -75,7 +75,7 @@ extension EngineCore {
     var prefills: [[Pass.Work]] = []
     for run in runs {
       var found: [Pass.Work] = []
-      for state in run.flights where state.isRunning {
+      for state in run.flights where state.isRunning && forcedStep(state) == nil {
         guard
           let (lane, needsLogits) = pool.nextWork(
             state.lane, needsLogits: true, pageTokens: backend.pageTokens)

@@ -153,6 +153,9 @@ extension EngineCore {
     let kept = rollingBack ? state.countAtClock : state.count
     let excess = state.count - kept
     if excess > 0 {
+      let forced = state.constraintState?.forcedTokens(from: kept) ?? 0
+      run.statistics.forcedTokens -= forced
+      totals.forcedTokens -= forced
       cut(state, to: kept)
       run.statistics.generatedTokens -= excess
       run.statistics.rolledBackTokens += excess

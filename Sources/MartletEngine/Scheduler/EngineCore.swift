@@ -15,6 +15,7 @@ final class EngineCore: @unchecked Sendable {
   let endTokens: Set<Token>
   let configuration: EngineConfiguration
   let maximumBatch: Int
+  let constraints = ConstraintKeeper()
 
   private let lock = NSLock()
   private let driverWake = DispatchSemaphore(value: 0)

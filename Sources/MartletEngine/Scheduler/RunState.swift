@@ -8,6 +8,7 @@ final class RunState: @unchecked Sendable {
   let sampling: SamplingOptions
   let stops: StopRules
   let stopPatterns: [[UInt8]]
+  let constraint: TokenConstraint?
   let drafting: Drafting
   let recorder: (any EngineObserver)?
   let draws: RandomStream
@@ -40,7 +41,7 @@ final class RunState: @unchecked Sendable {
 
   init(
     core: EngineCore, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    drafting: Drafting, recorder: (any EngineObserver)?
+    constraint: TokenConstraint?, drafting: Drafting, recorder: (any EngineObserver)?
   ) throws(EngineError) {
     guard !prompt.isEmpty else {
       throw EngineError(.argument, "the prompt has no tokens; give at least one")
@@ -65,6 +66,7 @@ final class RunState: @unchecked Sendable {
     self.drafting = drafting
     self.sampling = sampling
     self.stops = stops
+    self.constraint = constraint
     self.recorder = recorder
     stopPatterns = stops.stopStrings.map { Array($0.utf8) }
     draws = RandomStream(seed: seed, purpose: .token)

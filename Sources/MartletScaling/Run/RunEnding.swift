@@ -34,6 +34,7 @@ struct RunEnding: Sendable {
     var usage = RunResult.Usage()
     usage.promptTokens = statistics.promptTokens
     usage.generatedTokens = statistics.generatedTokens
+    usage.forcedTokens = statistics.forcedTokens
     usage.peakKVBytes = statistics.peakKVBytes
     var timing = RunResult.Timing()
     timing.seconds = seconds

@@ -28,6 +28,8 @@ public struct RunRequest: Sendable {
   public var sampling = SamplingOptions()
   /// What ends branches.
   public var stops = StopRules()
+  /// What the generated text of every branch must be, whatever the strategy; nil for anything.
+  public var constraint: Constraint?
   /// Where guesses at coming tokens are taken from; no text depends on it.
   public var drafting = Drafting.off
   /// The seed of every random draw.

@@ -44,6 +44,7 @@ extension RunResult.Usage: Encodable {
   private enum Key: String, CodingKey {
     case promptTokens = "prompt_tokens"
     case generatedTokens = "generated_tokens"
+    case forcedTokens = "forced_tokens"
     case scoredTokens = "scored_tokens"
     case totalTokens = "total_tokens"
     case peakKVBytes = "peak_kv_bytes"
@@ -53,6 +54,7 @@ extension RunResult.Usage: Encodable {
     var fields = encoder.container(keyedBy: Key.self)
     try fields.encode(promptTokens, forKey: .promptTokens)
     try fields.encode(generatedTokens, forKey: .generatedTokens)
+    try fields.encode(forcedTokens, forKey: .forcedTokens)
     try fields.encode(scoredTokens, forKey: .scoredTokens)
     try fields.encode(totalTokens, forKey: .totalTokens)
     try fields.encode(peakKVBytes, forKey: .peakKVBytes)

@@ -35,6 +35,8 @@ public struct RunResult: Sendable, Equatable {
     public var promptTokens = 0
     /// Sampled tokens of every branch, discarded ones included.
     public var generatedTokens = 0
+    /// Those of them that a constraint left no choice for: no logits were read.
+    public var forcedTokens = 0
     /// Tokens that scorers ran through a model; scorers that read text use none.
     public var scoredTokens = 0
     /// All of the above.

@@ -121,7 +121,7 @@ public final class ScalingSession: Sendable {
     do throws(EngineError) {
       let run = try engine.makeRun(
         prompt: tokens, seed: request.seed, sampling: sampling, stops: request.stops,
-        drafting: request.drafting, recorder: trace)
+        constraint: request.constraint, drafting: request.drafting, recorder: trace)
       run.gate = ledger
       return run
     } catch {

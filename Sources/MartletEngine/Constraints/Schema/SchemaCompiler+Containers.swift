@@ -1,0 +1,175 @@
+/// Objects and arrays.
+extension SchemaCompiler {
+  mutating func object(_ schema: Schema) throws(EngineError) -> PatternGraph.Fragment {
+    let listed = try schema.members("properties")
+    let required = try schema.texts("required") ?? []
+    // Objects that list their members get no others unless the schema asks for them.
+    var others: Schema? =
+      listed == nil ? Schema(path: "#/true", keywords: []) : nil
+    if schema.has("additionalProperties") { others = try schema.schema("additionalProperties") }
+    if others?.isImpossible ?? false { others = nil }
+
+    var members: [(name: String, schema: Schema, isRequired: Bool)] = []
+    for member in listed ?? [] {
+      let path = "\(schema.path)/properties/\(Self.escaped(member.key))"
+      members.append(
+        (member.key, try Schema(member.value, path: path), required.contains(member.key)))
+    }
+    for name in required where !members.contains(where: { $0.name == name }) {
+      if schema.has("additionalProperties"), others == nil {
+        throw schema.failure(
+          "required",
+          "'\(name)' is required and additionalProperties is false; list it in properties")
+      }
+      members.append((name, others ?? Schema(path: "#/true", keywords: []), true))
+    }
+    return try self.members(members, others: others)
+  }
+
+  private static func escaped(_ name: String) -> String {
+    name.replacing("~", with: "~0").replacing("/", with: "~1")
+  }
+
+  /// Members in this order, those that are not required perhaps; then any number of others.
+  private mutating func members(
+    _ members: [(name: String, schema: Schema, isRequired: Bool)], others: Schema?
+  ) throws(EngineError) -> PatternGraph.Fragment {
+    let begin = try sign("{")
+    // `first` comes from where no member was written yet, `later` from where some was.
+    var first: Int32? = begin.end
+    var later: Int32?
+    for member in members {
+      let body = try graph.sequence([try key(member.name), try value(member.schema)])
+      let entry = try graph.node()
+      graph.connect(entry, body.start)
+      if let first { graph.connect(first, entry) }
+      if let later { try connectByComma(later, entry) }
+      let after = try graph.node()
+      graph.connect(body.end, after)
+      if member.isRequired {
+        first = nil
+      } else if let later {
+        graph.connect(later, after)
+      }
+      later = after
+    }
+    if let others {
+      let names = try otherNames(than: members.map(\.name))
+      let body = try graph.sequence([names, try sign(":"), try value(others)])
+      let after = try graph.node()
+      graph.connect(body.end, after)
+      if let first { graph.connect(first, body.start) }
+      if let later { graph.connect(later, after) }
+      try connectByComma(after, body.start)
+      later = after
+    }
+    let close = try sign("}", spaceBefore: true)
+    if let first { graph.connect(first, close.start) }
+    if let later { graph.connect(later, close.start) }
+    return .init(start: begin.start, end: close.end)
+  }
+
+  private mutating func connectByComma(_ from: Int32, _ to: Int32) throws(EngineError) {
+    let comma = try sign(",")
+    graph.connect(from, comma.start)
+    graph.connect(comma.end, to)
+  }
+
+  /// A string that is none of `names`: a walk through the tree of their characters that leaves it or
+  /// ends between names. Each name is written in one way only, so that no escape hides one.
+  private mutating func otherNames(
+    than names: [String]
+  ) throws(EngineError) -> PatternGraph.Fragment {
+    guard !names.isEmpty else { return try anyString() }
+    let end = try graph.node()
+    let free = try graph.node()
+    let any = try graph.scalar(.all, .json)
+    graph.connect(free, any.start)
+    graph.connect(any.end, free)
+    graph.connect(free, end)
+    var nodes: [[Unicode.Scalar]: Int32] = [[]: try graph.node()]
+    var children: [[Unicode.Scalar]: Set<Unicode.Scalar>] = [:]
+    for name in names {
+      let scalars = Array(name.unicodeScalars)
+      for length in 0..<scalars.count {
+        let prefix = Array(scalars[..<length])
+        children[prefix, default: []].insert(scalars[length])
+        let longer = Array(scalars[...length])
+        if nodes[longer] == nil { nodes[longer] = try graph.node() }
+      }
+    }
+    let whole = Set(names.map { Array($0.unicodeScalars) })
+    for (prefix, node) in nodes.sorted(by: { $0.value < $1.value }) {
+      let following = (children[prefix] ?? []).sorted()
+      for scalar in following {
+        let step = try graph.scalar(ScalarSet(scalar), .json)
+        graph.connect(node, step.start)
+        graph.connect(step.end, nodes[prefix + [scalar]]!)
+      }
+      let taken = ScalarSet(following.map { $0.value...$0.value })
+      let leaving = try graph.scalar(taken.complement, .json)
+      graph.connect(node, leaving.start)
+      graph.connect(leaving.end, free)
+      if !whole.contains(prefix) { graph.connect(node, end) }
+    }
+    return try quoted(.init(start: nodes[[]]!, end: end))
+  }
+
+  mutating func array(_ schema: Schema) throws(EngineError) -> PatternGraph.Fragment {
+    let prefix = try schema.schemas("prefixItems") ?? []
+    var items: Schema? = Schema(path: "#/true", keywords: [])
+    if schema.has("items") {
+      if case .list = schema["items"] {
+        throw schema.failure(
+          "items", "a list of schemas is written prefixItems since draft 2020-12")
+      }
+      items = try schema.schema("items")
+    } else if schema.has("prefixItems") {
+      items = nil  // As for properties: what is listed, and no more.
+    }
+    if items?.isImpossible ?? false { items = nil }
+    let least = try schema.count("minItems") ?? 0
+    var most = try schema.count("maxItems")
+    if items == nil { most = min(most ?? .max, prefix.count) }
+    if let most, most < least {
+      throw schema.failure(
+        "minItems", "\(least) items are needed where at most \(most) are allowed")
+    }
+    return try elements(prefix, items, least: least, most: most, path: schema.path)
+  }
+
+  private mutating func elements(
+    _ prefix: [Schema], _ items: Schema?, least: Int, most: Int?, path: String
+  ) throws(EngineError) -> PatternGraph.Fragment {
+    let begin = try sign("[")
+    let close = try sign("]", spaceBefore: true)
+    var at = begin.end
+    /// How many elements are written out before the rest repeats.
+    let written = most ?? max(least, prefix.count, 1)
+    guard written <= PatternGraph.nodeLimit / 16 else {
+      throw EngineError(
+        .argument,
+        "JSON schema, \(path), '\(most == nil ? "minItems" : "maxItems")': \(written) items need more "
+          + "nodes than the limit, \(PatternGraph.nodeLimit); use a smaller number")
+    }
+    if least == 0 { graph.connect(at, close.start) }
+    for index in 0..<written {
+      let schema = index < prefix.count ? prefix[index] : items!
+      let element = try value(schema)
+      if index > 0 {
+        try connectByComma(at, element.start)
+      } else {
+        graph.connect(at, element.start)
+      }
+      at = try graph.node()
+      graph.connect(element.end, at)
+      if index + 1 >= least { graph.connect(at, close.start) }
+    }
+    if most == nil, let items {
+      let element = try value(items)
+      try connectByComma(at, element.start)
+      graph.connect(element.end, at)
+    }
+    return .init(start: begin.start, end: close.end)
+  }
+}
