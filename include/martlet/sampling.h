@@ -67,13 +67,13 @@ MARTLET_API martlet_status martlet_logits_weigh_f32(size_t count, const float *l
 /// is last. Tokens rank by logit, equal logits by lower id.
 ///
 /// ### Numbers
-/// A weight is 2^y, y = fma(l, c, -M) in float32, c = log2 e / temperature and M = maximum · c, each
-/// rounded once. Weights are integers: a block of MARTLET_LOGITS_BLOCK logits takes the exponent E
-/// of its largest weight, and token i has round(2^(y - E) · 2^23). Sums within a block are exact
-/// and do not depend on order; across blocks they run in float64 in order of id. So which tokens
-/// are kept, and which is drawn, is the same with every instruction set, and is that of exact
-/// arithmetic but for tokens within 1e-6 of a threshold. Thresholds on probabilities become
-/// thresholds on logits in float64.
+/// A weight is 2^y, y = (l - maximum) · (log2 e / temperature) in float32. Weights are integers: in
+/// a block of MARTLET_LOGITS_BLOCK logits they have 23 binary places below the exponent of the
+/// block's largest weight, and no more than 45 below the row's. Sums are exact in 64 bits, so they
+/// do not depend on order. So which tokens are kept, and which is drawn, is the same with every
+/// instruction set, and is that of exact arithmetic but for tokens within 1e-6 of a threshold.
+/// Thresholds on probabilities become thresholds on logits in float64. Dynamic and KL-guided
+/// temperature look at the model's own row, before any rule.
 
 /// A token and what is added to its logit.
 typedef struct martlet_token_bias {
@@ -230,7 +230,7 @@ MARTLET_API martlet_status martlet_sampling_distribution_f32(size_t width, const
                                                              const martlet_sampling_rules *rules,
                                                              void *scratch, float *probabilities,
                                                              martlet_sampled *result);
-/// DRY penalties: for each token that would continue a repetition of the last n ≥ `allowed` + 1
+/// DRY penalties: for each token that would continue a repetition of the last n ≥ `allowed`, n > 0,
 /// tokens of `history`, multiplier · base^(n - allowed). Writes up to `capacity` penalties (count
 /// 0) into `penalties`, none for a token twice, and their number into `found`. `breakers` are
 /// tokens that no repetition crosses. `workspace` has `length` elements. O(length).

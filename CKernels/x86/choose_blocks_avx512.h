@@ -1,0 +1,184 @@
+/// Blocks of sampling by rules on AVX-512: reference/choose_blocks.h, bit for bit. vreduceps splits
+/// the exponent's fraction off and vscalefps puts the rest back, one per cycle each; five fused
+/// multiply-adds between them have two pipes. vcompressps gathers what lies in an interval.
+/// Included inside a `clang attribute push` that sets the target.
+#ifndef MARTLET_X86_CHOOSE_BLOCKS_AVX512_H
+#define MARTLET_X86_CHOOSE_BLOCKS_AVX512_H
+
+#include "reference/choose_blocks.h"
+
+#define CHOOSE_NATIVE
+#define choose_scores block_scores
+
+/// Toward -inf, no exceptions, no fraction bits kept.
+enum { CHOOSE_FLOOR = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC };
+
+typedef struct choose_polynomial {
+  __m512 c[6];
+} choose_polynomial;
+
+/// 2^f · scale, scale a power of two.
+LANES choose_polynomial choose_polynomial_of(float scale) {
+  return (choose_polynomial){{lanes_set(scale), lanes_set(MARTLET_EXP2_C1 * scale),
+                              lanes_set(MARTLET_EXP2_C2 * scale),
+                              lanes_set(MARTLET_EXP2_C3 * scale),
+                              lanes_set(MARTLET_EXP2_C4 * scale),
+                              lanes_set(MARTLET_EXP2_C5 * scale)}};
+}
+LANES __m512 choose_exp2(const choose_polynomial *q, __m512 y) {
+  const __m512 f = _mm512_reduce_ps(y, CHOOSE_FLOOR);
+  __m512 p = q->c[5];
+  for (int k = 4; k >= 0; --k) p = lanes_fma(p, f, q->c[k]);
+  return _mm512_scalef_ps(p, y);
+}
+LANES __mmask16 choose_within(__m512 l, __m512 low, __m512 high) {
+  return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(l, low, _CMP_GE_OQ), l, high, _CMP_LE_OQ);
+}
+LANES float choose_fold(const __m512 sets[4]) {
+  return lanes_fold_sum(lanes_add(lanes_add(sets[0], sets[1]), lanes_add(sets[2], sets[3])));
+}
+LANES uint32_t choose_fold_units(const __m512i sets[4]) {
+  return (uint32_t)_mm512_reduce_add_epi32(_mm512_add_epi32(
+      _mm512_add_epi32(sets[0], sets[1]), _mm512_add_epi32(sets[2], sets[3])));
+}
+
+LANES float choose_largest(const float *l) {
+  __m512 m[4];
+  for (int k = 0; k < 4; ++k) m[k] = lanes_set(-INFINITY);
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64)
+    for (int k = 0; k < 4; ++k) m[k] = lanes_larger(lanes_load(l + i + 16 * k), m[k]);
+  return lanes_fold_larger(lanes_larger(lanes_larger(m[0], m[1]), lanes_larger(m[2], m[3])));
+}
+
+LANES void choose_shape(const float *l, float maximum, float factor, float low, float high,
+                        float *weights, float *moments) {
+  const choose_polynomial one = choose_polynomial_of(1);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor);
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  const int all = low == -INFINITY && high == INFINITY;
+  __m512 w[4], m[4];
+  for (int k = 0; k < 4; ++k) w[k] = m[k] = lanes_zero();
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64)
+    for (int k = 0; k < 4; ++k) {
+      const __m512 x = lanes_load(l + i + 16 * k);
+      __m512 y = lanes_multiply(lanes_subtract(x, top), c);
+      y = lanes_larger(lanes_set(MARTLET_EXP2_LOW), y);
+      __m512 e = choose_exp2(&one, y);
+      if (!all) e = _mm512_maskz_mov_ps(choose_within(x, lows, highs), e);
+      w[k] = lanes_add(w[k], e);
+      m[k] = lanes_fma(e, y, m[k]);
+    }
+  *weights = choose_fold(w);
+  *moments = choose_fold(m);
+}
+
+LANES uint32_t choose_shape_units(const float *l, float maximum, float factor, float scale,
+                                  float *weights, float *moments, uint32_t *count) {
+  const choose_polynomial one = choose_polynomial_of(1);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor), s = lanes_set(scale);
+  __m512 w[4], m[4];
+  __m512i u[4];
+  for (int k = 0; k < 4; ++k) {
+    w[k] = m[k] = lanes_zero();
+    u[k] = _mm512_setzero_si512();
+  }
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64)
+    for (int k = 0; k < 4; ++k) {
+      const __m512 x = lanes_load(l + i + 16 * k);
+      __m512 y = lanes_multiply(lanes_subtract(x, top), c);
+      y = lanes_larger(lanes_set(MARTLET_EXP2_LOW), y);
+      const __m512 e = choose_exp2(&one, y);
+      w[k] = lanes_add(w[k], e);
+      m[k] = lanes_fma(e, y, m[k]);
+      u[k] = _mm512_add_epi32(u[k], _mm512_cvtps_epi32(lanes_multiply(e, s)));
+      found += (uint32_t)__builtin_popcount(
+          _mm512_cmp_ps_mask(x, lanes_set(-INFINITY), _CMP_GT_OQ));
+    }
+  *weights = choose_fold(w);
+  *moments = choose_fold(m);
+  *count = found;
+  return choose_fold_units(u);
+}
+
+LANES void choose_units(const float *l, float maximum, float factor, float scale, float low,
+                        float high, uint32_t *units) {
+  const choose_polynomial scaled = choose_polynomial_of(scale);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor);
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 16) {
+    const __m512 x = lanes_load(l + i);
+    const __m512 e = choose_exp2(&scaled, lanes_multiply(lanes_subtract(x, top), c));
+    _mm512_storeu_si512(units + i,
+                        _mm512_maskz_cvtps_epi32(choose_within(x, lows, highs), e));
+  }
+}
+
+LANES uint32_t choose_weigh(const float *l, float maximum, float factor, float scale, float low,
+                            float high, uint32_t *count) {
+  const choose_polynomial scaled = choose_polynomial_of(scale);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor);
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  __m512i u[4];
+  for (int k = 0; k < 4; ++k) u[k] = _mm512_setzero_si512();
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64)
+    for (int k = 0; k < 4; ++k) {
+      const __m512 x = lanes_load(l + i + 16 * k);
+      const __m512 e = choose_exp2(&scaled, lanes_multiply(lanes_subtract(x, top), c));
+      const __mmask16 in = choose_within(x, lows, highs);
+      u[k] = _mm512_mask_add_epi32(u[k], in, u[k], _mm512_cvtps_epi32(e));
+      found += (uint32_t)__builtin_popcount(in);
+    }
+  *count = found;
+  return choose_fold_units(u);
+}
+
+LANES uint32_t choose_count(const float *l, float low, float high) {
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 16)
+    found += (uint32_t)__builtin_popcount(choose_within(lanes_load(l + i), lows, highs));
+  return found;
+}
+
+LANES uint32_t choose_gather(const float *l, float low, float high, uint32_t first, float *logits,
+                             uint32_t *tokens) {
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  __m512i token = _mm512_add_epi32(
+      _mm512_set1_epi32((int)first),
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 16) {
+    const __m512 x = lanes_load(l + i);
+    const __mmask16 in = choose_within(x, lows, highs);
+    if (in) {
+      _mm512_storeu_ps(logits + found, _mm512_maskz_compress_ps(in, x));
+      _mm512_storeu_si512(tokens + found, _mm512_maskz_compress_epi32(in, token));
+      found += (uint32_t)__builtin_popcount(in);
+    }
+    token = _mm512_add_epi32(token, _mm512_set1_epi32(16));
+  }
+  return found;
+}
+
+LANES uint32_t choose_spread(const float *l, float pivot, float *sum, float *squares) {
+  const __m512 p = lanes_set(pivot);
+  __m512 s[4], q[4];
+  for (int k = 0; k < 4; ++k) s[k] = q[k] = lanes_zero();
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64)
+    for (int k = 0; k < 4; ++k) {
+      const __m512 x = lanes_load(l + i + 16 * k);
+      const __mmask16 in = _mm512_cmp_ps_mask(x, lanes_set(-INFINITY), _CMP_GT_OQ);
+      const __m512 d = _mm512_maskz_sub_ps(in, x, p);
+      s[k] = lanes_add(s[k], d);
+      q[k] = lanes_fma(d, d, q[k]);
+      found += (uint32_t)__builtin_popcount(in);
+    }
+  *sum = choose_fold(s);
+  *squares = choose_fold(q);
+  return found;
+}
+
+#endif
