@@ -651,7 +651,7 @@ LANES double choose_gap(const float **rows, const float *maxima, size_t blocks, 
   for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i)
     if (i != best % CHOOSE_BLOCK && rows[best / CHOOSE_BLOCK][i] > second)
       second = rows[best / CHOOSE_BLOCK][i];
-  return (double)maxima[best / CHOOSE_BLOCK] - (double)second;
+  return (double)maxima[best / CHOOSE_BLOCK] - (double)second + 0.0;
 }
 
 /// The first `count` of a state's set by rank into s->tokens and s->values; how many there are.

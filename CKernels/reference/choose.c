@@ -145,15 +145,11 @@ static void keep_sigma(reference_row *row, float n) {
 }
 
 static void keep_mass(reference_row *row, float share) {
-  const uint64_t need = martlet_share_up(share, total_of(row));
+  const uint64_t total = total_of(row), need = martlet_share_up(share, total);
   uint64_t passed = 0;
-  for (size_t i = 0; i < row->left; ++i) {
+  for (size_t i = 0; i < row->left && need < total; ++i) {
     passed += row->weights[row->order[i]];
-    if (passed >= need) {
-      // Without mass nothing follows; all that is left weighs nothing.
-      if (passed < total_of(row)) row->left = i + 1;
-      return;
-    }
+    if (passed >= need) row->left = i + 1;
   }
 }
 
@@ -360,7 +356,7 @@ void martlet_logits_sample_f32_reference(size_t width, const float *logits,
   rank(&row);
   result->most_likely = row.order[0];
   result->gap = row.left > 1
-                    ? (double)row.logits[row.order[0]] - (double)row.logits[row.order[1]]
+                    ? (double)maximum - (double)row.logits[row.order[1]] + 0.0
                     : INFINITY;
   if (top) {
     result->top_count = (uint32_t)(top_count < row.left ? top_count : row.left);

@@ -1,6 +1,6 @@
-/// Blocks of sampling by rules on AVX-512: reference/choose_blocks.h, bit for bit. vreduceps splits
-/// the exponent's fraction off and vscalefps puts the rest back, one per cycle each; five fused
-/// multiply-adds between them have two pipes. vcompressps gathers what lies in an interval.
+/// Blocks of sampling by rules on AVX-512: reference/choose_blocks.h, bit for bit. vrndscaleps splits
+/// the exponent off and vscalefps puts it back, one per cycle each; five fused multiply-adds between
+/// them have two pipes. (vreduceps would save a subtraction, but it rounds its own way.) vcompressps gathers what lies in an interval.
 /// Included inside a `clang attribute push` that sets the target.
 #ifndef MARTLET_X86_CHOOSE_BLOCKS_AVX512_H
 #define MARTLET_X86_CHOOSE_BLOCKS_AVX512_H
@@ -26,7 +26,7 @@ LANES choose_polynomial choose_polynomial_of(float scale) {
                               lanes_set(MARTLET_EXP2_C5 * scale)}};
 }
 LANES __m512 choose_exp2(const choose_polynomial *q, __m512 y) {
-  const __m512 f = _mm512_reduce_ps(y, CHOOSE_FLOOR);
+  const __m512 f = lanes_subtract(y, _mm512_roundscale_ps(y, CHOOSE_FLOOR));
   __m512 p = q->c[5];
   for (int k = 4; k >= 0; --k) p = lanes_fma(p, f, q->c[k]);
   return _mm512_scalef_ps(p, y);

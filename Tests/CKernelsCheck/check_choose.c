@@ -191,10 +191,11 @@ static void compare(martlet_check *check, choose_buffers *b) {
     if (memcmp(e, a, sizeof *e) != 0)
       check_fail(check,
                  "clean %u token %u kept %u logprob %.9g %.9g log_sum %.9g entropy %.9g "
-                 "temperature %.9g mu %.9g, reference %u %u %u %.9g %.9g %.9g %.9g %.9g %.9g",
+                 "temperature %.9g mu %.9g gap %.9g, reference %u %u %u %.9g %.9g %.9g %.9g %.9g %.9g "
+                 "%.9g",
                  a->clean, a->token, a->kept, a->logprob, a->kept_logprob, a->log_sum, a->entropy,
-                 a->temperature, a->mirostat_mu, e->clean, e->token, e->kept, e->logprob,
-                 e->kept_logprob, e->log_sum, e->entropy, e->temperature, e->mirostat_mu);
+                 a->temperature, a->mirostat_mu, a->gap, e->clean, e->token, e->kept, e->logprob,
+                 e->kept_logprob, e->log_sum, e->entropy, e->temperature, e->mirostat_mu, e->gap);
     if (clean) check_same_bytes(check, b->expected.top, b->actual.top, found * sizeof *b->actual.top);
     if (draws) {
       check_same_bytes(check, b->expected.tokens, b->actual.tokens,
