@@ -18,7 +18,11 @@
 /// sampling needs its second differences by rank, so it alone sorts what is left to it.
 
 #ifndef CHOOSE_NATIVE
-#define choose_largest block_largest
+#define choose_sums block_sums
+#define choose_sums_begin block_sums_begin
+#define choose_sums_first block_sums_first
+#define choose_sums_second block_sums_second
+#define choose_extremes block_extremes
 #define choose_shape block_shape
 #define choose_shape_units block_shape_units
 #define choose_units block_units
@@ -26,7 +30,19 @@
 #define choose_count block_count
 #define choose_gather block_gather
 #define choose_spread block_spread
-#define choose_scores block_scores
+/// What an ISA may skip where a block is known to need no clamp or comparison.
+LANES void choose_shape_near(const float *l, float maximum, float factor, block_sums *sums) {
+  block_shape(l, maximum, factor, -INFINITY, INFINITY, sums);
+}
+LANES uint32_t choose_shape_units_near(const float *l, float maximum, float factor, float scale,
+                                       block_sums *sums) {
+  uint32_t count;
+  return block_shape_units(l, maximum, factor, scale, -INFINITY, sums, &count);
+}
+LANES uint32_t choose_weigh_all(const float *l, float maximum, float factor, float scale) {
+  uint32_t count;
+  return block_weigh(l, maximum, factor, scale, -INFINITY, INFINITY, &count);
+}
 #endif
 
 enum { CHOOSE_BLOCK = MARTLET_LOGITS_BLOCK, CHOOSE_BAR = 64, CHOOSE_BUCKETS = 256 };
@@ -41,18 +57,20 @@ typedef struct choose_set {
 typedef struct choose_state {
   size_t width, blocks;
   const float **rows;  ///< The blocks of the adjusted row.
-  float *maxima;       ///< Of each.
+  float *maxima, *minima;  ///< Of each.
   int32_t *keys;       ///< The maxima as integers in the same order.
   float *scales;       ///< 2^places of each.
   uint8_t *shifts;     ///< grain - places of each.
   uint32_t *sums;      ///< Units of the set in each, where `weighed`.
   float maximum, factor, top;
   int grain, weighed;
+  int listed;          ///< Whether values, tokens and weights hold the set, in order of id.
+  size_t length;       ///< Of that list.
   uint64_t total, kept;
   choose_set set;
   float *values, *keyed;
   uint32_t *tokens, *units;
-  uint64_t *weights;
+  uint64_t *weights, *spare;
 } choose_state;
 
 /// A block's logits and the closed interval of them that is in `set`. A block in which equal logits
@@ -88,28 +106,32 @@ static void choose_measure(choose_state *s) {
     s->sums[b] = 0;
     if (s->maxima[b] < s->set.low) continue;
     const float *row = choose_view(s, b, &s->set, copy, &low, &high);
-    uint32_t count;
-    s->sums[b] = choose_weigh(row, s->maximum, s->factor, s->scales[b], low, high, &count);
+    uint32_t count = CHOOSE_BLOCK;
+    s->sums[b] = row == s->rows[b] && s->minima[b] >= low && high == INFINITY
+                     ? choose_weigh_all(row, s->maximum, s->factor, s->scales[b])
+                     : choose_weigh(row, s->maximum, s->factor, s->scales[b], low, high, &count);
     s->total += (uint64_t)s->sums[b] << s->shifts[b];
     s->kept += count;
   }
   s->weighed = 1;
 }
 
-/// The units of tokens of the set above `bound`.
-static uint64_t choose_mass_above(const choose_state *s, float bound) {
+/// Weighs what of the set is above `bound`, into sums, total and kept; returns the total.
+static uint64_t choose_mass_above(choose_state *s, float bound) {
   float copy[CHOOSE_BLOCK], low, high;
-  uint64_t total = 0;
+  s->total = s->kept = 0;
   const float least = nextafterf(bound, INFINITY);
   for (size_t b = 0; b < s->blocks; ++b) {
+    s->sums[b] = 0;
     if (s->maxima[b] <= bound || s->maxima[b] < s->set.low) continue;
     const float *row = choose_view(s, b, &s->set, copy, &low, &high);
     uint32_t count;
-    const uint32_t sum = choose_weigh(row, s->maximum, s->factor, s->scales[b],
-                                      low > least ? low : least, high, &count);
-    total += (uint64_t)sum << s->shifts[b];
+    s->sums[b] = choose_weigh(row, s->maximum, s->factor, s->scales[b],
+                              low > least ? low : least, high, &count);
+    s->total += (uint64_t)s->sums[b] << s->shifts[b];
+    s->kept += count;
   }
-  return total;
+  return s->total;
 }
 
 static uint64_t choose_count_above(const choose_state *s, float bound) {
@@ -140,13 +162,18 @@ static size_t choose_collect(const choose_state *s, float from, float to) {
 /// Weights of collected tokens, and their sum.
 static uint64_t choose_weights(const choose_state *s, size_t n) {
   const float maximum = s->maximum, factor = s->factor;
-  for (size_t i = 0; i < n; ++i)
-    s->units[i] = martlet_choose_units(s->values[i], maximum, factor,
-                                       s->scales[s->tokens[i] / CHOOSE_BLOCK]);
+  const float *restrict values = s->values, *restrict scales = s->scales;
+  const uint32_t *restrict tokens = s->tokens;
+  const uint8_t *restrict shifts = s->shifts;
+  float *restrict keyed = s->keyed;
+  uint64_t *restrict weights = s->weights;
   uint64_t sum = 0;
+  for (size_t i = 0; i < n; ++i) keyed[i] = scales[tokens[i] / CHOOSE_BLOCK];
+  for (size_t i = 0; i < n; ++i)
+    keyed[i] = rintf(martlet_exp2_f32((values[i] - maximum) * factor) * keyed[i]);
   for (size_t i = 0; i < n; ++i) {
-    s->weights[i] = (uint64_t)s->units[i] << s->shifts[s->tokens[i] / CHOOSE_BLOCK];
-    sum += s->weights[i];
+    weights[i] = (uint64_t)(uint32_t)(int32_t)keyed[i] << shifts[tokens[i] / CHOOSE_BLOCK];
+    sum += weights[i];
   }
   return sum;
 }
@@ -158,10 +185,63 @@ typedef struct choose_cut_point {
   uint64_t above, equal, count;
 } choose_cut_point;
 
+LANES int choose_bucket(float most, float value, float scale) {
+  return (int)((most - value) * scale);
+}
+
+/// Narrows a long list to what lies around the cut, by the buckets of a sample of it; returns how
+/// many are left. `above` becomes the weight of those that are known to be kept.
+static size_t choose_narrow(float *values, uint64_t *weights, size_t n, uint64_t need,
+                            uint64_t *above) {
+  const size_t step = n / 1024;
+  float least = INFINITY, most = -INFINITY;
+  uint64_t total = 0;
+  double sum = 0, squares = 0, passed = 0;
+  for (size_t i = 0; i < n; ++i) total += weights[i];
+  for (size_t i = 0; i < n; i += step) {
+    least = values[i] < least ? values[i] : least;
+    most = values[i] > most ? values[i] : most;
+    sum += (double)weights[i];
+    squares += (double)weights[i] * (double)weights[i];
+  }
+  const float scale = (CHOOSE_BUCKETS - 1) / (most - least);
+  if (!(scale > 0 && scale < INFINITY)) return n;
+  uint64_t buckets[CHOOSE_BUCKETS] = {0};
+  for (size_t i = 0; i < n; i += step)
+    buckets[choose_bucket(most, values[i], scale)] += weights[i] >> 10;
+  const double share = (double)(need - *above) / (double)total * sum;
+  const double error = 2 * sqrt(squares);
+  int first = 0, last = CHOOSE_BUCKETS;
+  for (int i = 0; i < CHOOSE_BUCKETS && last == CHOOSE_BUCKETS; ++i) {
+    passed += (double)buckets[i] * 1024;
+    if (passed < share - error) first = i;
+    if (passed > share + error) last = i + 1;
+  }
+  const float to = first > 0 ? most - (float)first / scale : INFINITY;
+  const float from = last < CHOOSE_BUCKETS ? most - (float)last / scale : -INFINITY;
+  uint64_t over = 0, between = 0;
+  size_t kept = 0;
+  for (size_t i = 0; i < n; ++i) {
+    over += values[i] > to ? weights[i] : 0;
+    between += values[i] >= from && values[i] <= to ? weights[i] : 0;
+  }
+  if (*above + over >= need || *above + over + between < need) return n;
+  for (size_t i = 0; i < n; ++i) {
+    const float value = values[i];
+    const uint64_t weight = weights[i];
+    values[kept] = value;
+    weights[kept] = weight;
+    kept += value >= from && value <= to;
+  }
+  *above += over;
+  return kept;
+}
+
 /// The cut among n > 0 values, whose weights sum to `need` or more. Uses the arrays up. Values fall
 /// into buckets along their range; the bucket that holds the cut is looked into again.
 static choose_cut_point choose_select(float *values, uint64_t *weights, size_t n, uint64_t need) {
   uint64_t above = 0;
+  if (n > 4096) n = choose_narrow(values, weights, n, need, &above);
   while (n > 32) {
     float least = values[0], most = values[0];
     for (size_t i = 1; i < n; ++i) {
@@ -214,9 +294,13 @@ static choose_cut_point choose_select(float *values, uint64_t *weights, size_t n
   return point;
 }
 
-/// A value that at least k block maxima reach, or the set's low end.
+/// A value that at least k block maxima reach; the low end of a set in few blocks, +inf where a
+/// large one has fewer blocks than that.
 static float choose_bar(const choose_state *s, uint64_t k) {
-  if (k >= s->blocks) return s->set.low;
+  uint32_t active = 0;
+  for (size_t b = 0; b < s->blocks; ++b) active += s->maxima[b] >= s->set.low;
+  if (active <= CHOOSE_BAR) return s->set.low;
+  if (k >= active) return INFINITY;
   int64_t low = INT32_MIN, high = (int64_t)INT32_MAX + 1;
   while (high - low > 1) {
     const int64_t middle = low + (high - low) / 2;
@@ -244,120 +328,179 @@ LANES int32_t choose_key(float value) {
 }
 
 /// A bracket for the cut of a large set, from one vector in some blocks: buckets of the sample's
-/// range four standard errors on either side.
+/// range four standard errors on either side. A bucket's tokens weigh about the same.
 static void choose_bracket(choose_state *s, double share, int by_count, float *from, float *to) {
-  const size_t step = s->blocks > 512 ? s->blocks / 512 : 1;
+  const size_t step = s->blocks / 256 + 1;
   float copy[CHOOSE_BLOCK], low, high, least = INFINITY, most = -INFINITY;
   size_t n = 0;
   for (size_t b = 0; b < s->blocks; b += step) {
     if (s->maxima[b] < s->set.low) continue;
-    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
-    const size_t at = b * 7 % 16 * 16;
-    for (size_t i = at; i < at + 16; ++i) {
+    const float *view = choose_view(s, b, &s->set, copy, &low, &high);
+    const float *row = view + b / step * 7 % 16 * 16;
+    if (view == s->rows[b] && s->minima[b] >= low && high == INFINITY) {
+      memcpy(s->values + n, row, 16 * sizeof(float));
+      n += 16;
+      continue;
+    }
+    for (size_t i = 0; i < 16; ++i) {
       s->values[n] = row[i];
-      s->tokens[n] = (uint32_t)b * CHOOSE_BLOCK;
       n += row[i] >= low && row[i] <= high;
     }
   }
   *from = s->set.low;
   *to = s->set.high;
   if (n < 64) return;
-  for (size_t i = 0; i < n; ++i) {
-    least = s->values[i] < least ? s->values[i] : least;
-    most = s->values[i] > most ? s->values[i] : most;
+  while (n % CHOOSE_BLOCK) s->values[n++] = -INFINITY;
+  for (size_t i = 0; i < n; i += CHOOSE_BLOCK) {
+    const float largest = choose_extremes(s->values + i, copy);
+    most = largest > most ? largest : most;
+    for (size_t j = i; j < i + CHOOSE_BLOCK; ++j)
+      least = s->values[j] < least && s->values[j] > -INFINITY ? s->values[j] : least;
   }
   if (least == most) return;
-  double buckets[CHOOSE_BUCKETS] = {0}, squares[CHOOSE_BUCKETS] = {0}, sum = 0;
-  const double end = (double)most;
-  const double scale = (CHOOSE_BUCKETS - 0.5) / (end - (double)least);
-  for (size_t i = 0; i < n; ++i) {
-    const int bucket = (int)((end - (double)s->values[i]) * scale);
-    const double weight =
-        by_count ? 1
-                 : (double)martlet_exp2_f32((s->values[i] - s->maximum) * s->factor);
-    buckets[bucket] += weight;
-    squares[bucket] += weight * weight;
-    sum += weight;
+  const float scale = (CHOOSE_BUCKETS - 1) / (most - least);
+  if (!(scale > 0 && scale < INFINITY)) return;
+  uint64_t buckets[CHOOSE_BUCKETS] = {0};
+  double sum = 0, inside = 0, passed = 0, variance = 0;
+  for (size_t i = 0; i < n; i += CHOOSE_BLOCK) {
+    uint32_t units[CHOOSE_BLOCK];
+    if (by_count)
+      for (int j = 0; j < CHOOSE_BLOCK; ++j) units[j] = s->values[i + j] > -INFINITY;
+    else
+      choose_units(s->values + i, s->maximum, s->factor, 0x1p30f, CHOOSE_LOWEST, INFINITY, units);
+    for (int j = 0; j < CHOOSE_BLOCK; ++j) {
+      const float x = s->values[i + j] > least ? s->values[i + j] : least;
+      buckets[(int)((most - x) * scale)] += units[j];
+    }
   }
-  double inside = 0, passed = 0, variance = 0;
+  for (int i = 0; i < CHOOSE_BUCKETS; ++i) sum += (double)buckets[i];
+  if (!(sum > 0)) return;
   for (int i = 0; i < CHOOSE_BUCKETS; ++i) {
-    const int in = inside + buckets[i] <= share * sum;
-    inside += buckets[i];
-    variance += squares[i] * (in ? (1 - share) * (1 - share) : share * share);
+    const float edge = most - (float)i / scale;
+    const double one =
+        by_count ? 1
+                 : (double)martlet_exp2_f32((edge - s->maximum) * s->factor) * 0x1p30;
+    inside += (double)buckets[i];
+    variance += (double)buckets[i] * one *
+                (inside <= share * sum ? (1 - share) * (1 - share) : share * share);
   }
   const double error = 4 * sqrt(variance) / sum;
   int first = -1, last = CHOOSE_BUCKETS;
   for (int i = 0; i < CHOOSE_BUCKETS; ++i) {
-    passed += buckets[i];
+    passed += (double)buckets[i];
     if (first < 0 && passed >= (share - error) * sum) first = i;
     if (passed >= (share + error) * sum) {
       last = i + 1;
       break;
     }
   }
-  if (first > 0) *to = (float)(end - (double)first / scale);
-  if (last < CHOOSE_BUCKETS) *from = (float)(end - (double)last / scale);
+  if (first > 0) *to = most - (float)first / scale;
+  if (last < CHOOSE_BUCKETS) *from = most - (float)last / scale;
   if (*from < s->set.low) *from = s->set.low;
+}
+
+/// Keeps what of the list is in the set, and weighs it into what `sums` hold already.
+static void choose_list(choose_state *s) {
+  size_t kept = 0;
+  for (size_t i = 0; i < s->length; ++i) {
+    const float value = s->values[i];
+    const uint32_t token = s->tokens[i];
+    if (!(value > s->set.low || (value == s->set.low && token <= s->set.low_token))) continue;
+    const uint64_t weight = s->weights[i];
+    s->values[kept] = value;
+    s->tokens[kept] = token;
+    s->weights[kept++] = weight;
+    s->sums[token / CHOOSE_BLOCK] += (uint32_t)(weight >> s->shifts[token / CHOOSE_BLOCK]);
+    s->total += weight;
+  }
+  s->length = kept;
+  s->kept += kept;
+  s->weighed = 1;
+}
+static void choose_list_alone(choose_state *s) {
+  memset(s->sums, 0, s->blocks * sizeof *s->sums);
+  s->total = s->kept = 0;
+  choose_list(s);
+}
+
+/// Drops logits below a threshold, the largest never.
+static void choose_raise(choose_state *s, float threshold) {
+  if (threshold > s->top) threshold = s->top;
+  if (!(threshold > s->set.low)) return;
+  s->set.low = threshold;
+  s->set.low_token = UINT32_MAX;
+  s->weighed = 0;
+  if (s->listed) choose_list_alone(s);
 }
 
 /// Keeps the fewest tokens first by rank whose weight, or number, reaches `need`.
 static void choose_cut(choose_state *s, uint64_t need, int by_count) {
   if (!by_count && (choose_measure(s), need >= s->total)) return;
   uint64_t base = 0, have;
-  float bar = choose_bar(s, by_count ? need : CHOOSE_BAR);
-  size_t n = choose_collect(s, bar, INFINITY);
-  have = by_count ? n : choose_weights(s, n);
-  if (have < need && bar > s->set.low) {
-    if (by_count && (choose_measure(s), need >= s->kept)) return;
-    float to;
-    choose_bracket(s, (double)need / (double)(by_count ? s->kept : s->total), by_count, &bar, &to);
-    base = by_count ? choose_count_above(s, to) : choose_mass_above(s, to);
-    n = choose_collect(s, bar, to);
-    have = by_count ? n : choose_weights(s, n);
-    if (base >= need || base + have < need) {
-      base = 0;
-      n = choose_collect(s, s->set.low, INFINITY);
-      have = by_count ? n : choose_weights(s, n);
+  float bar = s->set.low;
+  if (!s->listed) {
+    bar = choose_bar(s, by_count ? need : CHOOSE_BAR);
+    s->length = choose_collect(s, bar, INFINITY);
+    have = by_count ? s->length : choose_weights(s, s->length);
+    if (!by_count && have < need && bar > s->set.low) {
+      bar = choose_bar(s, s->blocks / 2);
+      s->length = choose_collect(s, bar, INFINITY);
+      have = choose_weights(s, s->length);
     }
+    if (have < need && bar > s->set.low) {
+      if (by_count && (choose_measure(s), need >= s->kept)) return;
+      float to;
+      choose_bracket(s, (double)need / (double)(by_count ? s->kept : s->total), by_count, &bar,
+                     &to);
+      base = by_count ? choose_count_above(s, to) : choose_mass_above(s, to);
+      s->length = choose_collect(s, bar, to);
+      have = by_count ? s->length : choose_weights(s, s->length);
+      if (base >= need || base + have < need) {
+        bar = s->set.low;
+        base = 0;
+        s->length = choose_collect(s, bar, INFINITY);
+        have = by_count ? s->length : choose_weights(s, s->length);
+      }
+    }
+    if (by_count && base == 0) choose_weights(s, s->length);
+  } else {
+    have = by_count ? s->length : s->total;
   }
-  if (n == 0 || base + have <= need) {
-    // Only a whole set of exactly `need`, or a count of fewer, comes here with all of it collected.
-    if (n == 0 || bar <= s->set.low) return;
+  const size_t n = s->length;
+  if (n == 0) return;
+  if (by_count && bar <= s->set.low && base + have <= need) {
+    // The whole set, collected.
+    s->listed = 1;
+    choose_list_alone(s);
+    return;
   }
+  memcpy(s->keyed, s->values, n * sizeof *s->values);
   if (by_count)
-    for (size_t i = 0; i < n; ++i) s->weights[i] = 1;
-  const choose_cut_point point = choose_select(s->values, s->weights, n, need - base);
+    for (size_t i = 0; i < n; ++i) s->spare[i] = 1;
+  else
+    memcpy(s->spare, s->weights, n * sizeof *s->weights);
+  const choose_cut_point point = choose_select(s->keyed, s->spare, n, need - base);
   const uint64_t wanted = need - base - point.above;
   choose_set tied = s->set;
   if (point.value != tied.low) tied.low_token = UINT32_MAX;
   tied.low = point.value;
   if (wanted < point.equal) {
-    // Of equal logits the first tokens stay.
-    choose_set equals = tied;
-    if (equals.high > point.value) {
-      equals.high = point.value;
-      equals.high_token = 0;
-    }
-    float copy[CHOOSE_BLOCK], low, high;
+    // Of equal logits the first tokens stay; the list is in order of id.
     uint64_t passed = 0;
-    for (size_t b = 0; b < s->blocks; ++b) {
-      if (s->maxima[b] < point.value) continue;
-      const float *row = choose_view(s, b, &equals, copy, &low, &high);
-      if (low > high) continue;
-      uint32_t units[CHOOSE_BLOCK];
-      if (by_count)
-        for (int i = 0; i < CHOOSE_BLOCK; ++i) units[i] = row[i] >= low && row[i] <= high;
-      else
-        choose_units(row, s->maximum, s->factor, s->scales[b], low, high, units);
-      for (uint32_t i = 0; i < CHOOSE_BLOCK && passed < wanted; ++i) {
-        passed += by_count ? units[i] : (uint64_t)units[i] << s->shifts[b];
-        if (passed >= wanted) tied.low_token = (uint32_t)b * CHOOSE_BLOCK + i;
-      }
-      if (passed >= wanted) break;
+    for (size_t i = 0; i < n && passed < wanted; ++i) {
+      if (s->values[i] != point.value) continue;
+      passed += by_count ? 1 : s->weights[i];
+      tied.low_token = s->tokens[i];
     }
   }
   s->set = tied;
   s->weighed = 0;
+  if (base == 0) {
+    s->listed = 1;
+    choose_list_alone(s);
+  } else if (!by_count) {
+    choose_list(s);
+  }
 }
 
 /// The largest logit of the set.
@@ -373,15 +516,6 @@ static void choose_find_top(choose_state *s) {
   s->top = top;
 }
 
-/// Drops logits below a threshold, the largest never.
-static void choose_raise(choose_state *s, float threshold) {
-  if (threshold > s->top) threshold = s->top;
-  if (!(threshold > s->set.low)) return;
-  s->set.low = threshold;
-  s->set.low_token = UINT32_MAX;
-  s->weighed = 0;
-}
-
 /// Keeps p ≥ exp(log_share) of the set.
 static void choose_raise_share(choose_state *s, double log_share, double temperature) {
   choose_measure(s);
@@ -392,17 +526,15 @@ static void choose_raise_share(choose_state *s, double log_share, double tempera
 /// The entropy of the set, nats.
 static double choose_entropy(choose_state *s, double *log_sum) {
   float copy[CHOOSE_BLOCK], low, high;
-  double weights = 0, moments = 0;
+  choose_sums sums = choose_sums_begin();
   for (size_t b = 0; b < s->blocks; ++b) {
     if (s->maxima[b] < s->set.low) continue;
     const float *row = choose_view(s, b, &s->set, copy, &low, &high);
-    float w, m;
-    choose_shape(row, s->maximum, s->factor, low, high, &w, &m);
-    weights += (double)w;
-    moments += (double)m;
+    choose_shape(row, s->maximum, s->factor, low, high, &sums);
   }
+  const double weights = choose_sums_first(&sums);
   *log_sum = martlet_portable_log(weights);
-  return *log_sum - MARTLET_LN_2 * (moments / weights);
+  return *log_sum - MARTLET_LN_2 * (choose_sums_second(&sums) / weights);
 }
 
 /// Those whose logits are nearest to that of a token of average surprisal.
@@ -412,6 +544,7 @@ static void choose_typical(choose_state *s, float share, double temperature) {
   const double entropy = choose_entropy(s, &log_sum);
   const float centre = (float)((double)s->maximum + temperature * (log_sum - entropy));
   const size_t n = choose_collect(s, s->set.low, INFINITY);
+  s->listed = 0;
   choose_weights(s, n);
   for (size_t i = 0; i < n; ++i) s->keyed[i] = -fabsf(s->values[i] - centre);
   const float nearest =
@@ -467,6 +600,7 @@ static void choose_sort(choose_state *s, size_t n) {
 
 static void choose_tail_free(choose_state *s, float share) {
   const size_t n = choose_collect(s, s->set.low, INFINITY);
+  s->listed = 0;
   if (n < 3) return;
   choose_sort(s, n);
   choose_weights(s, n);
@@ -496,6 +630,7 @@ static void choose_exclude_top(choose_state *s, float threshold, double temperat
       (double)s->maximum +
       temperature * (martlet_portable_log((double)threshold) + log_total));
   const size_t n = choose_collect(s, least > s->set.low ? least : s->set.low, INFINITY);
+  s->listed = 0;
   if (n < 2) return;
   size_t last = 0;
   for (size_t i = 1; i < n; ++i)
@@ -508,15 +643,11 @@ static void choose_exclude_top(choose_state *s, float threshold, double temperat
 
 /// max - n·σ over the finite logits, rounded down so that a logit equal to the threshold stays.
 static float choose_sigma_floor(const choose_state *s, float n) {
-  double sum = 0, squares = 0;
+  choose_sums sums = choose_sums_begin();
   uint64_t count = 0;
-  for (size_t b = 0; b < s->blocks; ++b) {
-    if (s->maxima[b] == -INFINITY) continue;
-    float part, square;
-    count += choose_spread(s->rows[b], s->maximum, &part, &square);
-    sum += (double)part;
-    squares += (double)square;
-  }
+  for (size_t b = 0; b < s->blocks; ++b)
+    if (s->maxima[b] > -INFINITY) count += choose_spread(s->rows[b], s->maximum, &sums);
+  const double sum = choose_sums_first(&sums), squares = choose_sums_second(&sums);
   const double mean = sum / (double)count, variance = squares / (double)count - mean * mean;
   const double exact = (double)s->maximum - (double)n * sqrt(variance > 0 ? variance : 0);
   const float rounded = (float)exact;
@@ -528,11 +659,11 @@ static float choose_sigma_floor(const choose_state *s, float n) {
 /// Scratch, cut into arrays. `places` logits: whole blocks and 16 more for stores past an end.
 typedef struct choose_memory {
   const float **own, **rows;
-  float *own_maxima, *maxima, *scales, *overlay, *tail, *nothing, *values, *keyed;
+  float *own_maxima, *own_minima, *maxima, *minima, *scales, *overlay, *tail, *nothing, *values, *keyed;
   int32_t *keys;
   uint32_t *sums, *tokens, *units;
   uint8_t *shifts;
-  uint64_t *weights;
+  uint64_t *weights, *spare;
 } choose_memory;
 
 LANES void *choose_take(char **at, size_t bytes) {
@@ -548,7 +679,9 @@ LANES choose_memory choose_divide(size_t width, void *scratch) {
   m.own = choose_take(&at, blocks * sizeof(float *));
   m.rows = choose_take(&at, blocks * sizeof(float *));
   m.own_maxima = choose_take(&at, blocks * 4);
+  m.own_minima = choose_take(&at, blocks * 4);
   m.maxima = choose_take(&at, blocks * 4);
+  m.minima = choose_take(&at, blocks * 4);
   m.scales = choose_take(&at, blocks * 4);
   m.keys = choose_take(&at, blocks * 4);
   m.sums = choose_take(&at, blocks * 4);
@@ -556,6 +689,7 @@ LANES choose_memory choose_divide(size_t width, void *scratch) {
   m.tail = choose_take(&at, CHOOSE_BLOCK * 4);
   m.nothing = choose_take(&at, CHOOSE_BLOCK * 4);
   m.weights = choose_take(&at, places * 8);
+  m.spare = choose_take(&at, places * 8);
   m.values = choose_take(&at, places * 4);
   m.keyed = choose_take(&at, places * 4);
   m.tokens = choose_take(&at, places * 4);
@@ -583,11 +717,17 @@ static int choose_adjust(size_t width, const martlet_sampling_rules *rules, floa
             ? martlet_float_at_least((double)maximum +
                                      martlet_portable_log((double)rules->plausibility))
             : -INFINITY;
-    for (size_t i = 0; i < width; ++i)
-      m->overlay[i] = martlet_choose_guided(
-          rules, floor, m->own[i / CHOOSE_BLOCK][i % CHOOSE_BLOCK], rules->other[i]);
-    for (size_t i = width; i < blocks * CHOOSE_BLOCK; ++i) m->overlay[i] = -INFINITY;
-    for (size_t b = 0; b < blocks; ++b) m->rows[b] = m->overlay + b * CHOOSE_BLOCK;
+    const float own_weight = rules->own_weight, other_weight = rules->other_weight;
+    for (size_t b = 0; b < blocks; ++b) {
+      const size_t left = width - b * CHOOSE_BLOCK;
+      const size_t count = left < CHOOSE_BLOCK ? left : CHOOSE_BLOCK;
+      const float *restrict own = m->own[b], *restrict other = rules->other + b * CHOOSE_BLOCK;
+      float *restrict to = m->overlay + b * CHOOSE_BLOCK;
+      for (size_t i = 0; i < count; ++i)
+        to[i] = martlet_choose_guided(own_weight, other_weight, floor, own[i], other[i]);
+      for (size_t i = count; i < CHOOSE_BLOCK; ++i) to[i] = -INFINITY;
+      m->rows[b] = to;
+    }
     changed = 1;
   }
   for (uint32_t i = 0; i < rules->bias_count; ++i) {
@@ -698,28 +838,49 @@ static uint32_t choose_inverse(const choose_state *s, double uniform) {
   return (uint32_t)(b * CHOOSE_BLOCK) + i;
 }
 
-/// The largest scores of the set in falling order, equal ones in order of id.
+/// The largest scores of the set in falling order, equal ones in order of id. An exponential
+/// variable of the random number v is at least v, so in a block whose largest weight is w a score
+/// can pass the bar only if v < w / 2^bar: most tokens cost a hash and a comparison. The block of
+/// the largest logit sets the bar first.
 static void choose_race(const choose_state *s, const martlet_sampling_draw *draw) {
-  float scores[CHOOSE_BLOCK], copy[CHOOSE_BLOCK], low, high;
+  float copy[CHOOSE_BLOCK], low, high;
   float *best = s->values;
   uint32_t found = 0;
-  for (size_t b = 0; b < s->blocks; ++b) {
+  size_t first = 0;
+  for (size_t b = 1; b < s->blocks; ++b)
+    if (s->maxima[b] > s->maxima[first]) first = b;
+  for (size_t turn = 0; turn < s->blocks; ++turn) {
+    const size_t b = turn == 0 ? first : turn <= first ? turn - 1 : turn;
     if (s->maxima[b] < s->set.low) continue;
     const float *row = choose_view(s, b, &s->set, copy, &low, &high);
-    choose_scores(row, s->maximum, s->factor, low, high, draw->key[0], draw->key[1],
-                  (uint32_t)(b * CHOOSE_BLOCK), scores);
-    const float bar = found < draw->count ? -INFINITY : best[found - 1];
-    if (!(choose_largest(scores) > bar)) continue;
+    const uint32_t start = (uint32_t)(b * CHOOSE_BLOCK);
+    uint32_t bits[CHOOSE_BLOCK], limit = UINT32_MAX, least = UINT32_MAX;
+    const uint64_t key0 = draw->key[0], key1 = draw->key[1];
+    for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) bits[i] = martlet_gumbel_bits(key0, key1, start + i);
+    if (found == draw->count) {
+      const float over = (s->maxima[b] - s->maximum) * s->factor - best[found - 1];
+      if (over < 0) limit = (uint32_t)(martlet_exp2_f32(over) * 4294000000.0f * 1.0002f) + 256;
+    }
+    for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) least = bits[i] < least ? bits[i] : least;
+    if (least > limit) continue;
     for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) {
-      if (scores[i] == -INFINITY || (found == draw->count && !(scores[i] > best[found - 1])))
+      if (bits[i] > limit || !(row[i] >= low && row[i] <= high)) continue;
+      const float score =
+          (row[i] - s->maximum) * s->factor - martlet_gumbel_race(bits[i]);
+      const uint32_t token = start + i;
+      if (score == -INFINITY) continue;
+      if (found == draw->count &&
+          !(score > best[found - 1] ||
+            (score == best[found - 1] && token < draw->tokens[found - 1])))
         continue;
       uint32_t j = found < draw->count ? found++ : found - 1;
-      for (; j > 0 && best[j - 1] < scores[i]; --j) {
+      for (; j > 0 && (best[j - 1] < score || (best[j - 1] == score && draw->tokens[j - 1] > token));
+           --j) {
         best[j] = best[j - 1];
         draw->tokens[j] = draw->tokens[j - 1];
       }
-      best[j] = scores[i];
-      draw->tokens[j] = (uint32_t)(b * CHOOSE_BLOCK) + i;
+      best[j] = score;
+      draw->tokens[j] = token;
     }
   }
   if (draw->scores)
@@ -731,6 +892,7 @@ static void choose_race(const choose_state *s, const martlet_sampling_draw *draw
   for (uint32_t i = found; i < draw->count; ++i) draw->tokens[i] = UINT32_MAX;
 }
 
+/// Draws; nothing may ask for the sums after it.
 static void choose_draw(choose_state *s, const martlet_sampling_draw *draw) {
   if (draw->kind == MARTLET_DRAW_GUMBEL) {
     choose_race(s, draw);
@@ -745,6 +907,11 @@ static void choose_draw(choose_state *s, const martlet_sampling_draw *draw) {
   }
 }
 
+static void choose_keep_min_p(choose_state *s, float share, double temperature) {
+  choose_raise(s, martlet_float_at_least((double)s->maximum +
+                                         temperature * martlet_portable_log((double)share)));
+}
+
 /// Rules 6 to 16.
 static void choose_truncate(choose_state *s, const martlet_sampling_rules *rules,
                             double temperature) {
@@ -754,10 +921,7 @@ static void choose_truncate(choose_state *s, const martlet_sampling_rules *rules
     choose_measure(s);
     choose_cut(s, martlet_share_up(rules->top_p, s->total), 0);
   }
-  if (rules->min_p > 0)
-    choose_raise(s, martlet_float_at_least((double)s->maximum +
-                                           temperature *
-                                               martlet_portable_log((double)rules->min_p)));
+  if (rules->min_p > 0) choose_keep_min_p(s, rules->min_p, temperature);
   if (rules->typical < 1) choose_typical(s, rules->typical, temperature);
   if (rules->epsilon > 0)
     choose_raise_share(s, martlet_portable_log((double)rules->epsilon), temperature);
@@ -784,32 +948,34 @@ static void choose_truncate(choose_state *s, const martlet_sampling_rules *rules
 static double choose_divergence(const choose_memory *m, size_t width,
                                 const martlet_sampling_rules *rules, float maximum, double sum,
                                 double log_sum) {
-  float other_maximum = -INFINITY;
-  double cross = 0, other_sum = 0;
-  for (size_t i = 0; i < width; ++i)
-    other_maximum = rules->kl_other[i] > other_maximum ? rules->kl_other[i] : other_maximum;
   const size_t blocks = martlet_logits_blocks(width);
-  for (size_t b = 0; b < blocks; ++b) {
-    const float *other = rules->kl_other + b * CHOOSE_BLOCK;
-    const size_t left = width - b * CHOOSE_BLOCK;
-    const size_t count = left < CHOOSE_BLOCK ? left : CHOOSE_BLOCK;
-    float padded[CHOOSE_BLOCK], weights, moments;
-    if (count < CHOOSE_BLOCK) {
-      for (size_t i = 0; i < CHOOSE_BLOCK; ++i) padded[i] = i < count ? other[i] : -INFINITY;
-      other = padded;
+  const float factor = martlet_choose_factor(1);
+  float padded[CHOOSE_BLOCK], least, other_maximum = -INFINITY;
+  choose_sums sums = choose_sums_begin();
+  block_sums cross = block_sums_begin();
+  for (int pass = 0; pass < 2; ++pass)
+    for (size_t b = 0; b < blocks; ++b) {
+      const float *other = rules->kl_other + b * CHOOSE_BLOCK;
+      const size_t left = width - b * CHOOSE_BLOCK;
+      if (left < CHOOSE_BLOCK) {
+        for (size_t i = 0; i < CHOOSE_BLOCK; ++i) padded[i] = i < left ? other[i] : -INFINITY;
+        other = padded;
+      }
+      if (pass == 0) {
+        const float largest = choose_extremes(other, &least);
+        other_maximum = largest > other_maximum ? largest : other_maximum;
+      } else {
+        block_divergence(m->own[b], other, maximum, factor, &cross);
+        choose_shape(other, other_maximum, factor, -INFINITY, INFINITY, &sums);
+      }
     }
-    cross += (double)block_divergence(m->own[b], other, count, maximum,
-                                      martlet_choose_factor(1));
-    choose_shape(other, other_maximum, martlet_choose_factor(1), -INFINITY, INFINITY, &weights,
-                 &moments);
-    other_sum += (double)weights;
-  }
-  return cross / sum - ((double)maximum + log_sum) +
-         ((double)other_maximum + martlet_portable_log(other_sum));
+  return block_sums_first(&cross) / sum - ((double)maximum + log_sum) +
+         ((double)other_maximum + martlet_portable_log(choose_sums_first(&sums)));
 }
 
 LANES void choose_begin(choose_state *s, const choose_memory *m, size_t width, const float **rows,
-                        float *maxima, float maximum) {
+                        float *maxima, float *minima, float maximum) {
+  s->minima = minima;
   s->width = width;
   s->blocks = martlet_logits_blocks(width);
   s->rows = rows;
@@ -824,7 +990,8 @@ LANES void choose_begin(choose_state *s, const choose_memory *m, size_t width, c
   s->tokens = m->tokens;
   s->units = m->units;
   s->weights = m->weights;
-  s->weighed = 0;
+  s->spare = m->spare;
+  s->weighed = s->listed = 0;
   s->set = (choose_set){CHOOSE_LOWEST, INFINITY, UINT32_MAX, 0};
   for (size_t b = 0; b < s->blocks; ++b) s->keys[b] = choose_key(maxima[b] + 0.0f);
 }
@@ -880,7 +1047,7 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
       for (size_t i = 0; i < CHOOSE_BLOCK; ++i) m.tail[i] = i < left ? m.own[b][i] : -INFINITY;
       m.own[b] = m.tail;
     }
-    m.own_maxima[b] = choose_largest(m.own[b]);
+    m.own_maxima[b] = choose_extremes(m.own[b], &m.own_minima[b]);
     maximum = m.own_maxima[b] > maximum ? m.own_maxima[b] : maximum;
   }
   maximum = maximum + 0.0f;
@@ -895,30 +1062,48 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
                      rules->top_k == 0;
   const float factor = martlet_choose_factor(1);
   choose_state s;
-  double sum = 0, moment = 0;
-  choose_begin(&s, &m, width, m.own, m.own_maxima, maximum);
+  // Below it a block's y may fall under MARTLET_EXP2_LOW.
+  const float near = maximum - 80.0f;
+  choose_sums sums = choose_sums_begin();
+  choose_begin(&s, &m, width, m.own, m.own_maxima, m.own_minima, maximum);
+  choose_scale(&s, 1);
+  uint32_t listed = 0;
+  if (top && top_count > 0) {
+    choose_state own = s;
+    listed = (uint32_t)choose_first_ranks(&own, top_count);
+    for (uint32_t i = 0; i < listed; ++i)
+      top[i] = (martlet_ranked_token){own.tokens[i], own.values[i]};
+  }
   if (shared) {
-    choose_scale(&s, 1);
+    // Alone, min-p's threshold is known before any weight is.
+    if (rules->min_p > 0 && rules->top_p == 1) choose_keep_min_p(&s, rules->min_p, 1);
     s.total = s.kept = 0;
     for (size_t b = 0; b < blocks; ++b) {
-      float weights, moments;
-      uint32_t count;
-      s.sums[b] =
-          choose_shape_units(m.own[b], maximum, factor, s.scales[b], &weights, &moments, &count);
-      sum += (double)weights;
-      moment += (double)moments;
+      uint32_t count = CHOOSE_BLOCK;
+      if (m.own_maxima[b] < s.set.low) {
+        count = s.sums[b] = 0;
+        if (m.own_minima[b] >= near)
+          choose_shape_near(m.own[b], maximum, factor, &sums);
+        else
+          choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
+      } else if (m.own_minima[b] >= near && m.own_minima[b] >= s.set.low) {
+        s.sums[b] = choose_shape_units_near(m.own[b], maximum, factor, s.scales[b], &sums);
+      } else {
+        s.sums[b] = choose_shape_units(m.own[b], maximum, factor, s.scales[b], s.set.low, &sums,
+                                       &count);
+      }
       s.total += (uint64_t)s.sums[b] << s.shifts[b];
       s.kept += count;
     }
     s.weighed = 1;
   } else {
-    for (size_t b = 0; b < blocks; ++b) {
-      float weights, moments;
-      choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &weights, &moments);
-      sum += (double)weights;
-      moment += (double)moments;
-    }
+    for (size_t b = 0; b < blocks; ++b)
+      if (m.own_minima[b] >= near)
+        choose_shape_near(m.own[b], maximum, factor, &sums);
+      else
+        choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
   }
+  const double sum = choose_sums_first(&sums), moment = choose_sums_second(&sums);
   if (sum != sum) return;
   result->clean = 1;
   result->log_sum = martlet_portable_log(sum);
@@ -926,14 +1111,9 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
   if (!(result->entropy > 0)) result->entropy = 0;
   result->most_likely = choose_first(m.own, m.own_maxima, blocks, maximum);
   result->gap = choose_gap(m.own, m.own_maxima, blocks, result->most_likely);
-  if (top && top_count > 0) {
-    choose_state own = s;
-    if (!shared) choose_scale(&own, 1);
-    result->top_count = (uint32_t)choose_first_ranks(&own, top_count);
-    for (uint32_t i = 0; i < result->top_count; ++i)
-      top[i] = (martlet_ranked_token){
-          own.tokens[i], (float)((double)own.values[i] - result->maximum - result->log_sum)};
-  }
+  result->top_count = listed;
+  for (uint32_t i = 0; i < listed; ++i)
+    top[i].logprob = (float)((double)top[i].logprob - result->maximum - result->log_sum);
 
   const double divergence =
       rules->kl_scale > 0
@@ -942,10 +1122,11 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
   if (!plain) {
     memcpy(m.rows, m.own, blocks * sizeof *m.rows);
     memcpy(m.maxima, m.own_maxima, blocks * sizeof *m.maxima);
+    memcpy(m.minima, m.own_minima, blocks * sizeof *m.minima);
     if (choose_adjust(width, rules, maximum, &m)) {
       maximum = -INFINITY;
       for (size_t b = 0; b < blocks; ++b) {
-        if (m.rows[b] != m.own[b]) m.maxima[b] = choose_largest(m.rows[b]);
+        if (m.rows[b] != m.own[b]) m.maxima[b] = choose_extremes(m.rows[b], &m.minima[b]);
         maximum = m.maxima[b] > maximum ? m.maxima[b] : maximum;
       }
       maximum = maximum + 0.0f;
@@ -954,7 +1135,7 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
         return;
       }
     }
-    choose_begin(&s, &m, width, m.rows, m.maxima, maximum);
+    choose_begin(&s, &m, width, m.rows, m.maxima, m.minima, maximum);
   }
   const double temperature =
       martlet_choose_temperature(rules, width, result->entropy, divergence);
@@ -982,11 +1163,11 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
       choose_draw(&s, draw);
       result->token = draw->tokens[0];
     } else {
+      if (probabilities) choose_write(&s, probabilities);
       choose_state copy = s;
       choose_first_ranks(&copy, 1);
       result->token = copy.tokens[0];
     }
-    if (probabilities) choose_write(&s, probabilities);
     const size_t b = result->token / CHOOSE_BLOCK;
     const uint32_t units =
         martlet_choose_units(s.rows[b][result->token % CHOOSE_BLOCK], s.maximum, s.factor,

@@ -42,7 +42,8 @@ static void adjust(reference_row *row, const martlet_sampling_rules *rules, floa
                                    martlet_portable_log((double)rules->plausibility))
           : -INFINITY;
   for (size_t i = 0; rules->other && i < row->width; ++i)
-    l[i] = martlet_choose_guided(rules, floor, l[i], rules->other[i]);
+    l[i] = martlet_choose_guided(rules->own_weight, rules->other_weight, floor, l[i],
+                                 rules->other[i]);
   for (uint32_t i = 0; i < rules->bias_count; ++i)
     l[rules->biases[i].token] += rules->biases[i].value;
   for (uint32_t i = 0; i < rules->penalty_count; ++i) {
@@ -93,9 +94,9 @@ static double entropy_of(const reference_row *row, double *log_sum) {
   uint8_t *in = (uint8_t *)row->spare;
   memset(in, 0, row->width);
   for (size_t i = 0; i < row->left; ++i) in[row->order[i]] = 1;
-  double weights = 0, moments = 0;
+  block_sums sums = block_sums_begin();
   for (size_t b = 0; b < martlet_logits_blocks(row->width); ++b) {
-    float block[MARTLET_LOGITS_BLOCK], w, m;
+    float block[MARTLET_LOGITS_BLOCK];
     block_of(row, b, block);
     int any = 0;
     for (size_t i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
@@ -105,12 +106,11 @@ static double entropy_of(const reference_row *row, double *log_sum) {
       any |= kept;
     }
     if (!any) continue;
-    block_shape(block, row->maximum, row->factor, -3.40282347e38f, INFINITY, &w, &m);
-    weights += (double)w;
-    moments += (double)m;
+    block_shape(block, row->maximum, row->factor, -3.40282347e38f, INFINITY, &sums);
   }
+  const double weights = block_sums_first(&sums);
   *log_sum = martlet_portable_log(weights);
-  return *log_sum - MARTLET_LN_2 * (moments / weights);
+  return *log_sum - MARTLET_LN_2 * (block_sums_second(&sums) / weights);
 }
 
 /// Drops logits below a threshold, those equal to the first never.
@@ -129,15 +129,13 @@ static void keep_share(reference_row *row, double log_share, double temperature)
 }
 
 static void keep_sigma(reference_row *row, float n) {
-  double sum = 0, squares = 0;
+  block_sums sums = block_sums_begin();
   uint64_t count = 0;
   for (size_t b = 0; b < martlet_logits_blocks(row->width); ++b) {
-    float block[MARTLET_LOGITS_BLOCK], part, square;
-    if (block_of(row, b, block) == -INFINITY) continue;
-    count += block_spread(block, row->maximum, &part, &square);
-    sum += (double)part;
-    squares += (double)square;
+    float block[MARTLET_LOGITS_BLOCK];
+    if (block_of(row, b, block) > -INFINITY) count += block_spread(block, row->maximum, &sums);
   }
+  const double sum = block_sums_first(&sums), squares = block_sums_second(&sums);
   const double mean = sum / (double)count, variance = squares / (double)count - mean * mean;
   const double exact = (double)row->maximum - (double)n * sqrt(variance > 0 ? variance : 0);
   const float rounded = (float)exact;
@@ -291,26 +289,26 @@ static void draw_tokens(const reference_row *row, const martlet_sampling_draw *d
   }
 }
 
-static double divergence_of(const float *logits, size_t width,
-                            const martlet_sampling_rules *rules, float maximum, double sum,
-                            double log_sum) {
+static double divergence_of(const reference_row *row, const martlet_sampling_rules *rules,
+                            float maximum, double sum, double log_sum) {
   const float factor = martlet_choose_factor(1);
+  const float *other = rules->kl_other;
   float other_maximum = -INFINITY;
-  double cross = 0, other_sum = 0;
-  for (size_t i = 0; i < width; ++i)
-    other_maximum = rules->kl_other[i] > other_maximum ? rules->kl_other[i] : other_maximum;
-  for (size_t start = 0; start < width; start += MARTLET_LOGITS_BLOCK) {
-    float block[MARTLET_LOGITS_BLOCK], weights, moments;
-    size_t count = width - start;
-    count = count < MARTLET_LOGITS_BLOCK ? count : MARTLET_LOGITS_BLOCK;
-    for (size_t i = 0; i < MARTLET_LOGITS_BLOCK; ++i)
-      block[i] = i < count ? rules->kl_other[start + i] : -INFINITY;
-    cross += (double)block_divergence(logits + start, block, count, maximum, factor);
-    block_shape(block, other_maximum, factor, -INFINITY, INFINITY, &weights, &moments);
-    other_sum += (double)weights;
+  block_sums cross = block_sums_begin(), sums = block_sums_begin();
+  for (size_t i = 0; i < row->width; ++i)
+    other_maximum = other[i] > other_maximum ? other[i] : other_maximum;
+  for (size_t b = 0; b < martlet_logits_blocks(row->width); ++b) {
+    float own[MARTLET_LOGITS_BLOCK], block[MARTLET_LOGITS_BLOCK];
+    block_of(row, b, own);
+    for (size_t i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
+      const size_t token = b * MARTLET_LOGITS_BLOCK + i;
+      block[i] = token < row->width ? other[token] : -INFINITY;
+    }
+    block_divergence(own, block, maximum, factor, &cross);
+    block_shape(block, other_maximum, factor, -INFINITY, INFINITY, &sums);
   }
-  return cross / sum - ((double)maximum + log_sum) +
-         ((double)other_maximum + martlet_portable_log(other_sum));
+  return block_sums_first(&cross) / sum - ((double)maximum + log_sum) +
+         ((double)other_maximum + martlet_portable_log(block_sums_first(&sums)));
 }
 
 /// All finite tokens by rank.
@@ -340,14 +338,13 @@ void martlet_logits_sample_f32_reference(size_t width, const float *logits,
   if (maximum == -INFINITY || maximum == INFINITY) return;
 
   memcpy(row.logits, logits, width * sizeof *logits);
-  double sum = 0, moment = 0;
+  block_sums sums = block_sums_begin();
   for (size_t b = 0; b < martlet_logits_blocks(width); ++b) {
-    float block[MARTLET_LOGITS_BLOCK], w, m;
+    float block[MARTLET_LOGITS_BLOCK];
     block_of(&row, b, block);
-    block_shape(block, maximum, martlet_choose_factor(1), -INFINITY, INFINITY, &w, &m);
-    sum += (double)w;
-    moment += (double)m;
+    block_shape(block, maximum, martlet_choose_factor(1), -INFINITY, INFINITY, &sums);
   }
+  const double sum = block_sums_first(&sums), moment = block_sums_second(&sums);
   if (sum != sum) return;
   result->clean = 1;
   result->log_sum = martlet_portable_log(sum);
@@ -367,7 +364,7 @@ void martlet_logits_sample_f32_reference(size_t width, const float *logits,
   }
   const double divergence =
       rules->kl_scale > 0
-          ? divergence_of(logits, width, rules, maximum, sum, result->log_sum)
+          ? divergence_of(&row, rules, maximum, sum, result->log_sum)
           : 0;
 
   adjust(&row, rules, maximum);

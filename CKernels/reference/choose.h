@@ -149,12 +149,6 @@ static inline float martlet_gumbel_score(float logit, float maximum, float facto
   return (logit - maximum) * factor - martlet_gumbel_race(martlet_gumbel_bits(key0, key1, token));
 }
 
-/// What is known of a row before its own rules are applied.
-typedef struct martlet_choose_row {
-  double maximum;       ///< Of the adjusted row.
-  double entropy;       ///< Of the model's own row.
-  double divergence;    ///< KL of the row from `kl_other`, where asked for.
-} martlet_choose_row;
 /// The temperature that the rules ask for.
 MARTLET_HIDDEN double martlet_choose_temperature(const martlet_sampling_rules *rules, size_t width,
                                                  double entropy, double divergence);
@@ -169,16 +163,11 @@ static inline float martlet_choose_penalised(const martlet_sampling_rules *rules
   return logit - penalty->subtracted;
 }
 /// Guided logits; NaN, which only overflow brings, becomes +inf.
-static inline float martlet_choose_guided(const martlet_sampling_rules *rules, float floor,
+static inline float martlet_choose_guided(float own_weight, float other_weight, float floor,
                                           float logit, float other) {
-  if (logit == -INFINITY || other == -INFINITY || logit < floor) return -INFINITY;
-  const float guided = rules->own_weight * logit + rules->other_weight * other;
-  return guided != guided ? INFINITY : guided;
+  const float guided = own_weight * logit + other_weight * other;
+  const int out = logit == -INFINITY || other == -INFINITY || logit < floor;
+  return out ? -INFINITY : guided != guided ? INFINITY : guided;
 }
-/// KL(p ‖ q) of two rows' softmaxes from sums over the first row's exponentials.
-typedef struct martlet_choose_sums {
-  double weights;      ///< Σ 2^y
-  double moments;      ///< Σ y·2^y, y in units of log2.
-} martlet_choose_sums;
 
 #endif

@@ -10,28 +10,51 @@
 
 #define BLOCK static inline __attribute__((always_inline))
 
-/// Float32 sums of a block: four sets of 16 lanes, folded as sampling.h says.
-BLOCK float block_fold(float sets[4][MARTLET_LANES]) {
-  float lanes[MARTLET_LANES];
-  for (int i = 0; i < MARTLET_LANES; ++i)
-    lanes[i] = (sets[0][i] + sets[1][i]) + (sets[2][i] + sets[3][i]);
-  return martlet_fold_lanes(lanes);
-}
+/// Two sums over a row: float32 over four sets of 16 lanes within a block, sets as
+/// (0 + 1) + (2 + 3), then float64 lane by lane across blocks, folded at the end.
+typedef struct block_sums {
+  double first[MARTLET_LANES], second[MARTLET_LANES];
+} block_sums;
 
-/// The largest, NaN passed over.
-BLOCK float block_largest(const float *l) {
-  float lanes[MARTLET_LANES];
-  for (int i = 0; i < MARTLET_LANES; ++i) lanes[i] = -INFINITY;
+BLOCK block_sums block_sums_begin(void) { return (block_sums){{0}, {0}}; }
+BLOCK void block_sums_add(double *sums, float sets[4][MARTLET_LANES]) {
+  for (int i = 0; i < MARTLET_LANES; ++i)
+    sums[i] = sums[i] + (double)((sets[0][i] + sets[1][i]) + (sets[2][i] + sets[3][i]));
+}
+BLOCK double block_sums_fold(const double *sums) {
+  double folded[MARTLET_LANES];
+  memcpy(folded, sums, sizeof folded);
+  for (int half = MARTLET_LANES / 2; half >= 1; half /= 2)
+    for (int i = 0; i < half; ++i) folded[i] = folded[i] + folded[i + half];
+  return folded[0];
+}
+BLOCK double block_sums_first(const block_sums *sums) { return block_sums_fold(sums->first); }
+BLOCK double block_sums_second(const block_sums *sums) { return block_sums_fold(sums->second); }
+
+/// The largest and the smallest, NaN passed over.
+BLOCK float block_extremes(const float *l, float *smallest) {
+  float more[MARTLET_LANES], less[MARTLET_LANES];
+  for (int i = 0; i < MARTLET_LANES; ++i) {
+    more[i] = -INFINITY;
+    less[i] = INFINITY;
+  }
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += MARTLET_LANES)
-    for (int k = 0; k < MARTLET_LANES; ++k) lanes[k] = l[i + k] > lanes[k] ? l[i + k] : lanes[k];
-  float largest = lanes[0];
-  for (int i = 1; i < MARTLET_LANES; ++i) largest = lanes[i] > largest ? lanes[i] : largest;
+    for (int k = 0; k < MARTLET_LANES; ++k) {
+      more[k] = l[i + k] > more[k] ? l[i + k] : more[k];
+      less[k] = l[i + k] < less[k] ? l[i + k] : less[k];
+    }
+  float largest = more[0];
+  *smallest = less[0];
+  for (int i = 1; i < MARTLET_LANES; ++i) {
+    largest = more[i] > largest ? more[i] : largest;
+    *smallest = less[i] < *smallest ? less[i] : *smallest;
+  }
   return largest;
 }
 
 /// Σ 2^y and Σ y·2^y over low ≤ l ≤ high.
 BLOCK void block_shape(const float *l, float maximum, float factor, float low, float high,
-                       float *weights, float *moments) {
+                       block_sums *sums) {
   float w[4][MARTLET_LANES] = {{0}}, m[4][MARTLET_LANES] = {{0}};
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
     for (int k = 0; k < 4; ++k)
@@ -44,20 +67,21 @@ BLOCK void block_shape(const float *l, float maximum, float factor, float low, f
         w[k][j] = w[k][j] + e;
         m[k][j] = fmaf(e, y, m[k][j]);
       }
-  *weights = block_fold(w);
-  *moments = block_fold(m);
+  block_sums_add(sums->first, w);
+  block_sums_add(sums->second, m);
 }
 
-/// block_shape of all logits, the sum of their units and the number of finite ones.
+/// block_shape of all logits, and block_weigh of those in l ≥ low.
 BLOCK uint32_t block_shape_units(const float *l, float maximum, float factor, float scale,
-                                 float *weights, float *moments, uint32_t *count) {
+                                 float low, block_sums *sums, uint32_t *count) {
   uint32_t units = 0, found = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
-    units += martlet_choose_units(l[i], maximum, factor, scale);
-    found += l[i] > -INFINITY;
+    const uint32_t u = martlet_choose_units(l[i], maximum, factor, scale);
+    units += l[i] >= low ? u : 0;
+    found += l[i] >= low;
   }
   *count = found;
-  block_shape(l, maximum, factor, -INFINITY, INFINITY, weights, moments);
+  block_shape(l, maximum, factor, -INFINITY, INFINITY, sums);
   return units;
 }
 
@@ -103,7 +127,7 @@ BLOCK uint32_t block_gather(const float *l, float low, float high, uint32_t firs
 }
 
 /// Σ (l - pivot), Σ (l - pivot)² and the number of the finite logits.
-BLOCK uint32_t block_spread(const float *l, float pivot, float *sum, float *squares) {
+BLOCK uint32_t block_spread(const float *l, float pivot, block_sums *sums) {
   float s[4][MARTLET_LANES] = {{0}}, q[4][MARTLET_LANES] = {{0}};
   uint32_t found = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
@@ -115,30 +139,24 @@ BLOCK uint32_t block_spread(const float *l, float pivot, float *sum, float *squa
         q[k][j] = fmaf(d, d, q[k][j]);
         found += x > -INFINITY;
       }
-  *sum = block_fold(s);
-  *squares = block_fold(q);
+  block_sums_add(sums->first, s);
+  block_sums_add(sums->second, q);
   return found;
 }
 
 /// Σ 2^y·(l - other) over finite l; +inf where the other row excludes a token this one allows.
-BLOCK float block_divergence(const float *l, const float *other, size_t count, float maximum,
-                             float factor) {
-  float s[MARTLET_LANES] = {0};
-  for (size_t i = 0; i < count; ++i) {
-    const float e = martlet_exp2_f32((l[i] - maximum) * factor);
-    const float d = l[i] > -INFINITY ? l[i] - other[i] : 0.0f;
-    s[i % MARTLET_LANES] = fmaf(e, d, s[i % MARTLET_LANES]);
-  }
-  return martlet_fold_lanes(s);
-}
-
-/// The Gumbel scores of the logits in low ≤ l ≤ high, -inf elsewhere.
-BLOCK void block_scores(const float *l, float maximum, float factor, float low, float high,
-                        uint64_t key0, uint64_t key1, uint32_t first, float *scores) {
-  for (uint32_t i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
-    const float score = martlet_gumbel_score(l[i], maximum, factor, key0, key1, first + i);
-    scores[i] = l[i] >= low && l[i] <= high && l[i] > -INFINITY ? score : -INFINITY;
-  }
+BLOCK void block_divergence(const float *l, const float *other, float maximum, float factor,
+                            block_sums *sums) {
+  float s[4][MARTLET_LANES] = {{0}};
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
+    for (int k = 0; k < 4; ++k)
+      for (int j = 0; j < MARTLET_LANES; ++j) {
+        const int at = i + MARTLET_LANES * k + j;
+        const float e = martlet_exp2_f32((l[at] - maximum) * factor);
+        const float d = l[at] > -INFINITY ? l[at] - other[at] : 0.0f;
+        s[k][j] = fmaf(e, d, s[k][j]);
+      }
+  block_sums_add(sums->first, s);
 }
 
 #endif
