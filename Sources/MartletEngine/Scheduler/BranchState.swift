@@ -10,6 +10,8 @@ final class BranchState: @unchecked Sendable {
   var lane: Lane
   var logprobs: [Float] = []
   var entropies: [Float] = []
+  /// Mirostat's state after each generated token, where it is in use.
+  var mirostatStates: [Float] = []
   var text = GeneratedText()
   var epoch: UInt32 = 0
   var nextChild: UInt32 = 0
@@ -23,6 +25,18 @@ final class BranchState: @unchecked Sendable {
     self.path = path
     self.promptCount = promptCount
     self.lane = lane
+  }
+
+  /// Mirostat's state, where it is in use.
+  var mirostatMu: Float? {
+    run.sampler.options.mirostatTau == nil
+      ? nil : mirostatStates.last ?? run.sampler.options.mirostatStart
+  }
+
+  /// Moves Mirostat's state by a token drawn.
+  func surprise(_ drawn: SampledToken) {
+    guard let mu = mirostatMu, let logprob = drawn.keptLogprob else { return }
+    mirostatStates.append(run.sampler.mirostat(after: logprob, from: mu))
   }
 
   /// Generated and appended tokens.
@@ -44,6 +58,7 @@ final class BranchState: @unchecked Sendable {
   func truncateRecords(to count: Int) {
     logprobs.removeLast(logprobs.count - count)
     entropies.removeLast(entropies.count - count)
+    if mirostatStates.count > count { mirostatStates.removeLast(mirostatStates.count - count) }
     text.truncate(toTokens: count)
   }
 }

@@ -86,6 +86,7 @@ extension EngineCore {
       state.lane.dropLogits()
       state.logprobs += tokens.map { _ in 0 }
       state.entropies += tokens.map { _ in state.entropies.last ?? 0 }
+      if let mu = state.mirostatMu { state.mirostatStates += tokens.map { _ in mu } }
       for token in tokens { state.text.append(codec.bytes(of: token, renderSpecial: false)) }
       state.stop = .none
     }
@@ -176,6 +177,7 @@ extension EngineCore {
       state.nextChild += 1
       child.logprobs = state.logprobs
       child.entropies = state.entropies
+      child.mirostatStates = state.mirostatStates
       child.text = state.text
       child.stop = state.stop.isFinal ? state.stop : .none
       return child
