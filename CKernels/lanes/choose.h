@@ -45,7 +45,7 @@ LANES uint32_t choose_weigh_all(const float *l, float maximum, float factor, flo
 }
 #endif
 
-enum { CHOOSE_BLOCK = MARTLET_LOGITS_BLOCK, CHOOSE_BAR = 64, CHOOSE_BUCKETS = 256 };
+enum { CHOOSE_BLOCK = MARTLET_LOGITS_BLOCK, CHOOSE_BAR = 64, CHOOSE_SHORT = 512, CHOOSE_BUCKETS = 256 };
 #define CHOOSE_LOWEST -3.40282347e38f
 
 /// A set of tokens: low < l < high, and l = low up to a token, and l = high from a token on.
@@ -95,25 +95,6 @@ LANES const float *choose_view(const choose_state *s, size_t b, const choose_set
     copy[i] = out ? -INFINITY : row[i];
   }
   return copy;
-}
-
-/// Weighs and counts the set.
-static void choose_measure(choose_state *s) {
-  if (s->weighed) return;
-  float copy[CHOOSE_BLOCK], low, high;
-  s->total = s->kept = 0;
-  for (size_t b = 0; b < s->blocks; ++b) {
-    s->sums[b] = 0;
-    if (s->maxima[b] < s->set.low) continue;
-    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
-    uint32_t count = CHOOSE_BLOCK;
-    s->sums[b] = row == s->rows[b] && s->minima[b] >= low && high == INFINITY
-                     ? choose_weigh_all(row, s->maximum, s->factor, s->scales[b])
-                     : choose_weigh(row, s->maximum, s->factor, s->scales[b], low, high, &count);
-    s->total += (uint64_t)s->sums[b] << s->shifts[b];
-    s->kept += count;
-  }
-  s->weighed = 1;
 }
 
 /// Weighs what of the set is above `bound`, into sums, total and kept; returns the total.
@@ -423,6 +404,36 @@ static void choose_list_alone(choose_state *s) {
   choose_list(s);
 }
 
+/// Weighs and counts the set. Few tokens in few blocks become a list.
+static void choose_measure(choose_state *s) {
+  if (s->weighed) return;
+  float copy[CHOOSE_BLOCK], low, high;
+  uint32_t active = 0;
+  for (size_t b = 0; b < s->blocks; ++b) active += s->maxima[b] >= s->set.low;
+  if (active <= CHOOSE_BAR && s->set.high == INFINITY) {
+    s->length = choose_collect(s, s->set.low, INFINITY);
+    if (s->length <= CHOOSE_SHORT) {
+      choose_weights(s, s->length);
+      s->listed = 1;
+      choose_list_alone(s);
+      return;
+    }
+  }
+  s->total = s->kept = 0;
+  for (size_t b = 0; b < s->blocks; ++b) {
+    s->sums[b] = 0;
+    if (s->maxima[b] < s->set.low) continue;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+    uint32_t count = CHOOSE_BLOCK;
+    s->sums[b] = row == s->rows[b] && s->minima[b] >= low && high == INFINITY
+                     ? choose_weigh_all(row, s->maximum, s->factor, s->scales[b])
+                     : choose_weigh(row, s->maximum, s->factor, s->scales[b], low, high, &count);
+    s->total += (uint64_t)s->sums[b] << s->shifts[b];
+    s->kept += count;
+  }
+  s->weighed = 1;
+}
+
 /// Drops logits below a threshold, the largest never.
 static void choose_raise(choose_state *s, float threshold) {
   if (threshold > s->top) threshold = s->top;
@@ -435,7 +446,10 @@ static void choose_raise(choose_state *s, float threshold) {
 
 /// Keeps the fewest tokens first by rank whose weight, or number, reaches `need`.
 static void choose_cut(choose_state *s, uint64_t need, int by_count) {
-  if (!by_count && (choose_measure(s), need >= s->total)) return;
+  if (!by_count) {
+    choose_measure(s);
+    if (need >= s->total) return;
+  }
   uint64_t base = 0, have;
   float bar = s->set.low;
   if (!s->listed) {
@@ -1066,8 +1080,8 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
   const float near = maximum - 80.0f;
   choose_sums sums = choose_sums_begin();
   choose_begin(&s, &m, width, m.own, m.own_maxima, m.own_minima, maximum);
-  choose_scale(&s, 1);
   uint32_t listed = 0;
+  if (shared || (top && top_count > 0)) choose_scale(&s, 1);
   if (top && top_count > 0) {
     choose_state own = s;
     listed = (uint32_t)choose_first_ranks(&own, top_count);

@@ -15,7 +15,8 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       BenchMachineCommand.self, BenchModelCommand.self, BenchGemmCommand.self,
-      BenchAttentionCommand.self, BenchOpenCommand.self, BenchContentionCommand.self,
+      BenchAttentionCommand.self, BenchSampleCommand.self, BenchOpenCommand.self,
+      BenchContentionCommand.self,
     ])
 }
 
