@@ -38,7 +38,7 @@ public enum SampleBench {
       guard !chains.isEmpty else { throw BenchError(.argument, "the list of chains is empty") }
       guard !shapes.isEmpty else { throw BenchError(.argument, "the list of shapes is empty") }
       return try chains.map { chain in
-        do {
+        do throws(EngineError) {
           let options = try SamplingOptions.parse(chain)
           try options.validate(vocabularySize: vocabularies.min() ?? 0)
           return options

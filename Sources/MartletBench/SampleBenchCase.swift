@@ -40,28 +40,28 @@ struct SampleBenchCase {
         for (place, branches) in settings.branches.enumerated() {
           let calls = max(1, 16 / branches)
           var left = 0
-          let clock = ContinuousClock()
-          let took = try clock.measure {
-            for _ in 0..<calls {
-              for branch in 0..<branches {
-                draws += 1
-                let uniform = Double((draws &* 7919) % 10007) / 10007
-                left += try samplers[chain].sample(
-                  logits[branch].span, history: history[...],
-                  noise: SamplingNoise(uniform: uniform, bits: UInt64(draws))
-                ).kept
-              }
-            }
+          let begin = monotonicNanoseconds()
+          for _ in 0..<calls {
+            for branch in 0..<branches { left += try draw(chain, branch) }
           }
+          let nanoseconds = Double(monotonicNanoseconds() - begin)
           // The first round warms up.
           guard round > 0 else { continue }
-          let nanoseconds =
-            Double(took.components.attoseconds) * 1e-9 + Double(took.components.seconds) * 1e9
           samples[chain][place].append((nanoseconds / Double(calls)).rounded())
           kept[chain][place] = Double(left) / Double(calls * branches)
         }
       }
     }
+  }
+
+  /// Draws one token; how many the rules left.
+  private mutating func draw(_ chain: Int, _ branch: Int) throws -> Int {
+    draws += 1
+    let row = logits[branch]
+    let noise = SamplingNoise(
+      uniform: Double((draws &* 7919) % 10007) / 10007, bits: UInt64(draws))
+    let drawn = try samplers[chain].sample(row.span, history: history[...], noise: noise)
+    return drawn.kept
   }
 
   func rows(_ limits: MachineLimits) -> [SampleBench.Row] {
