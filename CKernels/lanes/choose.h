@@ -34,12 +34,12 @@
 LANES void choose_shape_near(const float *l, float maximum, float factor, block_sums *sums) {
   block_shape(l, maximum, factor, -INFINITY, INFINITY, sums);
 }
-LANES uint32_t choose_shape_units_near(const float *l, float maximum, float factor, float scale,
+LANES uint64_t choose_shape_units_near(const float *l, float maximum, float factor, float scale,
                                        block_sums *sums) {
   uint32_t count;
   return block_shape_units(l, maximum, factor, scale, -INFINITY, sums, &count);
 }
-LANES uint32_t choose_weigh_all(const float *l, float maximum, float factor, float scale) {
+LANES uint64_t choose_weigh_all(const float *l, float maximum, float factor, float scale) {
   uint32_t count;
   return block_weigh(l, maximum, factor, scale, -INFINITY, INFINITY, &count);
 }
@@ -61,7 +61,7 @@ typedef struct choose_state {
   int32_t *keys;       ///< The maxima as integers in the same order.
   float *scales;       ///< 2^places of each.
   uint8_t *shifts;     ///< grain - places of each.
-  uint32_t *sums;      ///< Units of the set in each, where `weighed`.
+  uint64_t *sums;      ///< Units of the set in each, where `weighed`.
   float maximum, factor, top;
   int grain, weighed;
   int listed;          ///< Whether values, tokens and weights hold the set, in order of id.
@@ -109,7 +109,7 @@ static uint64_t choose_mass_above(choose_state *s, float bound) {
     uint32_t count;
     s->sums[b] = choose_weigh(row, s->maximum, s->factor, s->scales[b],
                               low > least ? low : least, high, &count);
-    s->total += (uint64_t)s->sums[b] << s->shifts[b];
+    s->total += s->sums[b] << s->shifts[b];
     s->kept += count;
   }
   return s->total;
@@ -391,7 +391,7 @@ static void choose_list(choose_state *s) {
     s->values[kept] = value;
     s->tokens[kept] = token;
     s->weights[kept++] = weight;
-    s->sums[token / CHOOSE_BLOCK] += (uint32_t)(weight >> s->shifts[token / CHOOSE_BLOCK]);
+    s->sums[token / CHOOSE_BLOCK] += weight >> s->shifts[token / CHOOSE_BLOCK];
     s->total += weight;
   }
   s->length = kept;
@@ -428,7 +428,7 @@ static void choose_measure(choose_state *s) {
     s->sums[b] = row == s->rows[b] && s->minima[b] >= low && high == INFINITY
                      ? choose_weigh_all(row, s->maximum, s->factor, s->scales[b])
                      : choose_weigh(row, s->maximum, s->factor, s->scales[b], low, high, &count);
-    s->total += (uint64_t)s->sums[b] << s->shifts[b];
+    s->total += s->sums[b] << s->shifts[b];
     s->kept += count;
   }
   s->weighed = 1;
@@ -675,9 +675,9 @@ typedef struct choose_memory {
   const float **own, **rows;
   float *own_maxima, *own_minima, *maxima, *minima, *scales, *overlay, *tail, *nothing, *values, *keyed;
   int32_t *keys;
-  uint32_t *sums, *tokens, *units;
+  uint32_t *tokens, *units;
   uint8_t *shifts;
-  uint64_t *weights, *spare;
+  uint64_t *sums, *weights, *spare;
 } choose_memory;
 
 LANES void *choose_take(char **at, size_t bytes) {
@@ -698,7 +698,7 @@ LANES choose_memory choose_divide(size_t width, void *scratch) {
   m.minima = choose_take(&at, blocks * 4);
   m.scales = choose_take(&at, blocks * 4);
   m.keys = choose_take(&at, blocks * 4);
-  m.sums = choose_take(&at, blocks * 4);
+  m.sums = choose_take(&at, blocks * 8);
   m.shifts = choose_take(&at, blocks);
   m.tail = choose_take(&at, CHOOSE_BLOCK * 4);
   m.nothing = choose_take(&at, CHOOSE_BLOCK * 4);
@@ -836,7 +836,7 @@ static uint32_t choose_inverse(const choose_state *s, double uniform) {
   uint64_t passed = 0;
   size_t b = 0;
   for (; b + 1 < s->blocks; ++b) {
-    const uint64_t mass = (uint64_t)s->sums[b] << s->shifts[b];
+    const uint64_t mass = s->sums[b] << s->shifts[b];
     if (passed + mass > target) break;
     passed += mass;
   }
@@ -1095,7 +1095,8 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
     for (size_t b = 0; b < blocks; ++b) {
       uint32_t count = CHOOSE_BLOCK;
       if (m.own_maxima[b] < s.set.low) {
-        count = s.sums[b] = 0;
+        s.sums[b] = 0;
+        count = 0;
         if (m.own_minima[b] >= near)
           choose_shape_near(m.own[b], maximum, factor, &sums);
         else
@@ -1106,7 +1107,7 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
         s.sums[b] = choose_shape_units(m.own[b], maximum, factor, s.scales[b], s.set.low, &sums,
                                        &count);
       }
-      s.total += (uint64_t)s.sums[b] << s.shifts[b];
+      s.total += s.sums[b] << s.shifts[b];
       s.kept += count;
     }
     s.weighed = 1;

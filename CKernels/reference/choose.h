@@ -55,12 +55,13 @@ static inline int martlet_choose_grain(size_t width) {
   return bits + 45 <= 62 ? 45 : 62 - bits;
 }
 
-/// A block's units: a weight w counts as rint(w · 2^places) · 2^(grain - places).
+/// A block's units: a weight w counts as rint(w · 2^places) · 2^(grain - places). Units are below
+/// 2^28, so that 16 of them, a lane's share of a block, add up in 32 bits.
 static inline int martlet_choose_places(float block_maximum, float maximum, float factor,
                                         int grain) {
   float y = (block_maximum - maximum) * factor;
   y = MARTLET_EXP2_LOW > y ? MARTLET_EXP2_LOW : y;
-  const int places = 22 - (int)floorf(y);
+  const int places = 27 - (int)floorf(y);
   return places < grain ? places : grain;
 }
 

@@ -72,9 +72,10 @@ BLOCK void block_shape(const float *l, float maximum, float factor, float low, f
 }
 
 /// block_shape of all logits, and block_weigh of those in l ≥ low.
-BLOCK uint32_t block_shape_units(const float *l, float maximum, float factor, float scale,
+BLOCK uint64_t block_shape_units(const float *l, float maximum, float factor, float scale,
                                  float low, block_sums *sums, uint32_t *count) {
-  uint32_t units = 0, found = 0;
+  uint64_t units = 0;
+  uint32_t found = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
     const uint32_t u = martlet_choose_units(l[i], maximum, factor, scale);
     units += l[i] >= low ? u : 0;
@@ -95,9 +96,10 @@ BLOCK void block_units(const float *l, float maximum, float factor, float scale,
 }
 
 /// The sum of them, and how many logits there are.
-BLOCK uint32_t block_weigh(const float *l, float maximum, float factor, float scale, float low,
+BLOCK uint64_t block_weigh(const float *l, float maximum, float factor, float scale, float low,
                            float high, uint32_t *count) {
-  uint32_t sum = 0, found = 0;
+  uint64_t sum = 0;
+  uint32_t found = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
     const uint32_t u = martlet_choose_units(l[i], maximum, factor, scale);
     const uint32_t in = l[i] >= low && l[i] <= high;

@@ -55,9 +55,12 @@ LANES double choose_sums_first(const choose_sums *sums) { return choose_sums_fol
 LANES double choose_sums_second(const choose_sums *sums) {
   return choose_sums_fold(sums->second);
 }
-LANES uint32_t choose_fold_units(const __m512i sets[4]) {
-  return (uint32_t)_mm512_reduce_add_epi32(_mm512_add_epi32(
-      _mm512_add_epi32(sets[0], sets[1]), _mm512_add_epi32(sets[2], sets[3])));
+LANES uint64_t choose_fold_units(const __m512i sets[4]) {
+  const __m512i all = _mm512_add_epi32(_mm512_add_epi32(sets[0], sets[1]),
+                                       _mm512_add_epi32(sets[2], sets[3]));
+  const __m512i odd = _mm512_srli_epi64(all, 32);
+  const __m512i even = _mm512_and_si512(all, _mm512_set1_epi64(0xffffffff));
+  return (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(odd, even));
 }
 
 LANES float choose_extremes(const float *l, float *smallest) {
@@ -128,7 +131,7 @@ LANES void choose_shape_near(const float *l, float maximum, float factor, choose
   choose_sums_add(sums->second, m);
 }
 
-LANES uint32_t choose_shape_units(const float *l, float maximum, float factor, float scale,
+LANES uint64_t choose_shape_units(const float *l, float maximum, float factor, float scale,
                                   float low, choose_sums *sums, uint32_t *count) {
   const choose_polynomial one = choose_polynomial_of(1);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor), s = lanes_set(scale);
@@ -156,7 +159,7 @@ LANES uint32_t choose_shape_units(const float *l, float maximum, float factor, f
   *count = found;
   return choose_fold_units(u);
 }
-LANES uint32_t choose_shape_units_near(const float *l, float maximum, float factor, float scale,
+LANES uint64_t choose_shape_units_near(const float *l, float maximum, float factor, float scale,
                                        choose_sums *sums) {
   const choose_polynomial one = choose_polynomial_of(1);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor), s = lanes_set(scale);
@@ -191,7 +194,7 @@ LANES void choose_units(const float *l, float maximum, float factor, float scale
   }
 }
 
-LANES uint32_t choose_weigh(const float *l, float maximum, float factor, float scale, float low,
+LANES uint64_t choose_weigh(const float *l, float maximum, float factor, float scale, float low,
                             float high, uint32_t *count) {
   const choose_polynomial scaled = choose_polynomial_of(scale);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor);
@@ -212,7 +215,7 @@ LANES uint32_t choose_weigh(const float *l, float maximum, float factor, float s
   return choose_fold_units(u);
 }
 /// choose_weigh of all logits.
-LANES uint32_t choose_weigh_all(const float *l, float maximum, float factor, float scale) {
+LANES uint64_t choose_weigh_all(const float *l, float maximum, float factor, float scale) {
   const choose_polynomial scaled = choose_polynomial_of(scale);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor);
   __m512 y[4], e[4];

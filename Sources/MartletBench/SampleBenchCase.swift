@@ -1,6 +1,7 @@
 import Foundation
 import MartletEngine
 import MartletKernels
+import MartletMachine
 
 /// The rows of one vocabulary and shape: every chain and number of branches over them, in turns.
 struct SampleBenchCase {

@@ -93,8 +93,9 @@ func referenceLaterRules(
     let p = probabilities()
     let order = ranked(alive)
     let sorted = order.map { p[$0]! }
-    let bends = (0..<sorted.count - 2).map {
-      abs(sorted[$0] - 2 * sorted[$0 + 1] + sorted[$0 + 2])
+    let bends = (0..<sorted.count - 2).map { (i: Int) -> Double in
+      let slope = sorted[i] - sorted[i + 1]
+      return abs(slope - (sorted[i + 1] - sorted[i + 2]))
     }
     let whole = bends.reduce(0, +)
     var passed = 0.0

@@ -68,7 +68,7 @@ MARTLET_API martlet_status martlet_logits_weigh_f32(size_t count, const float *l
 ///
 /// ### Numbers
 /// A weight is 2^y, y = (l - maximum) · (log2 e / temperature) in float32. Weights are integers: in
-/// a block of MARTLET_LOGITS_BLOCK logits they have 23 binary places below the exponent of the
+/// a block of MARTLET_LOGITS_BLOCK logits they have 27 binary places below the exponent of the
 /// block's largest weight, and no more than 45 below the row's. Sums are exact in 64 bits, so they
 /// do not depend on order. So which tokens are kept, and which is drawn, is the same with every
 /// instruction set, and is that of exact arithmetic but for tokens within 1e-6 of a threshold.
