@@ -16,6 +16,12 @@ done
 clang $flags scripts/check-sampling.c "$build"/objects/*.o -lm -lpthread -ldl -o "$build/check"
 "$build/check" "$logits" "$seed"
 
+# The example of the C interface.
+sed -n '/^```c$/,/^```$/p' include/martlet/README.md | sed '1d;$d' > "$build/example.c"
+clang -std=c17 -Wall -Wextra -Werror -Iinclude "$build/example.c" "$build"/objects/*.o -lm -lpthread \
+  -ldl -o "$build/example"
+"$build/example"
+
 # Each line: what is broken, the file, and a sed command that must change it.
 mutants=0
 mutant() {

@@ -410,7 +410,7 @@ static void choose_measure(choose_state *s) {
   float copy[CHOOSE_BLOCK], low, high;
   uint32_t active = 0;
   for (size_t b = 0; b < s->blocks; ++b) active += s->maxima[b] >= s->set.low;
-  if (active <= CHOOSE_BAR && s->set.high == INFINITY) {
+  if (active <= 3 * CHOOSE_BAR && s->set.high == INFINITY) {
     s->length = choose_collect(s, s->set.low, INFINITY);
     if (s->length <= CHOOSE_SHORT) {
       choose_weights(s, s->length);
@@ -802,9 +802,11 @@ LANES double choose_gap(const float **rows, const float *maxima, size_t blocks, 
   float second = -INFINITY;
   for (size_t b = 0; b < blocks; ++b)
     if (b != best / CHOOSE_BLOCK && maxima[b] > second) second = maxima[b];
-  for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i)
-    if (i != best % CHOOSE_BLOCK && rows[best / CHOOSE_BLOCK][i] > second)
-      second = rows[best / CHOOSE_BLOCK][i];
+  float block[CHOOSE_BLOCK], least;
+  memcpy(block, rows[best / CHOOSE_BLOCK], sizeof block);
+  block[best % CHOOSE_BLOCK] = -INFINITY;
+  const float own = choose_extremes(block, &least);
+  second = own > second ? own : second;
   return (double)maxima[best / CHOOSE_BLOCK] - (double)second + 0.0;
 }
 
@@ -1014,11 +1016,16 @@ LANES void choose_begin(choose_state *s, const choose_memory *m, size_t width, c
 LANES void choose_scale(choose_state *s, double temperature) {
   s->factor = martlet_choose_factor(temperature);
   s->grain = martlet_choose_grain(s->width);
-  for (size_t b = 0; b < s->blocks; ++b) {
-    const int places =
-        martlet_choose_places(s->maxima[b], s->maximum, s->factor, s->grain);
-    s->scales[b] = martlet_power_of_two(places);
-    s->shifts[b] = (uint8_t)(s->grain - places);
+  const float maximum = s->maximum, factor = s->factor;
+  const int grain = s->grain;
+  const size_t blocks = s->blocks;
+  const float *restrict maxima = s->maxima;
+  float *restrict scales = s->scales;
+  uint8_t *restrict shifts = s->shifts;
+  for (size_t b = 0; b < blocks; ++b) {
+    const int places = martlet_choose_places(maxima[b], maximum, factor, grain);
+    scales[b] = martlet_power_of_two(places);
+    shifts[b] = (uint8_t)(grain - places);
   }
 }
 
