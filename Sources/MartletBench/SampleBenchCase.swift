@@ -77,7 +77,8 @@ struct SampleBenchCase {
           shape: shape.rawValue, kept: kept[chain][place],
           variant: kernelVariants().first { $0.operation == "logits_sample_f32" && $0.serving }?
             .name ?? "",
-          medianNs: own.median, minNs: own.minimum, lowNs: interval.lowerBound, highNs: interval.upperBound,
+          medianNs: own.median, minNs: own.minimum, lowNs: interval.lowerBound,
+          highNs: interval.upperBound,
           samplesNs: own.nanoseconds, branchNs: own.median / Double(branches), bytes: logits * 4,
           operations: operations,
           fractionOfLimit: operations / limits.fmaF32Gops / max(own.median, 1),

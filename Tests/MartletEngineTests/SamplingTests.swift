@@ -221,8 +221,9 @@ struct SamplingTests {
       let vocabulary = [2, 3, 5, 16, 100, 1000][trial % 6]
       let options = try SamplingOptions.parse(
         SamplingTests.chains.filter { !$0.contains("draw") && !$0.contains("suppress") }[
-          trial % (SamplingTests.chains.count - 3)]
-          .replacingOccurrences(of: "logit-bias=3:5,logit-bias=4:-inf,", with: ""))
+          trial % (SamplingTests.chains.count - 3)
+        ]
+        .replacingOccurrences(of: "logit-bias=3:5,logit-bias=4:-inf,", with: ""))
       let row = SamplingTests.row(&random, vocabulary: vocabulary, shape: trial / 6)
       let history = (0..<20).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) }
       let expected = referenceDistribution(row, options, history: history)

@@ -86,7 +86,7 @@ struct SiblingDrawTests {
     var random = TestRandom(seed: 13)
     let logits = row(&random, 40)
     var raised = logits
-    raised[17] += 2
+    raised[17] += 4
     var sampler = Sampler(options: try .parse("draw=gumbel"))
     var moved = 0
     for _ in 0..<3000 {
@@ -101,7 +101,9 @@ struct SiblingDrawTests {
 
   @Test("DRY penalises what would continue a repetition, by its length")
   func dry() {
-    func penalties(_ history: [UInt32], allowed: Int = 2, breakers: [UInt32] = []) -> [UInt32: Float] {
+    func penalties(_ history: [UInt32], allowed: Int = 2, breakers: [UInt32] = []) -> [UInt32:
+      Float]
+    {
       Dictionary(
         uniqueKeysWithValues: Kernels.dryPenalties(
           history, multiplier: 0.5, base: 2, allowed: allowed, breakers: breakers

@@ -27,7 +27,9 @@ struct BenchSampleCommand: ParsableCommand {
   var branches = NumberList([1])
 
   @Option(
-    help: "Shapes of the logits: \(SampleBench.Shape.allCases.map(\.rawValue).joined(separator: ", ")).")
+    help:
+      "Shapes of the logits: \(SampleBench.Shape.allCases.map(\.rawValue).joined(separator: ", "))."
+  )
   var shape = WordList(SampleBench.Shape.allCases.map(\.rawValue))
 
   @Option(help: "Samples per row.")
