@@ -4,7 +4,7 @@ CONFIGURATION ?= release
 SEED ?= 1
 BUILD = .build/$(CONFIGURATION)
 
-.PHONY: run test build setup format format-check consumer readme check-arm clean
+.PHONY: run test soak build setup format format-check consumer readme check-arm clean
 
 ## Build, then watch strategies answer what one greedy try gets wrong (SEED=… draws other problems).
 run: build
@@ -14,6 +14,11 @@ run: build
 test: setup
 	swift build -c $(CONFIGURATION) --build-tests
 	swift test -c $(CONFIGURATION) --skip-build
+	scripts/check-sampling.sh 1e8
+
+## What takes longer: sampling against its definition over ten thousand million logits.
+soak: setup
+	scripts/check-sampling.sh 1e10
 
 build: setup
 	swift build -c $(CONFIGURATION)

@@ -1,29 +1,11 @@
 /// Reference of the sampling family.
 #include "reference/sampling.h"
 
+#include "reference/choose.h"
 #include "reference/exp.h"
 #include "reference/lanes.h"
 
 #pragma STDC FP_CONTRACT OFF
-
-/// The natural logarithm of a normal positive number, from additions, multiplications and one
-/// division, so the same bits with every C library; absolute error below 1e-14 near 1.
-static double portable_log(double x) {
-  uint64_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  double exponent = (double)((int)(bits >> 52) - 1023);
-  bits = (bits & 0xfffffffffffffull) | 0x3ff0000000000000ull;
-  double m;
-  memcpy(&m, &bits, sizeof m);
-  if (m > 0x1.6a09e667f3bcdp0) {
-    m *= 0.5;
-    exponent += 1;
-  }
-  const double s = (m - 1) / (m + 1), square = s * s;
-  double series = 1.0 / 21;
-  for (int k = 19; k >= 1; k -= 2) series = series * square + 1.0 / k;
-  return exponent * 0x1.62e42fefa39efp-1 + 2 * s * series;
-}
 
 uint32_t martlet_sampling_first(const float *logits, size_t count, float maximum) {
   for (size_t i = 0; i < count; ++i)
@@ -36,7 +18,7 @@ void martlet_sampling_finish(martlet_logits_shape *shape, double sum, double mom
   shape->clean = sum == sum;
   shape->drawn = shape->most_likely;
   if (!shape->clean) return;
-  shape->log_sum = portable_log(sum);
+  shape->log_sum = martlet_portable_log(sum);
   const double entropy = shape->log_sum - moment / sum;
   shape->entropy = entropy > 0 ? entropy : 0;
 }

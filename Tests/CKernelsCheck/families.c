@@ -10,6 +10,7 @@
   F(activation)         \
   F(softmax)            \
   F(sampling)           \
+  F(choose)             \
   F(kv)                 \
   F(verify)             \
   F(attention)          \

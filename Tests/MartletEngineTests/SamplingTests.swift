@@ -19,6 +19,7 @@ func referenceDistribution(
     value -= Double(options.frequencyPenalty) * Double(window.count { $0 == token })
     logits[Int(token)] = value
   }
+  for token in options.suppressed { logits[Int(token)] = -.infinity }
   var alive = logits.indices.filter { logits[$0] > -.infinity }
   let top = logits.max()!
   if options.temperature == 0 {
@@ -32,25 +33,93 @@ func referenceDistribution(
     let variance = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count)
     alive = alive.filter { tempered[$0] >= -Double(n) * variance.squareRoot() - 1e-9 }
   }
-  func ranked() -> [Int] {
+  func ranked(_ alive: [Int]) -> [Int] {
     alive.sorted { (tempered[$1], $0) < (tempered[$0], $1) }
   }
-  if let k = options.topK { alive = ranked().prefix(k).sorted() }
+  if let k = options.topK { alive = ranked(alive).prefix(k).sorted() }
   if options.topP < 1 {
     let total = alive.reduce(0) { $0 + exp(tempered[$1]) }
     var mass = 0.0
     var kept: [Int] = []
-    for id in ranked() where mass < Double(options.topP) * total {
+    for id in ranked(alive) where mass < Double(options.topP) * total {
       kept.append(id)
       mass += exp(tempered[id])
     }
     alive = kept.sorted()
   }
   if options.minP > 0 { alive = alive.filter { exp(tempered[$0]) >= Double(options.minP) } }
+  alive = referenceLaterRules(alive, tempered, options, ranked: ranked)
   let total = alive.reduce(0) { $0 + exp(tempered[$1]) }
   var result = [Double](repeating: 0, count: row.count)
   for id in alive { result[id] = exp(tempered[id]) / total }
   return result
+}
+
+/// Rules after min-p, on token ids in order, with XTC always tossing heads.
+func referenceLaterRules(
+  _ start: [Int], _ tempered: [Double], _ options: SamplingOptions, ranked: ([Int]) -> [Int]
+) -> [Int] {
+  var alive = start
+  func probabilities() -> [Int: Double] {
+    let total = alive.reduce(0) { $0 + exp(tempered[$1]) }
+    return Dictionary(uniqueKeysWithValues: alive.map { ($0, exp(tempered[$0]) / total) })
+  }
+  func entropy(_ p: [Int: Double]) -> Double {
+    -p.values.reduce(0) { $0 + ($1 > 0 ? $1 * log($1) : 0) }
+  }
+  func keep(atLeast bound: Double) {
+    let p = probabilities()
+    let most = p.values.max()!
+    alive = alive.filter { p[$0]! >= bound * (1 - 1e-9) || p[$0]! == most }
+  }
+  if options.typical < 1 {
+    let p = probabilities()
+    let h = entropy(p)
+    let distances = alive.map { abs(-log(p[$0]!) - h) }.sorted()
+    for distance in distances {
+      let near = alive.filter { abs(-log(p[$0]!) - h) <= distance + 1e-6 }
+      if near.reduce(0, { $0 + p[$1]! }) >= Double(options.typical) {
+        alive = near
+        break
+      }
+    }
+  }
+  if options.epsilon > 0 { keep(atLeast: Double(options.epsilon)) }
+  if options.eta > 0 {
+    let eta = Double(options.eta)
+    keep(atLeast: min(eta, eta.squareRoot() * exp(-entropy(probabilities()))))
+  }
+  if options.tailFree < 1, alive.count > 2 {
+    let p = probabilities()
+    let order = ranked(alive)
+    let sorted = order.map { p[$0]! }
+    let bends = (0..<sorted.count - 2).map { (i: Int) -> Double in
+      let slope = sorted[i] - sorted[i + 1]
+      return abs(slope - (sorted[i + 1] - sorted[i + 2]))
+    }
+    let whole = bends.reduce(0, +)
+    var passed = 0.0
+    if let cut = bends.indices.first(where: {
+      passed += bends[$0]
+      return passed > Double(options.tailFree) * whole
+    }) {
+      alive = order.prefix(max(1, cut)).sorted()
+    }
+  }
+  if options.topA > 0 {
+    let most = probabilities().values.max()!
+    keep(atLeast: Double(options.topA) * most * most)
+  }
+  if options.xtcProbability >= 1 {
+    let p = probabilities()
+    let above = ranked(alive).prefix { p[$0]! >= Double(options.xtcThreshold) }
+    if above.count > 1 {
+      let out = Set(above.dropLast())
+      alive = alive.filter { !out.contains($0) }
+    }
+  }
+  if let tau = options.mirostatTau { keep(atLeast: exp2(-Double(2 * tau))) }
+  return alive
 }
 
 /// Pearson's chi-square over cells of expectation 5 or more (the rest pooled), as a z-score by the
@@ -95,7 +164,11 @@ struct SamplingTests {
     "repetition-penalty=1.5", "presence-penalty=1", "frequency-penalty=0.7,penalty-window=5",
     "repetition-penalty=0.7,presence-penalty=-1,top-p=0.7", "temperature=0",
     "temperature=0,frequency-penalty=2", "logit-bias=3:5,logit-bias=4:-inf,top-k=5",
-    "penalty-window=0,repetition-penalty=9",
+    "penalty-window=0,repetition-penalty=9", "typical=0.7", "typical=0.2,temperature=2",
+    "epsilon=0.03", "eta=0.05,temperature=1.5", "top-a=0.4", "tail-free=0.6,top-k=30",
+    "xtc-probability=1,xtc-threshold=0.05", "mirostat-tau=1.5", "suppress=3,suppress=5,top-p=0.9",
+    "top-p=0.9,typical=0.9,epsilon=0.01,top-a=0.1,xtc-probability=1,xtc-threshold=0.2",
+    "draw=gumbel", "draw=gumbel,temperature=0.6,top-p=0.9,min-p=0.02",
   ]
 
   /// Rows that invite mistakes, by seed: smooth, tied, one-hot, flat, with impossible tokens.
@@ -111,8 +184,8 @@ struct SamplingTests {
     }
   }
 
-  /// False-alarm rate: each chain and shape is one test at z < 5.5, 2e-8 one-sided; 138 tests with
-  /// fixed seeds, so under 3e-6 in all (and it never flickers).
+  /// False-alarm rate: each chain and shape is one test at z < 5.5, 2e-8 one-sided; 210 tests with
+  /// fixed seeds, so under 5e-6 in all (and it never flickers).
   @Test("every rule and chain draws from the exact distribution", arguments: chains)
   func distribution(chain: String) throws {
     let options = try SamplingOptions.parse(chain)
@@ -129,7 +202,8 @@ struct SamplingTests {
       var worst = 0.0
       for _ in 0..<4000 {
         let drawn = try sampler.sample(
-          row.span, history: history[...], uniform: random.uniform())
+          row.span, history: history[...],
+          noise: SamplingNoise(uniform: random.uniform(), bits: random.next()))
         counts[Int(drawn.token)] += 1
         worst = max(worst, abs(Double(drawn.logprob) - logprobs[Int(drawn.token)]))
         worst = max(worst, abs(Double(drawn.entropy) - entropy))
@@ -146,8 +220,10 @@ struct SamplingTests {
     for trial in 0..<600 {
       let vocabulary = [2, 3, 5, 16, 100, 1000][trial % 6]
       let options = try SamplingOptions.parse(
-        SamplingTests.chains[trial % SamplingTests.chains.count]
-          .replacingOccurrences(of: "logit-bias=3:5,logit-bias=4:-inf,", with: ""))
+        SamplingTests.chains.filter { !$0.contains("draw") && !$0.contains("suppress") }[
+          trial % (SamplingTests.chains.count - 3)
+        ]
+        .replacingOccurrences(of: "logit-bias=3:5,logit-bias=4:-inf,", with: ""))
       let row = SamplingTests.row(&random, vocabulary: vocabulary, shape: trial / 6)
       let history = (0..<20).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) }
       let expected = referenceDistribution(row, options, history: history)

@@ -15,8 +15,9 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       BenchMachineCommand.self, BenchModelCommand.self, BenchGemmCommand.self,
-      BenchAttentionCommand.self, BenchVerifyCommand.self, BenchSpeculateCommand.self,
-      BenchConstrainCommand.self, BenchOpenCommand.self, BenchContentionCommand.self,
+      BenchAttentionCommand.self, BenchSampleCommand.self, BenchVerifyCommand.self,
+      BenchSpeculateCommand.self, BenchConstrainCommand.self, BenchOpenCommand.self,
+      BenchContentionCommand.self,
     ])
 }
 

@@ -75,7 +75,9 @@ extension EngineCore {
     totals.sampledTokens += 1
     totals.forcedTokens += 1
     let entropy = state.entropies.last ?? 0
-    take(SampledToken(token: token, logprob: 0, entropy: entropy), state, isForced: true)
+    let taken = SampledToken(
+      token: token, logprob: 0, entropy: entropy, keptLogprob: nil, kept: 1, gap: .infinity)
+    take(taken, state, isForced: true)
   }
 
   /// Follows a drawn token.

@@ -42,13 +42,8 @@ public final class TokenMask: Sendable, Equatable {
     a === b || (a.vocabularySize == b.vocabularySize && a.words == b.words)
   }
 
-  /// Gives every token that is not allowed the logit −∞.
-  func apply(_ logits: inout [Float]) {
-    for (i, word) in words.prefix((logits.count + 63) / 64).enumerated() where word != .max {
-      for token in i * 64..<min(i * 64 + 64, logits.count)
-      where word >> UInt64(token % 64) & 1 == 0 {
-        logits[token] = -.infinity
-      }
-    }
+  /// The words as the sampling kernel takes them: 32 tokens each.
+  var halves: [UInt32] {
+    words.flatMap { [UInt32(truncatingIfNeeded: $0), UInt32(truncatingIfNeeded: $0 >> 32)] }
   }
 }

@@ -20,13 +20,27 @@ struct RandomStream: Sendable {
 
   /// 64 bits for a path and an index.
   func bits(path: BranchPath, index: UInt64) -> UInt64 {
+    let words = words(path: path, index: index)
+    return UInt64(words.0) | UInt64(words.1) << 32
+  }
+
+  private func words(path: BranchPath, index: UInt64) -> (UInt32, UInt32, UInt32, UInt32) {
     let hash = path.hashBits
-    let words = Philox4x32.words(
+    return Philox4x32.words(
       counter: (
         UInt32(truncatingIfNeeded: hash), UInt32(truncatingIfNeeded: hash >> 32),
         UInt32(truncatingIfNeeded: index), UInt32(truncatingIfNeeded: index >> 32)
       ), key: key)
-    return UInt64(words.0) | UInt64(words.1) << 32
+  }
+
+  /// All 128 bits for the token at `position` of a path's `epoch`: the number of
+  /// ``uniform(path:epoch:position:)`` and 64 bits more.
+  func noise(path: BranchPath, epoch: UInt32, position: Int) -> SamplingNoise {
+    let index = UInt64(epoch) << 32 | UInt64(UInt32(truncatingIfNeeded: position))
+    let words = words(path: path, index: index)
+    let first = UInt64(words.0) | UInt64(words.1) << 32
+    return SamplingNoise(
+      uniform: Double(first >> 11) * 0x1p-53, bits: UInt64(words.2) | UInt64(words.3) << 32)
   }
 
   /// A number in 0 ..< 1 with 53 random bits, for the token at `position` of a path's `epoch`.

@@ -10,6 +10,8 @@ final class BranchState: @unchecked Sendable {
   var lane: Lane
   var logprobs: [Float] = []
   var entropies: [Float] = []
+  /// Mirostat's state after each generated token, where it is in use.
+  var mirostatStates: [Float] = []
   var text = GeneratedText()
   /// Where the text stands in the run's constraint.
   var constraintState: ConstraintState?
@@ -31,6 +33,20 @@ final class BranchState: @unchecked Sendable {
     constraintState = run.constraint?.makeState()
   }
 
+  /// Mirostat's state, where it is in use.
+  var mirostatMu: Float? {
+    run.sampler.options.mirostatTau == nil
+      ? nil : mirostatStates.last ?? run.sampler.options.mirostatStart
+  }
+
+  /// Moves Mirostat's state by a token drawn.
+  func surprise(_ drawn: SampledToken) {
+    guard let mu = mirostatMu else { return }
+    // A forced token was no choice and surprises nobody.
+    mirostatStates.append(
+      drawn.keptLogprob.map { run.sampler.mirostat(after: $0, from: mu) } ?? mu)
+  }
+
   /// Generated and appended tokens.
   var count: Int { lane.tokens.count - promptCount }
 
@@ -50,6 +66,7 @@ final class BranchState: @unchecked Sendable {
   func truncateRecords(to count: Int) {
     logprobs.removeLast(logprobs.count - count)
     entropies.removeLast(entropies.count - count)
+    if mirostatStates.count > count { mirostatStates.removeLast(mirostatStates.count - count) }
     text.truncate(toTokens: count)
     constraintState?.truncate(to: count)
   }

@@ -90,6 +90,7 @@ extension EngineCore {
       remember(from: known, state)
       state.logprobs += tokens.map { _ in 0 }
       state.entropies += tokens.map { _ in state.entropies.last ?? 0 }
+      if let mu = state.mirostatMu { state.mirostatStates += tokens.map { _ in mu } }
       for token in tokens { state.text.append(codec.bytes(of: token, renderSpecial: false)) }
       state.stop = .none
     }
@@ -182,6 +183,7 @@ extension EngineCore {
       child.trust = state.trust
       child.logprobs = state.logprobs
       child.entropies = state.entropies
+      child.mirostatStates = state.mirostatStates
       child.text = state.text
       child.constraintState = state.constraintState
       child.stop = state.stop.isFinal ? state.stop : .none

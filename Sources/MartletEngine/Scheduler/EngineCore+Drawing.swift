@@ -72,7 +72,7 @@ extension EngineCore {
       return
     }
     let lane = state.lane
-    let uniform = run.draws.uniform(
+    let noise = run.draws.noise(
       path: state.path, epoch: state.epoch, position: lane.tokens.count)
     do throws(EngineError) {
       let allowed = try allowedTokens(state)
@@ -80,12 +80,14 @@ extension EngineCore {
       if let row = lane.freshRow {
         drawn = try logits.withRow(row) { (row: Span<Float>) throws(EngineError) in
           try run.sampler.sample(
-            row, history: lane.tokens[...], uniform: uniform, allowed: allowed)
+            row, history: lane.tokens[...], noise: noise, generated: state.count,
+            mirostatMu: state.mirostatMu, allowed: allowed)
         }
       } else {
         let row = lane.logits!
         drawn = try run.sampler.sample(
-          row.span, history: lane.tokens[...], uniform: uniform, allowed: allowed)
+          row.span, history: lane.tokens[...], noise: noise, generated: state.count,
+          mirostatMu: state.mirostatMu, allowed: allowed)
       }
       run.statistics.generatedTokens += 1
       totals.sampledTokens += 1
@@ -116,6 +118,7 @@ extension EngineCore {
     follow(token, state)
     state.logprobs.append(drawn.logprob)
     state.entropies.append(drawn.entropy)
+    state.surprise(drawn)
     state.text.append(ends ? [] : codec.bytes(of: token, renderSpecial: false))
     run.record(.token(path: state.path, token: token, logprob: drawn.logprob))
 

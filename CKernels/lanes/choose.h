@@ -1,0 +1,1205 @@
+/// From logits to a token by rules (martlet/sampling.h): the order of passes, over block primitives
+/// that an ISA may have of its own (CHOOSE_NATIVE) or takes from reference/choose_blocks.h.
+///
+/// Passes over the whole row, 513 KB at 128,256 logits, which L2 delivers at 64 bytes per cycle:
+///   1. maxima of blocks: 1 cycle per 16 logits, the limit of L2;
+///   2. exponentials with their sum and moment, the by-products: 10 operations per 16 logits, of
+///      which two (the split of the exponent and its return) have one pipe, about 5 cycles; at
+///      temperature 1 the same exponentials give the weights, 6 cycles;
+///   3. top-nσ alone: sum and squares, 2 cycles;
+///   4. weights of what is left, where the temperature is not 1: 5 cycles, but only in blocks whose
+///      maximum survives.
+/// Every truncation ends as an interval of ranks, so a set is two logits with two token ids for
+/// their ties, and what it holds is found again by comparison. Blocks below the interval are not
+/// touched: after top-k, min-p or top-nσ on a model's row a pass costs tens of blocks, not
+/// hundreds. Ranks are never sorted: top-k takes the k-th largest block maximum as a bar that k
+/// logits reach, and selects among the few above it; top-p tries the tokens above the 64th, and
+/// for flat rows brackets the threshold from a sample and gathers what lies between. Tail-free
+/// sampling needs its second differences by rank, so it alone sorts what is left to it.
+
+#ifndef CHOOSE_NATIVE
+#define choose_sums block_sums
+#define choose_sums_begin block_sums_begin
+#define choose_sums_first block_sums_first
+#define choose_sums_second block_sums_second
+#define choose_extremes block_extremes
+#define choose_shape block_shape
+#define choose_shape_units block_shape_units
+#define choose_units block_units
+#define choose_weigh block_weigh
+#define choose_count block_count
+#define choose_gather block_gather
+#define choose_spread block_spread
+/// What an ISA may skip where a block is known to need no clamp or comparison.
+LANES void choose_shape_near(const float *l, float maximum, float factor, block_sums *sums) {
+  block_shape(l, maximum, factor, -INFINITY, INFINITY, sums);
+}
+LANES uint64_t choose_shape_units_near(const float *l, float maximum, float factor, float scale,
+                                       block_sums *sums) {
+  uint32_t count;
+  return block_shape_units(l, maximum, factor, scale, -INFINITY, sums, &count);
+}
+LANES uint64_t choose_weigh_all(const float *l, float maximum, float factor, float scale) {
+  uint32_t count;
+  return block_weigh(l, maximum, factor, scale, -INFINITY, INFINITY, &count);
+}
+#endif
+
+enum { CHOOSE_BLOCK = MARTLET_LOGITS_BLOCK, CHOOSE_BAR = 64, CHOOSE_SHORT = 512, CHOOSE_BUCKETS = 256 };
+#define CHOOSE_LOWEST -3.40282347e38f
+
+/// A set of tokens: low < l < high, and l = low up to a token, and l = high from a token on.
+typedef struct choose_set {
+  float low, high;
+  uint32_t low_token, high_token;
+} choose_set;
+
+typedef struct choose_state {
+  size_t width, blocks;
+  const float **rows;  ///< The blocks of the adjusted row.
+  float *maxima, *minima;  ///< Of each.
+  int32_t *keys;       ///< The maxima as integers in the same order.
+  float *scales;       ///< 2^places of each.
+  uint8_t *shifts;     ///< grain - places of each.
+  uint64_t *sums;      ///< Units of the set in each, where `weighed`.
+  float maximum, factor, top;
+  int grain, weighed;
+  int listed;          ///< Whether values, tokens and weights hold the set, in order of id.
+  size_t length;       ///< Of that list.
+  uint64_t total, kept;
+  choose_set set;
+  float *values, *keyed;
+  uint32_t *tokens, *units;
+  uint64_t *weights, *spare;
+} choose_state;
+
+/// A block's logits and the closed interval of them that is in `set`. A block in which equal logits
+/// are in and out is copied without those that are out.
+LANES const float *choose_view(const choose_state *s, size_t b, const choose_set *set, float *copy,
+                               float *low, float *high) {
+  const float *row = s->rows[b];
+  const uint32_t first = (uint32_t)b * CHOOSE_BLOCK, last = first + CHOOSE_BLOCK - 1;
+  *low = set->low;
+  *high = set->high;
+  if (set->low_token >= last && set->high_token <= first) return row;
+  int mixed = 0;
+  if (set->low_token < first) *low = nextafterf(*low, INFINITY);
+  else if (set->low_token < last) mixed = 1;
+  if (set->high_token > last) *high = nextafterf(*high, -INFINITY);
+  else if (set->high_token > first) mixed = 1;
+  if (!mixed) return row;
+  for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) {
+    const uint32_t token = first + i;
+    const int out = (row[i] == set->low && token > set->low_token) ||
+                    (row[i] == set->high && token < set->high_token);
+    copy[i] = out ? -INFINITY : row[i];
+  }
+  return copy;
+}
+
+/// Weighs what of the set is above `bound`, into sums, total and kept; returns the total.
+static uint64_t choose_mass_above(choose_state *s, float bound) {
+  float copy[CHOOSE_BLOCK], low, high;
+  s->total = s->kept = 0;
+  const float least = nextafterf(bound, INFINITY);
+  for (size_t b = 0; b < s->blocks; ++b) {
+    s->sums[b] = 0;
+    if (s->maxima[b] <= bound || s->maxima[b] < s->set.low) continue;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+    uint32_t count;
+    s->sums[b] = choose_weigh(row, s->maximum, s->factor, s->scales[b],
+                              low > least ? low : least, high, &count);
+    s->total += s->sums[b] << s->shifts[b];
+    s->kept += count;
+  }
+  return s->total;
+}
+
+static uint64_t choose_count_above(const choose_state *s, float bound) {
+  float copy[CHOOSE_BLOCK], low, high;
+  uint64_t total = 0;
+  const float least = nextafterf(bound, INFINITY);
+  for (size_t b = 0; b < s->blocks; ++b) {
+    if (s->maxima[b] <= bound || s->maxima[b] < s->set.low) continue;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+    total += choose_count(row, low > least ? low : least, high);
+  }
+  return total;
+}
+
+/// The set's tokens in from ≤ l ≤ to, in order of id.
+static size_t choose_collect(const choose_state *s, float from, float to) {
+  float copy[CHOOSE_BLOCK], low, high;
+  size_t n = 0;
+  for (size_t b = 0; b < s->blocks; ++b) {
+    if (s->maxima[b] < from || s->maxima[b] < s->set.low) continue;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+    n += choose_gather(row, low > from ? low : from, high < to ? high : to,
+                       (uint32_t)b * CHOOSE_BLOCK, s->values + n, s->tokens + n);
+  }
+  return n;
+}
+
+/// Weights of collected tokens, and their sum.
+static uint64_t choose_weights(const choose_state *s, size_t n) {
+  const float maximum = s->maximum, factor = s->factor;
+  const float *restrict values = s->values, *restrict scales = s->scales;
+  const uint32_t *restrict tokens = s->tokens;
+  const uint8_t *restrict shifts = s->shifts;
+  float *restrict keyed = s->keyed;
+  uint64_t *restrict weights = s->weights;
+  uint64_t sum = 0;
+  for (size_t i = 0; i < n; ++i) keyed[i] = scales[tokens[i] / CHOOSE_BLOCK];
+  for (size_t i = 0; i < n; ++i)
+    keyed[i] = rintf(martlet_exp2_f32((values[i] - maximum) * factor) * keyed[i]);
+  for (size_t i = 0; i < n; ++i) {
+    weights[i] = (uint64_t)(uint32_t)(int32_t)keyed[i] << shifts[tokens[i] / CHOOSE_BLOCK];
+    sum += weights[i];
+  }
+  return sum;
+}
+
+/// What a selection found: the value at which the running weight of values in falling order reaches
+/// what is needed, the weight above it, and how many share it.
+typedef struct choose_cut_point {
+  float value;
+  uint64_t above, equal, count;
+} choose_cut_point;
+
+LANES int choose_bucket(float most, float value, float scale) {
+  return (int)((most - value) * scale);
+}
+
+/// Narrows a long list to what lies around the cut, by the buckets of a sample of it; returns how
+/// many are left. `above` becomes the weight of those that are known to be kept.
+static size_t choose_narrow(float *values, uint64_t *weights, size_t n, uint64_t need,
+                            uint64_t *above) {
+  const size_t step = n / 1024;
+  float least = INFINITY, most = -INFINITY;
+  uint64_t total = 0;
+  double sum = 0, squares = 0, passed = 0;
+  for (size_t i = 0; i < n; ++i) total += weights[i];
+  for (size_t i = 0; i < n; i += step) {
+    least = values[i] < least ? values[i] : least;
+    most = values[i] > most ? values[i] : most;
+    sum += (double)weights[i];
+    squares += (double)weights[i] * (double)weights[i];
+  }
+  const float scale = (CHOOSE_BUCKETS - 1) / (most - least);
+  if (!(scale > 0 && scale < INFINITY)) return n;
+  uint64_t buckets[CHOOSE_BUCKETS] = {0};
+  for (size_t i = 0; i < n; i += step)
+    buckets[choose_bucket(most, values[i], scale)] += weights[i] >> 10;
+  const double share = (double)(need - *above) / (double)total * sum;
+  const double error = 2 * sqrt(squares);
+  int first = 0, last = CHOOSE_BUCKETS;
+  for (int i = 0; i < CHOOSE_BUCKETS && last == CHOOSE_BUCKETS; ++i) {
+    passed += (double)buckets[i] * 1024;
+    if (passed < share - error) first = i;
+    if (passed > share + error) last = i + 1;
+  }
+  const float to = first > 0 ? most - (float)first / scale : INFINITY;
+  const float from = last < CHOOSE_BUCKETS ? most - (float)last / scale : -INFINITY;
+  uint64_t over = 0, between = 0;
+  size_t kept = 0;
+  for (size_t i = 0; i < n; ++i) {
+    over += values[i] > to ? weights[i] : 0;
+    between += values[i] >= from && values[i] <= to ? weights[i] : 0;
+  }
+  if (*above + over >= need || *above + over + between < need) return n;
+  for (size_t i = 0; i < n; ++i) {
+    const float value = values[i];
+    const uint64_t weight = weights[i];
+    values[kept] = value;
+    weights[kept] = weight;
+    kept += value >= from && value <= to;
+  }
+  *above += over;
+  return kept;
+}
+
+/// The cut among n > 0 values, whose weights sum to `need` or more. Uses the arrays up. Values fall
+/// into buckets along their range; the bucket that holds the cut is looked into again.
+static choose_cut_point choose_select(float *values, uint64_t *weights, size_t n, uint64_t need) {
+  uint64_t above = 0;
+  if (n > 4096) n = choose_narrow(values, weights, n, need, &above);
+  while (n > 32) {
+    float least = values[0], most = values[0];
+    for (size_t i = 1; i < n; ++i) {
+      least = values[i] < least ? values[i] : least;
+      most = values[i] > most ? values[i] : most;
+    }
+    if (least == most) break;
+    uint64_t buckets[CHOOSE_BUCKETS] = {0};
+    const double end = (double)most, scale = (CHOOSE_BUCKETS - 0.5) / (end - (double)least);
+    for (size_t i = 0; i < n; ++i)
+      buckets[(int)((end - (double)values[i]) * scale)] += weights[i];
+    int found = 0;
+    while (found < CHOOSE_BUCKETS - 1 && above + buckets[found] < need) above += buckets[found++];
+    size_t kept = 0;
+    for (size_t i = 0; i < n; ++i) {
+      const float value = values[i];
+      const uint64_t weight = weights[i];
+      values[kept] = value;
+      weights[kept] = weight;
+      kept += (int)((end - (double)value) * scale) == found;
+    }
+    n = kept;
+  }
+  choose_cut_point point = {values[0], above, 0, 0};
+  if (n <= 32) {
+    for (size_t i = 1; i < n; ++i) {
+      const float value = values[i];
+      const uint64_t weight = weights[i];
+      size_t j = i;
+      for (; j > 0 && values[j - 1] < value; --j) {
+        values[j] = values[j - 1];
+        weights[j] = weights[j - 1];
+      }
+      values[j] = value;
+      weights[j] = weight;
+    }
+    size_t i = 0;
+    uint64_t passed = above;
+    for (; i + 1 < n && passed + weights[i] < need; ++i) passed += weights[i];
+    point.value = values[i];
+  }
+  point.above = above;
+  for (size_t i = 0; i < n; ++i) {
+    if (values[i] > point.value) point.above += weights[i];
+    if (values[i] == point.value) {
+      point.equal += weights[i];
+      ++point.count;
+    }
+  }
+  return point;
+}
+
+/// A value that at least k block maxima reach; the low end of a set in few blocks, +inf where a
+/// large one has fewer blocks than that.
+static float choose_bar(const choose_state *s, uint64_t k) {
+  uint32_t active = 0;
+  for (size_t b = 0; b < s->blocks; ++b) active += s->maxima[b] >= s->set.low;
+  if (active <= CHOOSE_BAR) return s->set.low;
+  if (k >= active) return INFINITY;
+  int64_t low = INT32_MIN, high = (int64_t)INT32_MAX + 1;
+  while (high - low > 1) {
+    const int64_t middle = low + (high - low) / 2;
+    const int32_t key = (int32_t)middle;
+    uint32_t count = 0;
+    for (size_t b = 0; b < s->blocks; ++b) count += s->keys[b] >= key;
+    if (count >= k) {
+      low = middle;
+      if (count <= k + k / 4) break;
+    } else {
+      high = middle;
+    }
+  }
+  const int32_t key = (int32_t)low;
+  const uint32_t bits = (uint32_t)(key < 0 ? key ^ 0x7fffffff : key);
+  float bar;
+  memcpy(&bar, &bits, sizeof bar);
+  return bar > s->set.low ? bar : s->set.low;
+}
+
+LANES int32_t choose_key(float value) {
+  int32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits < 0 ? bits ^ 0x7fffffff : bits;
+}
+
+/// A bracket for the cut of a large set, from one vector in some blocks: buckets of the sample's
+/// range four standard errors on either side. A bucket's tokens weigh about the same.
+static void choose_bracket(choose_state *s, double share, int by_count, float *from, float *to) {
+  const size_t step = s->blocks / 256 + 1;
+  float copy[CHOOSE_BLOCK], low, high, least = INFINITY, most = -INFINITY;
+  size_t n = 0;
+  for (size_t b = 0; b < s->blocks; b += step) {
+    if (s->maxima[b] < s->set.low) continue;
+    const float *view = choose_view(s, b, &s->set, copy, &low, &high);
+    const float *row = view + b / step * 7 % 16 * 16;
+    if (view == s->rows[b] && s->minima[b] >= low && high == INFINITY) {
+      memcpy(s->values + n, row, 16 * sizeof(float));
+      n += 16;
+      continue;
+    }
+    for (size_t i = 0; i < 16; ++i) {
+      s->values[n] = row[i];
+      n += row[i] >= low && row[i] <= high;
+    }
+  }
+  *from = s->set.low;
+  *to = s->set.high;
+  if (n < 64) return;
+  while (n % CHOOSE_BLOCK) s->values[n++] = -INFINITY;
+  for (size_t i = 0; i < n; i += CHOOSE_BLOCK) {
+    const float largest = choose_extremes(s->values + i, copy);
+    most = largest > most ? largest : most;
+    for (size_t j = i; j < i + CHOOSE_BLOCK; ++j)
+      least = s->values[j] < least && s->values[j] > -INFINITY ? s->values[j] : least;
+  }
+  if (least == most) return;
+  const float scale = (CHOOSE_BUCKETS - 1) / (most - least);
+  if (!(scale > 0 && scale < INFINITY)) return;
+  uint64_t buckets[CHOOSE_BUCKETS] = {0};
+  double sum = 0, inside = 0, passed = 0, variance = 0;
+  for (size_t i = 0; i < n; i += CHOOSE_BLOCK) {
+    uint32_t units[CHOOSE_BLOCK];
+    if (by_count)
+      for (int j = 0; j < CHOOSE_BLOCK; ++j) units[j] = s->values[i + j] > -INFINITY;
+    else
+      choose_units(s->values + i, s->maximum, s->factor, 0x1p30f, CHOOSE_LOWEST, INFINITY, units);
+    for (int j = 0; j < CHOOSE_BLOCK; ++j) {
+      const float x = s->values[i + j] > least ? s->values[i + j] : least;
+      buckets[(int)((most - x) * scale)] += units[j];
+    }
+  }
+  for (int i = 0; i < CHOOSE_BUCKETS; ++i) sum += (double)buckets[i];
+  if (!(sum > 0)) return;
+  for (int i = 0; i < CHOOSE_BUCKETS; ++i) {
+    const float edge = most - (float)i / scale;
+    const double one =
+        by_count ? 1
+                 : (double)martlet_exp2_f32((edge - s->maximum) * s->factor) * 0x1p30;
+    inside += (double)buckets[i];
+    variance += (double)buckets[i] * one *
+                (inside <= share * sum ? (1 - share) * (1 - share) : share * share);
+  }
+  const double error = 4 * sqrt(variance) / sum;
+  int first = -1, last = CHOOSE_BUCKETS;
+  for (int i = 0; i < CHOOSE_BUCKETS; ++i) {
+    passed += (double)buckets[i];
+    if (first < 0 && passed >= (share - error) * sum) first = i;
+    if (passed >= (share + error) * sum) {
+      last = i + 1;
+      break;
+    }
+  }
+  if (first > 0) *to = most - (float)first / scale;
+  if (last < CHOOSE_BUCKETS) *from = most - (float)last / scale;
+  if (*from < s->set.low) *from = s->set.low;
+}
+
+/// Keeps what of the list is in the set, and weighs it into what `sums` hold already.
+static void choose_list(choose_state *s) {
+  size_t kept = 0;
+  for (size_t i = 0; i < s->length; ++i) {
+    const float value = s->values[i];
+    const uint32_t token = s->tokens[i];
+    if (!(value > s->set.low || (value == s->set.low && token <= s->set.low_token))) continue;
+    const uint64_t weight = s->weights[i];
+    s->values[kept] = value;
+    s->tokens[kept] = token;
+    s->weights[kept++] = weight;
+    s->sums[token / CHOOSE_BLOCK] += weight >> s->shifts[token / CHOOSE_BLOCK];
+    s->total += weight;
+  }
+  s->length = kept;
+  s->kept += kept;
+  s->weighed = 1;
+}
+static void choose_list_alone(choose_state *s) {
+  memset(s->sums, 0, s->blocks * sizeof *s->sums);
+  s->total = s->kept = 0;
+  choose_list(s);
+}
+
+/// Weighs and counts the set. Few tokens in few blocks become a list.
+static void choose_measure(choose_state *s) {
+  if (s->weighed) return;
+  float copy[CHOOSE_BLOCK], low, high;
+  uint32_t active = 0;
+  for (size_t b = 0; b < s->blocks; ++b) active += s->maxima[b] >= s->set.low;
+  if (active <= 3 * CHOOSE_BAR && s->set.high == INFINITY) {
+    s->length = choose_collect(s, s->set.low, INFINITY);
+    if (s->length <= CHOOSE_SHORT) {
+      choose_weights(s, s->length);
+      s->listed = 1;
+      choose_list_alone(s);
+      return;
+    }
+  }
+  s->total = s->kept = 0;
+  for (size_t b = 0; b < s->blocks; ++b) {
+    s->sums[b] = 0;
+    if (s->maxima[b] < s->set.low) continue;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+    uint32_t count = CHOOSE_BLOCK;
+    s->sums[b] = row == s->rows[b] && s->minima[b] >= low && high == INFINITY
+                     ? choose_weigh_all(row, s->maximum, s->factor, s->scales[b])
+                     : choose_weigh(row, s->maximum, s->factor, s->scales[b], low, high, &count);
+    s->total += s->sums[b] << s->shifts[b];
+    s->kept += count;
+  }
+  s->weighed = 1;
+}
+
+/// Drops logits below a threshold, the largest never.
+static void choose_raise(choose_state *s, float threshold) {
+  if (threshold > s->top) threshold = s->top;
+  if (!(threshold > s->set.low)) return;
+  s->set.low = threshold;
+  s->set.low_token = UINT32_MAX;
+  s->weighed = 0;
+  if (s->listed) choose_list_alone(s);
+}
+
+/// Keeps the fewest tokens first by rank whose weight, or number, reaches `need`.
+static void choose_cut(choose_state *s, uint64_t need, int by_count) {
+  if (!by_count) {
+    choose_measure(s);
+    if (need >= s->total) return;
+  }
+  uint64_t base = 0, have;
+  float bar = s->set.low;
+  if (!s->listed) {
+    bar = choose_bar(s, by_count ? need : CHOOSE_BAR);
+    s->length = choose_collect(s, bar, INFINITY);
+    have = by_count ? s->length : choose_weights(s, s->length);
+    if (!by_count && have < need && bar > s->set.low) {
+      bar = choose_bar(s, s->blocks / 2);
+      s->length = choose_collect(s, bar, INFINITY);
+      have = choose_weights(s, s->length);
+    }
+    if (have < need && bar > s->set.low) {
+      if (by_count && (choose_measure(s), need >= s->kept)) return;
+      float to;
+      choose_bracket(s, (double)need / (double)(by_count ? s->kept : s->total), by_count, &bar,
+                     &to);
+      base = by_count ? choose_count_above(s, to) : choose_mass_above(s, to);
+      s->length = choose_collect(s, bar, to);
+      have = by_count ? s->length : choose_weights(s, s->length);
+      if (base >= need || base + have < need) {
+        bar = s->set.low;
+        base = 0;
+        s->length = choose_collect(s, bar, INFINITY);
+        have = by_count ? s->length : choose_weights(s, s->length);
+      }
+    }
+    if (by_count && base == 0) choose_weights(s, s->length);
+  } else {
+    have = by_count ? s->length : s->total;
+  }
+  const size_t n = s->length;
+  if (n == 0) return;
+  if (by_count && bar <= s->set.low && base + have <= need) {
+    // The whole set, collected.
+    s->listed = 1;
+    choose_list_alone(s);
+    return;
+  }
+  memcpy(s->keyed, s->values, n * sizeof *s->values);
+  if (by_count)
+    for (size_t i = 0; i < n; ++i) s->spare[i] = 1;
+  else
+    memcpy(s->spare, s->weights, n * sizeof *s->weights);
+  const choose_cut_point point = choose_select(s->keyed, s->spare, n, need - base);
+  const uint64_t wanted = need - base - point.above;
+  choose_set tied = s->set;
+  if (point.value != tied.low) tied.low_token = UINT32_MAX;
+  tied.low = point.value;
+  if (wanted < point.equal) {
+    // Of equal logits the first tokens stay; the list is in order of id.
+    uint64_t passed = 0;
+    for (size_t i = 0; i < n && passed < wanted; ++i) {
+      if (s->values[i] != point.value) continue;
+      passed += by_count ? 1 : s->weights[i];
+      tied.low_token = s->tokens[i];
+    }
+  }
+  s->set = tied;
+  s->weighed = 0;
+  if (base == 0) {
+    s->listed = 1;
+    choose_list_alone(s);
+  } else if (!by_count) {
+    choose_list(s);
+  }
+}
+
+/// The largest logit of the set.
+static void choose_find_top(choose_state *s) {
+  if (s->set.high == INFINITY) return;
+  float copy[CHOOSE_BLOCK], low, high, top = -INFINITY;
+  for (size_t b = 0; b < s->blocks; ++b) {
+    if (s->maxima[b] < s->set.low || s->maxima[b] < top) continue;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+    for (int i = 0; i < CHOOSE_BLOCK; ++i)
+      if (row[i] >= low && row[i] <= high && row[i] > top) top = row[i];
+  }
+  s->top = top;
+}
+
+/// Keeps p ≥ exp(log_share) of the set.
+static void choose_raise_share(choose_state *s, double log_share, double temperature) {
+  choose_measure(s);
+  const double log_total = martlet_portable_log((double)s->total) - s->grain * MARTLET_LN_2;
+  choose_raise(s, martlet_float_at_least((double)s->maximum + temperature * (log_share + log_total)));
+}
+
+/// The entropy of the set, nats.
+static double choose_entropy(choose_state *s, double *log_sum) {
+  float copy[CHOOSE_BLOCK], low, high;
+  choose_sums sums = choose_sums_begin();
+  for (size_t b = 0; b < s->blocks; ++b) {
+    if (s->maxima[b] < s->set.low) continue;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+    choose_shape(row, s->maximum, s->factor, low, high, &sums);
+  }
+  const double weights = choose_sums_first(&sums);
+  *log_sum = martlet_portable_log(weights);
+  return *log_sum - MARTLET_LN_2 * (choose_sums_second(&sums) / weights);
+}
+
+/// Those whose logits are nearest to that of a token of average surprisal.
+static void choose_typical(choose_state *s, float share, double temperature) {
+  choose_measure(s);
+  double log_sum;
+  const double entropy = choose_entropy(s, &log_sum);
+  const float centre = (float)((double)s->maximum + temperature * (log_sum - entropy));
+  const size_t n = choose_collect(s, s->set.low, INFINITY);
+  s->listed = 0;
+  choose_weights(s, n);
+  for (size_t i = 0; i < n; ++i) s->keyed[i] = -fabsf(s->values[i] - centre);
+  const float nearest =
+      choose_select(s->keyed, s->weights, n, martlet_share_up(share, s->total)).value;
+  float low = INFINITY, high = -INFINITY;
+  for (size_t i = 0; i < n; ++i) {
+    if (-fabsf(s->values[i] - centre) < nearest) continue;
+    low = s->values[i] < low ? s->values[i] : low;
+    high = s->values[i] > high ? s->values[i] : high;
+  }
+  if (low > s->set.low) {
+    s->set.low = low;
+    s->set.low_token = UINT32_MAX;
+  }
+  if (high < s->set.high && high < s->top) {
+    s->set.high = high;
+    s->set.high_token = 0;
+  }
+  s->weighed = 0;
+  choose_find_top(s);
+}
+
+/// Sorts collected tokens by rank: eight bits at a time, from the lowest; stable, so that equal
+/// logits stay in order of id. `keyed` holds the keys' place.
+static void choose_sort(choose_state *s, size_t n) {
+  uint32_t *keys = s->units, *tokens = s->tokens;
+  uint32_t *other_keys = (uint32_t *)(void *)s->weights, *other_tokens = other_keys + n;
+  for (size_t i = 0; i < n; ++i)
+    keys[i] = ~((uint32_t)choose_key(s->values[i] + 0.0f) ^ 0x80000000u);
+  for (int shift = 0; shift < 32; shift += 8) {
+    size_t places[256] = {0}, at = 0;
+    for (size_t i = 0; i < n; ++i) ++places[keys[i] >> shift & 255];
+    for (int i = 0; i < 256; ++i) {
+      const size_t count = places[i];
+      places[i] = at;
+      at += count;
+    }
+    for (size_t i = 0; i < n; ++i) {
+      const size_t place = places[keys[i] >> shift & 255]++;
+      other_keys[place] = keys[i];
+      other_tokens[place] = tokens[i];
+    }
+    uint32_t *swap = keys;
+    keys = other_keys;
+    other_keys = swap;
+    swap = tokens;
+    tokens = other_tokens;
+    other_tokens = swap;
+  }
+  for (size_t i = 0; i < n; ++i)
+    s->values[i] = s->rows[s->tokens[i] / CHOOSE_BLOCK][s->tokens[i] % CHOOSE_BLOCK];
+}
+
+static void choose_tail_free(choose_state *s, float share) {
+  const size_t n = choose_collect(s, s->set.low, INFINITY);
+  s->listed = 0;
+  if (n < 3) return;
+  choose_sort(s, n);
+  choose_weights(s, n);
+  double sum = 0, passed = 0;
+  for (size_t i = 0; i + 2 < n; ++i) {
+    const int64_t bend = (int64_t)(s->weights[i] - 2 * s->weights[i + 1] + s->weights[i + 2]);
+    sum += (double)(bend < 0 ? -bend : bend);
+  }
+  size_t i = 0;
+  for (; i + 2 < n; ++i) {
+    const int64_t bend = (int64_t)(s->weights[i] - 2 * s->weights[i + 1] + s->weights[i + 2]);
+    passed += (double)(bend < 0 ? -bend : bend);
+    if (passed > (double)share * sum) break;
+  }
+  if (i + 2 >= n) return;
+  const size_t last = i > 0 ? i - 1 : 0;
+  s->set.low = s->values[last];
+  s->set.low_token = s->tokens[last];
+  s->weighed = 0;
+}
+
+/// Drops all tokens of p ≥ threshold but the last of them by rank.
+static void choose_exclude_top(choose_state *s, float threshold, double temperature) {
+  choose_measure(s);
+  const double log_total = martlet_portable_log((double)s->total) - s->grain * MARTLET_LN_2;
+  const float least = martlet_float_at_least(
+      (double)s->maximum +
+      temperature * (martlet_portable_log((double)threshold) + log_total));
+  const size_t n = choose_collect(s, least > s->set.low ? least : s->set.low, INFINITY);
+  s->listed = 0;
+  if (n < 2) return;
+  size_t last = 0;
+  for (size_t i = 1; i < n; ++i)
+    if (s->values[i] <= s->values[last]) last = i;
+  s->set.high = s->values[last];
+  s->set.high_token = s->tokens[last];
+  s->top = s->values[last];
+  s->weighed = 0;
+}
+
+/// max - n·σ over the finite logits, rounded down so that a logit equal to the threshold stays.
+static float choose_sigma_floor(const choose_state *s, float n) {
+  choose_sums sums = choose_sums_begin();
+  uint64_t count = 0;
+  for (size_t b = 0; b < s->blocks; ++b)
+    if (s->maxima[b] > -INFINITY) count += choose_spread(s->rows[b], s->maximum, &sums);
+  const double sum = choose_sums_first(&sums), squares = choose_sums_second(&sums);
+  const double mean = sum / (double)count, variance = squares / (double)count - mean * mean;
+  const double exact = (double)s->maximum - (double)n * sqrt(variance > 0 ? variance : 0);
+  const float rounded = (float)exact;
+  return (double)rounded > exact ? nextafterf(rounded, -INFINITY) : rounded;
+}
+
+// ---- the row itself ----------------------------------------------------------------------------
+
+/// Scratch, cut into arrays. `places` logits: whole blocks and 16 more for stores past an end.
+typedef struct choose_memory {
+  const float **own, **rows;
+  float *own_maxima, *own_minima, *maxima, *minima, *scales, *overlay, *tail, *nothing, *values, *keyed;
+  int32_t *keys;
+  uint32_t *tokens, *units;
+  uint8_t *shifts;
+  uint64_t *sums, *weights, *spare;
+} choose_memory;
+
+LANES void *choose_take(char **at, size_t bytes) {
+  void *taken = *at;
+  *at += (bytes + 63) / 64 * 64;
+  return taken;
+}
+
+LANES choose_memory choose_divide(size_t width, void *scratch) {
+  const size_t blocks = martlet_logits_blocks(width), places = blocks * CHOOSE_BLOCK + 16;
+  char *at = scratch;
+  choose_memory m;
+  m.own = choose_take(&at, blocks * sizeof(float *));
+  m.rows = choose_take(&at, blocks * sizeof(float *));
+  m.own_maxima = choose_take(&at, blocks * 4);
+  m.own_minima = choose_take(&at, blocks * 4);
+  m.maxima = choose_take(&at, blocks * 4);
+  m.minima = choose_take(&at, blocks * 4);
+  m.scales = choose_take(&at, blocks * 4);
+  m.keys = choose_take(&at, blocks * 4);
+  m.sums = choose_take(&at, blocks * 8);
+  m.shifts = choose_take(&at, blocks);
+  m.tail = choose_take(&at, CHOOSE_BLOCK * 4);
+  m.nothing = choose_take(&at, CHOOSE_BLOCK * 4);
+  m.weights = choose_take(&at, places * 8);
+  m.spare = choose_take(&at, places * 8);
+  m.values = choose_take(&at, places * 4);
+  m.keyed = choose_take(&at, places * 4);
+  m.tokens = choose_take(&at, places * 4);
+  m.units = choose_take(&at, places * 4);
+  m.overlay = choose_take(&at, places * 4);
+  return m;
+}
+
+/// A block that may be written: a copy, once it is needed.
+LANES float *choose_edit(choose_memory *m, size_t b) {
+  float *copy = m->overlay + b * CHOOSE_BLOCK;
+  if (m->rows[b] != copy) memcpy(copy, m->rows[b], CHOOSE_BLOCK * sizeof(float));
+  m->rows[b] = copy;
+  return copy;
+}
+
+/// Rules 1 to 4. Whether any block changed.
+static int choose_adjust(size_t width, const martlet_sampling_rules *rules, float maximum,
+                         choose_memory *m) {
+  const size_t blocks = martlet_logits_blocks(width);
+  int changed = 0;
+  if (rules->other) {
+    const float floor =
+        rules->plausibility > 0
+            ? martlet_float_at_least((double)maximum +
+                                     martlet_portable_log((double)rules->plausibility))
+            : -INFINITY;
+    const float own_weight = rules->own_weight, other_weight = rules->other_weight;
+    for (size_t b = 0; b < blocks; ++b) {
+      const size_t left = width - b * CHOOSE_BLOCK;
+      const size_t count = left < CHOOSE_BLOCK ? left : CHOOSE_BLOCK;
+      const float *restrict own = m->own[b], *restrict other = rules->other + b * CHOOSE_BLOCK;
+      float *restrict to = m->overlay + b * CHOOSE_BLOCK;
+      for (size_t i = 0; i < count; ++i)
+        to[i] = martlet_choose_guided(own_weight, other_weight, floor, own[i], other[i]);
+      for (size_t i = count; i < CHOOSE_BLOCK; ++i) to[i] = -INFINITY;
+      m->rows[b] = to;
+    }
+    changed = 1;
+  }
+  for (uint32_t i = 0; i < rules->bias_count; ++i) {
+    const uint32_t token = rules->biases[i].token;
+    choose_edit(m, token / CHOOSE_BLOCK)[token % CHOOSE_BLOCK] += rules->biases[i].value;
+    changed = 1;
+  }
+  for (uint32_t i = 0; i < rules->penalty_count; ++i) {
+    const martlet_token_penalty *penalty = rules->penalties + i;
+    float *logit =
+        choose_edit(m, penalty->token / CHOOSE_BLOCK) + penalty->token % CHOOSE_BLOCK;
+    *logit = martlet_choose_penalised(rules, penalty, *logit);
+    changed = 1;
+  }
+  if (rules->allowed) {
+    const size_t words = (width + 31) / 32;
+    for (int i = 0; i < CHOOSE_BLOCK; ++i) m->nothing[i] = -INFINITY;
+    for (size_t b = 0; b < blocks; ++b) {
+      const uint32_t *bits = rules->allowed + b * (CHOOSE_BLOCK / 32);
+      const size_t count = words - b * (CHOOSE_BLOCK / 32) < CHOOSE_BLOCK / 32
+                               ? words - b * (CHOOSE_BLOCK / 32)
+                               : CHOOSE_BLOCK / 32;
+      uint32_t any = 0, all = UINT32_MAX;
+      for (size_t i = 0; i < count; ++i) {
+        any |= bits[i];
+        all &= bits[i];
+      }
+      if (all == UINT32_MAX) continue;
+      changed = 1;
+      if (any == 0) {
+        m->rows[b] = m->nothing;
+        continue;
+      }
+      float *row = choose_edit(m, b);
+      for (size_t i = 0; i < count; ++i)
+        for (int j = 0; j < 32; ++j)
+          row[32 * i + j] = bits[i] >> j & 1 ? row[32 * i + j] : -INFINITY;
+    }
+  }
+  for (uint32_t i = 0; i < rules->suppressed_count; ++i) {
+    const uint32_t token = rules->suppressed[i];
+    choose_edit(m, token / CHOOSE_BLOCK)[token % CHOOSE_BLOCK] = -INFINITY;
+    changed = 1;
+  }
+  return changed;
+}
+
+/// Where `value` first stands in a row's blocks.
+LANES uint32_t choose_first(const float **rows, const float *maxima, size_t blocks, float value) {
+  for (size_t b = 0; b < blocks; ++b)
+    if (maxima[b] == value)
+      return (uint32_t)(b * CHOOSE_BLOCK) + martlet_sampling_first(rows[b], CHOOSE_BLOCK, value);
+  return 0;
+}
+
+/// How far the second largest is below the largest.
+LANES double choose_gap(const float **rows, const float *maxima, size_t blocks, uint32_t best) {
+  float second = -INFINITY;
+  for (size_t b = 0; b < blocks; ++b)
+    if (b != best / CHOOSE_BLOCK && maxima[b] > second) second = maxima[b];
+  float block[CHOOSE_BLOCK], least;
+  memcpy(block, rows[best / CHOOSE_BLOCK], sizeof block);
+  block[best % CHOOSE_BLOCK] = -INFINITY;
+  const float own = choose_extremes(block, &least);
+  second = own > second ? own : second;
+  return (double)maxima[best / CHOOSE_BLOCK] - (double)second + 0.0;
+}
+
+/// The first `count` of a state's set by rank into s->tokens and s->values; how many there are.
+static size_t choose_first_ranks(choose_state *s, size_t count) {
+  choose_cut(s, count, 1);
+  const size_t n = choose_collect(s, s->set.low, INFINITY);
+  if (n > 64) {
+    choose_sort(s, n);
+  } else {
+    for (size_t i = 1; i < n; ++i) {
+      const float value = s->values[i];
+      const uint32_t token = s->tokens[i];
+      size_t j = i;
+      for (; j > 0 && s->values[j - 1] < value; --j) {
+        s->values[j] = s->values[j - 1];
+        s->tokens[j] = s->tokens[j - 1];
+      }
+      s->values[j] = value;
+      s->tokens[j] = token;
+    }
+  }
+  return n < count ? n : count;
+}
+
+/// The token at `uniform` of the set's weight.
+static uint32_t choose_inverse(const choose_state *s, double uniform) {
+  const uint64_t target = martlet_share_down(uniform, s->total);
+  uint64_t passed = 0;
+  size_t b = 0;
+  for (; b + 1 < s->blocks; ++b) {
+    const uint64_t mass = s->sums[b] << s->shifts[b];
+    if (passed + mass > target) break;
+    passed += mass;
+  }
+  float copy[CHOOSE_BLOCK], low, high;
+  uint32_t units[CHOOSE_BLOCK];
+  const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+  choose_units(row, s->maximum, s->factor, s->scales[b], low, high, units);
+  uint32_t i = 0;
+  for (; i + 1 < CHOOSE_BLOCK; ++i) {
+    passed += (uint64_t)units[i] << s->shifts[b];
+    if (passed > target) break;
+  }
+  return (uint32_t)(b * CHOOSE_BLOCK) + i;
+}
+
+/// The largest scores of the set in falling order, equal ones in order of id. An exponential
+/// variable of the random number v is at least v, so in a block whose largest weight is w a score
+/// can pass the bar only if v < w / 2^bar: most tokens cost a hash and a comparison. The block of
+/// the largest logit sets the bar first.
+static void choose_race(const choose_state *s, const martlet_sampling_draw *draw) {
+  float copy[CHOOSE_BLOCK], low, high;
+  float *best = s->values;
+  uint32_t found = 0;
+  size_t first = 0;
+  for (size_t b = 1; b < s->blocks; ++b)
+    if (s->maxima[b] > s->maxima[first]) first = b;
+  for (size_t turn = 0; turn < s->blocks; ++turn) {
+    const size_t b = turn == 0 ? first : turn <= first ? turn - 1 : turn;
+    if (s->maxima[b] < s->set.low) continue;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+    const uint32_t start = (uint32_t)(b * CHOOSE_BLOCK);
+    uint32_t bits[CHOOSE_BLOCK], limit = UINT32_MAX, least = UINT32_MAX;
+    const uint64_t key0 = draw->key[0], key1 = draw->key[1];
+    for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) bits[i] = martlet_gumbel_bits(key0, key1, start + i);
+    if (found == draw->count) {
+      const float over = (s->maxima[b] - s->maximum) * s->factor - best[found - 1];
+      if (over < 0) limit = (uint32_t)(martlet_exp2_f32(over) * 4294000000.0f * 1.0002f) + 256;
+    }
+    for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) least = bits[i] < least ? bits[i] : least;
+    if (least > limit) continue;
+    for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) {
+      if (bits[i] > limit || !(row[i] >= low && row[i] <= high)) continue;
+      const float score =
+          (row[i] - s->maximum) * s->factor - martlet_gumbel_race(bits[i]);
+      const uint32_t token = start + i;
+      if (score == -INFINITY) continue;
+      if (found == draw->count &&
+          !(score > best[found - 1] ||
+            (score == best[found - 1] && token < draw->tokens[found - 1])))
+        continue;
+      uint32_t j = found < draw->count ? found++ : found - 1;
+      for (; j > 0 && (best[j - 1] < score || (best[j - 1] == score && draw->tokens[j - 1] > token));
+           --j) {
+        best[j] = best[j - 1];
+        draw->tokens[j] = draw->tokens[j - 1];
+      }
+      best[j] = score;
+      draw->tokens[j] = token;
+    }
+  }
+  if (draw->scores)
+    for (uint32_t i = 0; i < draw->count; ++i)
+      draw->scores[i] =
+          i < found ? MARTLET_LN_2 * ((double)best[i] + s->grain) -
+                          martlet_portable_log((double)s->total)
+                    : -INFINITY;
+  for (uint32_t i = found; i < draw->count; ++i) draw->tokens[i] = UINT32_MAX;
+}
+
+/// Draws; nothing may ask for the sums after it.
+static void choose_draw(choose_state *s, const martlet_sampling_draw *draw) {
+  if (draw->kind == MARTLET_DRAW_GUMBEL) {
+    choose_race(s, draw);
+  } else if (draw->kind == MARTLET_DRAW_PRIORITY) {
+    choose_state copy = *s;
+    const size_t n = choose_first_ranks(&copy, draw->count);
+    for (uint32_t i = 0; i < draw->count; ++i)
+      draw->tokens[i] = i < n ? copy.tokens[i] : UINT32_MAX;
+  } else {
+    for (uint32_t i = 0; i < draw->count; ++i)
+      draw->tokens[i] = choose_inverse(s, draw->uniforms[i]);
+  }
+}
+
+static void choose_keep_min_p(choose_state *s, float share, double temperature) {
+  choose_raise(s, martlet_float_at_least((double)s->maximum +
+                                         temperature * martlet_portable_log((double)share)));
+}
+
+/// Rules 6 to 16.
+static void choose_truncate(choose_state *s, const martlet_sampling_rules *rules,
+                            double temperature) {
+  if (rules->top_n_sigma < INFINITY) choose_raise(s, choose_sigma_floor(s, rules->top_n_sigma));
+  if (rules->top_k > 0 && rules->top_k < s->width) choose_cut(s, rules->top_k, 1);
+  if (rules->top_p < 1) {
+    choose_measure(s);
+    choose_cut(s, martlet_share_up(rules->top_p, s->total), 0);
+  }
+  if (rules->min_p > 0) choose_keep_min_p(s, rules->min_p, temperature);
+  if (rules->typical < 1) choose_typical(s, rules->typical, temperature);
+  if (rules->epsilon > 0)
+    choose_raise_share(s, martlet_portable_log((double)rules->epsilon), temperature);
+  if (rules->eta > 0) {
+    double log_sum;
+    const double log_eta = martlet_portable_log((double)rules->eta);
+    const double other = 0.5 * log_eta - choose_entropy(s, &log_sum);
+    choose_raise_share(s, log_eta < other ? log_eta : other, temperature);
+  }
+  if (rules->tail_free < 1) choose_tail_free(s, rules->tail_free);
+  if (rules->top_a > 0) {
+    choose_measure(s);
+    const double log_total = martlet_portable_log((double)s->total) - s->grain * MARTLET_LN_2;
+    const double log_top = ((double)s->top - (double)s->maximum) / temperature - log_total;
+    choose_raise_share(s, martlet_portable_log((double)rules->top_a) + 2 * log_top, temperature);
+  }
+  if (rules->xtc_probability > 0 && rules->xtc_uniform < (double)rules->xtc_probability)
+    choose_exclude_top(s, rules->xtc_threshold, temperature);
+  if (rules->mirostat_tau > 0)
+    choose_raise_share(s, -(double)rules->mirostat_mu * MARTLET_LN_2, temperature);
+}
+
+/// The row's divergence from rules->kl_other.
+static double choose_divergence(const choose_memory *m, size_t width,
+                                const martlet_sampling_rules *rules, float maximum, double sum,
+                                double log_sum) {
+  const size_t blocks = martlet_logits_blocks(width);
+  const float factor = martlet_choose_factor(1);
+  float padded[CHOOSE_BLOCK], least, other_maximum = -INFINITY;
+  choose_sums sums = choose_sums_begin();
+  block_sums cross = block_sums_begin();
+  for (int pass = 0; pass < 2; ++pass)
+    for (size_t b = 0; b < blocks; ++b) {
+      const float *other = rules->kl_other + b * CHOOSE_BLOCK;
+      const size_t left = width - b * CHOOSE_BLOCK;
+      if (left < CHOOSE_BLOCK) {
+        for (size_t i = 0; i < CHOOSE_BLOCK; ++i) padded[i] = i < left ? other[i] : -INFINITY;
+        other = padded;
+      }
+      if (pass == 0) {
+        const float largest = choose_extremes(other, &least);
+        other_maximum = largest > other_maximum ? largest : other_maximum;
+      } else {
+        block_divergence(m->own[b], other, maximum, factor, &cross);
+        choose_shape(other, other_maximum, factor, -INFINITY, INFINITY, &sums);
+      }
+    }
+  return block_sums_first(&cross) / sum - ((double)maximum + log_sum) +
+         ((double)other_maximum + martlet_portable_log(choose_sums_first(&sums)));
+}
+
+LANES void choose_begin(choose_state *s, const choose_memory *m, size_t width, const float **rows,
+                        float *maxima, float *minima, float maximum) {
+  s->minima = minima;
+  s->width = width;
+  s->blocks = martlet_logits_blocks(width);
+  s->rows = rows;
+  s->maxima = maxima;
+  s->maximum = s->top = maximum;
+  s->keys = m->keys;
+  s->scales = m->scales;
+  s->shifts = m->shifts;
+  s->sums = m->sums;
+  s->values = m->values;
+  s->keyed = m->keyed;
+  s->tokens = m->tokens;
+  s->units = m->units;
+  s->weights = m->weights;
+  s->spare = m->spare;
+  s->weighed = s->listed = 0;
+  s->set = (choose_set){CHOOSE_LOWEST, INFINITY, UINT32_MAX, 0};
+  for (size_t b = 0; b < s->blocks; ++b) s->keys[b] = choose_key(maxima[b] + 0.0f);
+}
+
+/// The fixed point of each block at a temperature.
+LANES void choose_scale(choose_state *s, double temperature) {
+  s->factor = martlet_choose_factor(temperature);
+  s->grain = martlet_choose_grain(s->width);
+  const float maximum = s->maximum, factor = s->factor;
+  const int grain = s->grain;
+  const size_t blocks = s->blocks;
+  const float *restrict maxima = s->maxima;
+  float *restrict scales = s->scales;
+  uint8_t *restrict shifts = s->shifts;
+  for (size_t b = 0; b < blocks; ++b) {
+    const int places = martlet_choose_places(maxima[b], maximum, factor, grain);
+    scales[b] = martlet_power_of_two(places);
+    shifts[b] = (uint8_t)(grain - places);
+  }
+}
+
+static void choose_write(choose_state *s, float *probabilities) {
+  float copy[CHOOSE_BLOCK], low, high;
+  uint32_t units[CHOOSE_BLOCK];
+  for (size_t b = 0; b < s->blocks; ++b) {
+    const size_t left = s->width - b * CHOOSE_BLOCK;
+    const size_t count = left < CHOOSE_BLOCK ? left : CHOOSE_BLOCK;
+    float *to = probabilities + b * CHOOSE_BLOCK;
+    if (s->sums[b] == 0) {
+      memset(to, 0, count * sizeof(float));
+      continue;
+    }
+    const float unit = (float)((double)((uint64_t)1 << s->shifts[b]) / (double)s->total);
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+    choose_units(row, s->maximum, s->factor, s->scales[b], low, high, units);
+    for (size_t i = 0; i < count; ++i) to[i] = (float)(int32_t)units[i] * unit;
+  }
+}
+
+void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
+                                              const martlet_sampling_rules *rules,
+                                              const martlet_sampling_draw *draw, void *scratch,
+                                              float *probabilities, martlet_sampled *result) {
+  const size_t blocks = martlet_logits_blocks(width);
+  choose_memory m = choose_divide(width, scratch);
+  martlet_ranked_token *const top = result->top;
+  const uint32_t top_count = result->top_count;
+  *result = (martlet_sampled){.size = result->size, .top = top, .maximum = -INFINITY};
+  if (draw)
+    for (uint32_t i = 0; i < draw->count; ++i) draw->tokens[i] = UINT32_MAX;
+
+  // Pass 1.
+  float maximum = -INFINITY;
+  for (size_t b = 0; b < blocks; ++b) {
+    m.own[b] = logits + b * CHOOSE_BLOCK;
+    if (width - b * CHOOSE_BLOCK < CHOOSE_BLOCK) {
+      const size_t left = width - b * CHOOSE_BLOCK;
+      for (size_t i = 0; i < CHOOSE_BLOCK; ++i) m.tail[i] = i < left ? m.own[b][i] : -INFINITY;
+      m.own[b] = m.tail;
+    }
+    m.own_maxima[b] = choose_extremes(m.own[b], &m.own_minima[b]);
+    maximum = m.own_maxima[b] > maximum ? m.own_maxima[b] : maximum;
+  }
+  maximum = maximum + 0.0f;
+  result->maximum = (double)maximum;
+  if (maximum == -INFINITY || maximum == INFINITY) return;
+
+  // Pass 2. Where nothing changes the row and the temperature is 1, weights come with it.
+  const int plain = !rules->other && !rules->bias_count && !rules->penalty_count &&
+                    !rules->allowed && !rules->suppressed_count;
+  const int shared = plain && rules->temperature == 1 && !(rules->dynamic_range > 0) &&
+                     !(rules->kl_scale > 0) && rules->top_n_sigma == INFINITY &&
+                     rules->top_k == 0;
+  const float factor = martlet_choose_factor(1);
+  choose_state s;
+  // Below it a block's y may fall under MARTLET_EXP2_LOW.
+  const float near = maximum - 80.0f;
+  choose_sums sums = choose_sums_begin();
+  choose_begin(&s, &m, width, m.own, m.own_maxima, m.own_minima, maximum);
+  uint32_t listed = 0;
+  if (shared || (top && top_count > 0)) choose_scale(&s, 1);
+  if (top && top_count > 0) {
+    choose_state own = s;
+    listed = (uint32_t)choose_first_ranks(&own, top_count);
+    for (uint32_t i = 0; i < listed; ++i)
+      top[i] = (martlet_ranked_token){own.tokens[i], own.values[i]};
+  }
+  if (shared) {
+    // Alone, min-p's threshold is known before any weight is.
+    if (rules->min_p > 0 && rules->top_p == 1) choose_keep_min_p(&s, rules->min_p, 1);
+    s.total = s.kept = 0;
+    for (size_t b = 0; b < blocks; ++b) {
+      uint32_t count = CHOOSE_BLOCK;
+      if (m.own_maxima[b] < s.set.low) {
+        s.sums[b] = 0;
+        count = 0;
+        if (m.own_minima[b] >= near)
+          choose_shape_near(m.own[b], maximum, factor, &sums);
+        else
+          choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
+      } else if (m.own_minima[b] >= near && m.own_minima[b] >= s.set.low) {
+        s.sums[b] = choose_shape_units_near(m.own[b], maximum, factor, s.scales[b], &sums);
+      } else {
+        s.sums[b] = choose_shape_units(m.own[b], maximum, factor, s.scales[b], s.set.low, &sums,
+                                       &count);
+      }
+      s.total += s.sums[b] << s.shifts[b];
+      s.kept += count;
+    }
+    s.weighed = 1;
+  } else {
+    for (size_t b = 0; b < blocks; ++b)
+      if (m.own_minima[b] >= near)
+        choose_shape_near(m.own[b], maximum, factor, &sums);
+      else
+        choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
+  }
+  const double sum = choose_sums_first(&sums), moment = choose_sums_second(&sums);
+  if (sum != sum) return;
+  result->clean = 1;
+  result->log_sum = martlet_portable_log(sum);
+  result->entropy = result->log_sum - MARTLET_LN_2 * (moment / sum);
+  if (!(result->entropy > 0)) result->entropy = 0;
+  result->most_likely = choose_first(m.own, m.own_maxima, blocks, maximum);
+  result->gap = choose_gap(m.own, m.own_maxima, blocks, result->most_likely);
+  result->top_count = listed;
+  for (uint32_t i = 0; i < listed; ++i)
+    top[i].logprob = (float)((double)top[i].logprob - result->maximum - result->log_sum);
+
+  const double divergence =
+      rules->kl_scale > 0
+          ? choose_divergence(&m, width, rules, maximum, sum, result->log_sum)
+          : 0;
+  if (!plain) {
+    memcpy(m.rows, m.own, blocks * sizeof *m.rows);
+    memcpy(m.maxima, m.own_maxima, blocks * sizeof *m.maxima);
+    memcpy(m.minima, m.own_minima, blocks * sizeof *m.minima);
+    if (choose_adjust(width, rules, maximum, &m)) {
+      maximum = -INFINITY;
+      for (size_t b = 0; b < blocks; ++b) {
+        if (m.rows[b] != m.own[b]) m.maxima[b] = choose_extremes(m.rows[b], &m.minima[b]);
+        maximum = m.maxima[b] > maximum ? m.maxima[b] : maximum;
+      }
+      maximum = maximum + 0.0f;
+      if (maximum == -INFINITY || maximum == INFINITY) {
+        result->clean = maximum < 0 ? 2 : 3;
+        return;
+      }
+    }
+    choose_begin(&s, &m, width, m.rows, m.maxima, m.minima, maximum);
+  }
+  const double temperature =
+      martlet_choose_temperature(rules, width, result->entropy, divergence);
+  result->temperature = temperature;
+  result->mirostat_mu = (double)rules->mirostat_mu;
+  if (temperature == 0) {
+    result->kept = 1;
+    result->token = choose_first(s.rows, s.maxima, blocks, maximum);
+    if (draw)
+      for (uint32_t i = 0; i < draw->count; ++i) {
+        const int first = draw->kind == MARTLET_DRAW_INVERSE || i == 0;
+        draw->tokens[i] = first ? result->token : UINT32_MAX;
+        if (draw->scores) draw->scores[i] = first ? 0 : -INFINITY;
+      }
+    if (probabilities) {
+      memset(probabilities, 0, width * sizeof(float));
+      probabilities[result->token] = 1;
+    }
+  } else {
+    if (!shared) choose_scale(&s, temperature);
+    choose_truncate(&s, rules, temperature);
+    choose_measure(&s);
+    result->kept = (uint32_t)s.kept;
+    if (draw && draw->count > 0) {
+      choose_draw(&s, draw);
+      result->token = draw->tokens[0];
+    } else {
+      if (probabilities) choose_write(&s, probabilities);
+      choose_state copy = s;
+      choose_first_ranks(&copy, 1);
+      result->token = copy.tokens[0];
+    }
+    const size_t b = result->token / CHOOSE_BLOCK;
+    const uint32_t units =
+        martlet_choose_units(s.rows[b][result->token % CHOOSE_BLOCK], s.maximum, s.factor,
+                             s.scales[b]);
+    result->kept_logprob = martlet_portable_log((double)((uint64_t)units << s.shifts[b])) -
+                           martlet_portable_log((double)s.total);
+    if (rules->mirostat_tau > 0)
+      result->mirostat_mu -= (double)rules->mirostat_rate *
+                             (-result->kept_logprob / MARTLET_LN_2 - (double)rules->mirostat_tau);
+  }
+  result->logprob = (double)m.own[result->token / CHOOSE_BLOCK][result->token % CHOOSE_BLOCK] -
+                    result->maximum - result->log_sum;
+}

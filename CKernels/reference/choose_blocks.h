@@ -1,0 +1,164 @@
+/// Sampling by rules, block by block, in plain C: the reference's arithmetic, and what compilers
+/// make vector code of under an ISA file's target. Every block has MARTLET_LOGITS_BLOCK logits, the
+/// last of a row filled up with -inf.
+#ifndef MARTLET_REFERENCE_CHOOSE_BLOCKS_H
+#define MARTLET_REFERENCE_CHOOSE_BLOCKS_H
+
+#include "reference/choose.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+#define BLOCK static inline __attribute__((always_inline))
+
+/// Two sums over a row: float32 over four sets of 16 lanes within a block, sets as
+/// (0 + 1) + (2 + 3), then float64 lane by lane across blocks, folded at the end.
+typedef struct block_sums {
+  double first[MARTLET_LANES], second[MARTLET_LANES];
+} block_sums;
+
+BLOCK block_sums block_sums_begin(void) { return (block_sums){{0}, {0}}; }
+BLOCK void block_sums_add(double *sums, float sets[4][MARTLET_LANES]) {
+  for (int i = 0; i < MARTLET_LANES; ++i)
+    sums[i] = sums[i] + (double)((sets[0][i] + sets[1][i]) + (sets[2][i] + sets[3][i]));
+}
+BLOCK double block_sums_fold(const double *sums) {
+  double folded[MARTLET_LANES];
+  memcpy(folded, sums, sizeof folded);
+  for (int half = MARTLET_LANES / 2; half >= 1; half /= 2)
+    for (int i = 0; i < half; ++i) folded[i] = folded[i] + folded[i + half];
+  return folded[0];
+}
+BLOCK double block_sums_first(const block_sums *sums) { return block_sums_fold(sums->first); }
+BLOCK double block_sums_second(const block_sums *sums) { return block_sums_fold(sums->second); }
+
+/// The largest and the smallest, NaN passed over.
+BLOCK float block_extremes(const float *l, float *smallest) {
+  float more[MARTLET_LANES], less[MARTLET_LANES];
+  for (int i = 0; i < MARTLET_LANES; ++i) {
+    more[i] = -INFINITY;
+    less[i] = INFINITY;
+  }
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += MARTLET_LANES)
+    for (int k = 0; k < MARTLET_LANES; ++k) {
+      more[k] = l[i + k] > more[k] ? l[i + k] : more[k];
+      less[k] = l[i + k] < less[k] ? l[i + k] : less[k];
+    }
+  float largest = more[0];
+  *smallest = less[0];
+  for (int i = 1; i < MARTLET_LANES; ++i) {
+    largest = more[i] > largest ? more[i] : largest;
+    *smallest = less[i] < *smallest ? less[i] : *smallest;
+  }
+  return largest;
+}
+
+/// Σ 2^y and Σ y·2^y over low ≤ l ≤ high.
+BLOCK void block_shape(const float *l, float maximum, float factor, float low, float high,
+                       block_sums *sums) {
+  float w[4][MARTLET_LANES] = {{0}}, m[4][MARTLET_LANES] = {{0}};
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
+    for (int k = 0; k < 4; ++k)
+      for (int j = 0; j < MARTLET_LANES; ++j) {
+        const float x = l[i + MARTLET_LANES * k + j];
+        float y = (x - maximum) * factor;
+        y = MARTLET_EXP2_LOW > y ? MARTLET_EXP2_LOW : y;
+        float e = martlet_exp2_f32(y);
+        e = x < low || x > high ? 0.0f : e;
+        w[k][j] = w[k][j] + e;
+        m[k][j] = fmaf(e, y, m[k][j]);
+      }
+  block_sums_add(sums->first, w);
+  block_sums_add(sums->second, m);
+}
+
+/// block_shape of all logits, and block_weigh of those in l ≥ low.
+BLOCK uint64_t block_shape_units(const float *l, float maximum, float factor, float scale,
+                                 float low, block_sums *sums, uint32_t *count) {
+  uint64_t units = 0;
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
+    const uint32_t u = martlet_choose_units(l[i], maximum, factor, scale);
+    units += l[i] >= low ? u : 0;
+    found += l[i] >= low;
+  }
+  *count = found;
+  block_shape(l, maximum, factor, -INFINITY, INFINITY, sums);
+  return units;
+}
+
+/// The units of each logit in low ≤ l ≤ high, 0 elsewhere.
+BLOCK void block_units(const float *l, float maximum, float factor, float scale, float low,
+                       float high, uint32_t *units) {
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
+    const uint32_t u = martlet_choose_units(l[i], maximum, factor, scale);
+    units[i] = l[i] >= low && l[i] <= high ? u : 0;
+  }
+}
+
+/// The sum of them, and how many logits there are.
+BLOCK uint64_t block_weigh(const float *l, float maximum, float factor, float scale, float low,
+                           float high, uint32_t *count) {
+  uint64_t sum = 0;
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
+    const uint32_t u = martlet_choose_units(l[i], maximum, factor, scale);
+    const uint32_t in = l[i] >= low && l[i] <= high;
+    sum += in ? u : 0;
+    found += in;
+  }
+  *count = found;
+  return sum;
+}
+
+BLOCK uint32_t block_count(const float *l, float low, float high) {
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) found += l[i] >= low && l[i] <= high;
+  return found;
+}
+
+/// Appends the logits in low ≤ l ≤ high and their tokens. Up to 16 places past them are written.
+BLOCK uint32_t block_gather(const float *l, float low, float high, uint32_t first, float *logits,
+                            uint32_t *tokens) {
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
+    logits[found] = l[i];
+    tokens[found] = first + i;
+    found += l[i] >= low && l[i] <= high;
+  }
+  return found;
+}
+
+/// Σ (l - pivot), Σ (l - pivot)² and the number of the finite logits.
+BLOCK uint32_t block_spread(const float *l, float pivot, block_sums *sums) {
+  float s[4][MARTLET_LANES] = {{0}}, q[4][MARTLET_LANES] = {{0}};
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
+    for (int k = 0; k < 4; ++k)
+      for (int j = 0; j < MARTLET_LANES; ++j) {
+        const float x = l[i + MARTLET_LANES * k + j];
+        const float d = x > -INFINITY ? x - pivot : 0.0f;
+        s[k][j] = s[k][j] + d;
+        q[k][j] = fmaf(d, d, q[k][j]);
+        found += x > -INFINITY;
+      }
+  block_sums_add(sums->first, s);
+  block_sums_add(sums->second, q);
+  return found;
+}
+
+/// Σ 2^y·(l - other) over finite l; +inf where the other row excludes a token this one allows.
+BLOCK void block_divergence(const float *l, const float *other, float maximum, float factor,
+                            block_sums *sums) {
+  float s[4][MARTLET_LANES] = {{0}};
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
+    for (int k = 0; k < 4; ++k)
+      for (int j = 0; j < MARTLET_LANES; ++j) {
+        const int at = i + MARTLET_LANES * k + j;
+        const float e = martlet_exp2_f32((l[at] - maximum) * factor);
+        const float d = l[at] > -INFINITY ? l[at] - other[at] : 0.0f;
+        s[k][j] = fmaf(e, d, s[k][j]);
+      }
+  block_sums_add(sums->first, s);
+}
+
+#endif

@@ -1,0 +1,278 @@
+/// Blocks of sampling by rules on AVX-512: reference/choose_blocks.h, bit for bit. vrndscaleps splits
+/// the exponent off and vscalefps puts it back, one per cycle each; five fused multiply-adds between
+/// them have two pipes. (vreduceps would save a subtraction, but it rounds its own way.) vcompressps gathers what lies in an interval.
+/// Included inside a `clang attribute push` that sets the target.
+#ifndef MARTLET_X86_CHOOSE_BLOCKS_AVX512_H
+#define MARTLET_X86_CHOOSE_BLOCKS_AVX512_H
+
+#include "reference/choose_blocks.h"
+
+#define CHOOSE_NATIVE
+
+/// Toward -inf, no exceptions, no fraction bits kept.
+enum { CHOOSE_FLOOR = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC };
+
+typedef struct choose_polynomial {
+  __m512 c[6];
+} choose_polynomial;
+
+/// 2^f · scale, scale a power of two.
+LANES choose_polynomial choose_polynomial_of(float scale) {
+  return (choose_polynomial){{lanes_set(scale), lanes_set(MARTLET_EXP2_C1 * scale),
+                              lanes_set(MARTLET_EXP2_C2 * scale),
+                              lanes_set(MARTLET_EXP2_C3 * scale),
+                              lanes_set(MARTLET_EXP2_C4 * scale),
+                              lanes_set(MARTLET_EXP2_C5 * scale)}};
+}
+LANES __m512 choose_exp2(const choose_polynomial *q, __m512 y) {
+  const __m512 f = lanes_subtract(y, _mm512_roundscale_ps(y, CHOOSE_FLOOR));
+  __m512 p = q->c[5];
+  for (int k = 4; k >= 0; --k) p = lanes_fma(p, f, q->c[k]);
+  return _mm512_scalef_ps(p, y);
+}
+LANES __mmask16 choose_within(__m512 l, __m512 low, __m512 high) {
+  return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(l, low, _CMP_GE_OQ), l, high, _CMP_LE_OQ);
+}
+typedef struct choose_sums {
+  __m512d first[2], second[2];
+} choose_sums;
+LANES choose_sums choose_sums_begin(void) {
+  const __m512d zero = _mm512_setzero_pd();
+  return (choose_sums){{zero, zero}, {zero, zero}};
+}
+LANES void choose_sums_add(__m512d *sums, const __m512 sets[4]) {
+  const __m512 all = lanes_add(lanes_add(sets[0], sets[1]), lanes_add(sets[2], sets[3]));
+  sums[0] = _mm512_add_pd(sums[0], _mm512_cvtps_pd(_mm512_castps512_ps256(all)));
+  sums[1] = _mm512_add_pd(sums[1], _mm512_cvtps_pd(_mm512_extractf32x8_ps(all, 1)));
+}
+LANES double choose_sums_fold(const __m512d *sums) {
+  double folded[16];
+  _mm512_storeu_pd(folded, sums[0]);
+  _mm512_storeu_pd(folded + 8, sums[1]);
+  return block_sums_fold(folded);
+}
+LANES double choose_sums_first(const choose_sums *sums) { return choose_sums_fold(sums->first); }
+LANES double choose_sums_second(const choose_sums *sums) {
+  return choose_sums_fold(sums->second);
+}
+LANES uint64_t choose_fold_units(const __m512i sets[4]) {
+  const __m512i all = _mm512_add_epi32(_mm512_add_epi32(sets[0], sets[1]),
+                                       _mm512_add_epi32(sets[2], sets[3]));
+  const __m512i odd = _mm512_srli_epi64(all, 32);
+  const __m512i even = _mm512_and_si512(all, _mm512_set1_epi64(0xffffffff));
+  return (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(odd, even));
+}
+
+LANES float choose_extremes(const float *l, float *smallest) {
+  __m512 more[4], less[4];
+  for (int k = 0; k < 4; ++k) {
+    more[k] = lanes_set(-INFINITY);
+    less[k] = lanes_set(INFINITY);
+  }
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64)
+    for (int k = 0; k < 4; ++k) {
+      const __m512 x = lanes_load(l + i + 16 * k);
+      more[k] = _mm512_max_ps(x, more[k]);
+      less[k] = _mm512_min_ps(x, less[k]);
+    }
+  *smallest = _mm512_reduce_min_ps(
+      _mm512_min_ps(_mm512_min_ps(less[0], less[1]), _mm512_min_ps(less[2], less[3])));
+  return lanes_fold_larger(lanes_larger(lanes_larger(more[0], more[1]),
+                                        lanes_larger(more[2], more[3])));
+}
+
+/// Four vectors' exponents y, and their powers of two times the polynomial's scale. Stage by stage,
+/// so that the stages of four vectors overlap.
+LANES void choose_four(const float *l, __m512 top, __m512 c, const choose_polynomial *q, int clamp,
+                       __m512 y[4], __m512 e[4]) {
+  __m512 f[4];
+  for (int k = 0; k < 4; ++k) y[k] = lanes_subtract(lanes_load(l + 16 * k), top);
+  for (int k = 0; k < 4; ++k) y[k] = lanes_multiply(y[k], c);
+  if (clamp)
+    for (int k = 0; k < 4; ++k) y[k] = lanes_larger(lanes_set(MARTLET_EXP2_LOW), y[k]);
+  for (int k = 0; k < 4; ++k)
+    f[k] = lanes_subtract(y[k], _mm512_roundscale_ps(y[k], CHOOSE_FLOOR));
+  for (int k = 0; k < 4; ++k) e[k] = lanes_fma(q->c[5], f[k], q->c[4]);
+  for (int n = 3; n >= 0; --n)
+    for (int k = 0; k < 4; ++k) e[k] = lanes_fma(e[k], f[k], q->c[n]);
+  for (int k = 0; k < 4; ++k) e[k] = _mm512_scalef_ps(e[k], y[k]);
+}
+
+LANES void choose_shape(const float *l, float maximum, float factor, float low, float high,
+                        choose_sums *sums) {
+  const choose_polynomial one = choose_polynomial_of(1);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor);
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  const int all = low == -INFINITY && high == INFINITY;
+  __m512 w[4], m[4], y[4], e[4];
+  for (int k = 0; k < 4; ++k) w[k] = m[k] = lanes_zero();
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
+    choose_four(l + i, top, c, &one, 1, y, e);
+    for (int k = 0; k < 4 && !all; ++k)
+      e[k] = _mm512_maskz_mov_ps(choose_within(lanes_load(l + i + 16 * k), lows, highs), e[k]);
+    for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
+    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
+  }
+  choose_sums_add(sums->first, w);
+  choose_sums_add(sums->second, m);
+}
+/// choose_shape of a block whose every y is above MARTLET_EXP2_LOW, or NaN.
+LANES void choose_shape_near(const float *l, float maximum, float factor, choose_sums *sums) {
+  const choose_polynomial one = choose_polynomial_of(1);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor);
+  __m512 w[4], m[4], y[4], e[4];
+  for (int k = 0; k < 4; ++k) w[k] = m[k] = lanes_zero();
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
+    choose_four(l + i, top, c, &one, 0, y, e);
+    for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
+    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
+  }
+  choose_sums_add(sums->first, w);
+  choose_sums_add(sums->second, m);
+}
+
+LANES uint64_t choose_shape_units(const float *l, float maximum, float factor, float scale,
+                                  float low, choose_sums *sums, uint32_t *count) {
+  const choose_polynomial one = choose_polynomial_of(1);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor), s = lanes_set(scale);
+  __m512 w[4], m[4], y[4], e[4];
+  __m512i u[4];
+  for (int k = 0; k < 4; ++k) {
+    w[k] = m[k] = lanes_zero();
+    u[k] = _mm512_setzero_si512();
+  }
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
+    choose_four(l + i, top, c, &one, 1, y, e);
+    for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
+    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
+    for (int k = 0; k < 4; ++k) {
+      const __mmask16 in =
+          _mm512_cmp_ps_mask(lanes_load(l + i + 16 * k), lanes_set(low), _CMP_GE_OQ);
+      u[k] = _mm512_mask_add_epi32(u[k], in, u[k],
+                                   _mm512_cvtps_epi32(lanes_multiply(e[k], s)));
+      found += (uint32_t)__builtin_popcount(in);
+    }
+  }
+  choose_sums_add(sums->first, w);
+  choose_sums_add(sums->second, m);
+  *count = found;
+  return choose_fold_units(u);
+}
+LANES uint64_t choose_shape_units_near(const float *l, float maximum, float factor, float scale,
+                                       choose_sums *sums) {
+  const choose_polynomial one = choose_polynomial_of(1);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor), s = lanes_set(scale);
+  __m512 w[4], m[4], y[4], e[4];
+  __m512i u[4];
+  for (int k = 0; k < 4; ++k) {
+    w[k] = m[k] = lanes_zero();
+    u[k] = _mm512_setzero_si512();
+  }
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
+    choose_four(l + i, top, c, &one, 0, y, e);
+    for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
+    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
+    for (int k = 0; k < 4; ++k)
+      u[k] = _mm512_add_epi32(u[k], _mm512_cvtps_epi32(lanes_multiply(e[k], s)));
+  }
+  choose_sums_add(sums->first, w);
+  choose_sums_add(sums->second, m);
+  return choose_fold_units(u);
+}
+
+LANES void choose_units(const float *l, float maximum, float factor, float scale, float low,
+                        float high, uint32_t *units) {
+  const choose_polynomial scaled = choose_polynomial_of(scale);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor);
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 16) {
+    const __m512 x = lanes_load(l + i);
+    const __m512 e = choose_exp2(&scaled, lanes_multiply(lanes_subtract(x, top), c));
+    _mm512_storeu_si512(units + i,
+                        _mm512_maskz_cvtps_epi32(choose_within(x, lows, highs), e));
+  }
+}
+
+LANES uint64_t choose_weigh(const float *l, float maximum, float factor, float scale, float low,
+                            float high, uint32_t *count) {
+  const choose_polynomial scaled = choose_polynomial_of(scale);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor);
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  __m512 y[4], e[4];
+  __m512i u[4];
+  for (int k = 0; k < 4; ++k) u[k] = _mm512_setzero_si512();
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
+    choose_four(l + i, top, c, &scaled, 0, y, e);
+    for (int k = 0; k < 4; ++k) {
+      const __mmask16 in = choose_within(lanes_load(l + i + 16 * k), lows, highs);
+      u[k] = _mm512_mask_add_epi32(u[k], in, u[k], _mm512_cvtps_epi32(e[k]));
+      found += (uint32_t)__builtin_popcount(in);
+    }
+  }
+  *count = found;
+  return choose_fold_units(u);
+}
+/// choose_weigh of all logits.
+LANES uint64_t choose_weigh_all(const float *l, float maximum, float factor, float scale) {
+  const choose_polynomial scaled = choose_polynomial_of(scale);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor);
+  __m512 y[4], e[4];
+  __m512i u[4];
+  for (int k = 0; k < 4; ++k) u[k] = _mm512_setzero_si512();
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
+    choose_four(l + i, top, c, &scaled, 0, y, e);
+    for (int k = 0; k < 4; ++k) u[k] = _mm512_add_epi32(u[k], _mm512_cvtps_epi32(e[k]));
+  }
+  return choose_fold_units(u);
+}
+
+LANES uint32_t choose_count(const float *l, float low, float high) {
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 16)
+    found += (uint32_t)__builtin_popcount(choose_within(lanes_load(l + i), lows, highs));
+  return found;
+}
+
+LANES uint32_t choose_gather(const float *l, float low, float high, uint32_t first, float *logits,
+                             uint32_t *tokens) {
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  __m512i token = _mm512_add_epi32(
+      _mm512_set1_epi32((int)first),
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 16) {
+    const __m512 x = lanes_load(l + i);
+    const __mmask16 in = choose_within(x, lows, highs);
+    if (in) {
+      _mm512_storeu_ps(logits + found, _mm512_maskz_compress_ps(in, x));
+      _mm512_storeu_si512(tokens + found, _mm512_maskz_compress_epi32(in, token));
+      found += (uint32_t)__builtin_popcount(in);
+    }
+    token = _mm512_add_epi32(token, _mm512_set1_epi32(16));
+  }
+  return found;
+}
+
+LANES uint32_t choose_spread(const float *l, float pivot, choose_sums *sums) {
+  const __m512 p = lanes_set(pivot);
+  __m512 s[4], q[4];
+  for (int k = 0; k < 4; ++k) s[k] = q[k] = lanes_zero();
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64)
+    for (int k = 0; k < 4; ++k) {
+      const __m512 x = lanes_load(l + i + 16 * k);
+      const __mmask16 in = _mm512_cmp_ps_mask(x, lanes_set(-INFINITY), _CMP_GT_OQ);
+      const __m512 d = _mm512_maskz_sub_ps(in, x, p);
+      s[k] = lanes_add(s[k], d);
+      q[k] = lanes_fma(d, d, q[k]);
+      found += (uint32_t)__builtin_popcount(in);
+    }
+  choose_sums_add(sums->first, s);
+  choose_sums_add(sums->second, q);
+  return found;
+}
+
+#endif
