@@ -176,7 +176,7 @@ struct SiblingDrawTests {
   func mask() throws {
     let logits = [Float](repeating: 0, count: 70)
     var sampler = Sampler(options: try .parse("temperature=0.9"))
-    var mask: [UInt32] = [0, 1 << 5, 1 << 2]
+    var mask = TokenMask(words: [1 << 37, 1 << 2], vocabularySize: 70)
     var seen: Set<Int32> = []
     for i in 0..<50 {
       seen.insert(
@@ -185,7 +185,7 @@ struct SiblingDrawTests {
         ).token)
     }
     #expect(seen == [37, 66])
-    mask = [0, 0, 0]
+    mask = TokenMask(words: [0, 0], vocabularySize: 70)
     #expect(
       engineError {
         try sampler.sample(logits.span, history: [], noise: .init(uniform: 0), allowed: mask)

@@ -42,8 +42,10 @@ public final class TokenMask: Sendable, Equatable {
     a === b || (a.vocabularySize == b.vocabularySize && a.words == b.words)
   }
 
-  /// The words as the sampling kernel takes them: 32 tokens each.
+  /// The bits as the sampling kernel takes them: words of 32 tokens.
   var halves: [UInt32] {
-    words.flatMap { [UInt32(truncatingIfNeeded: $0), UInt32(truncatingIfNeeded: $0 >> 32)] }
+    (0..<(vocabularySize + 31) / 32).map {
+      UInt32(truncatingIfNeeded: words[$0 / 2] >> UInt64($0 % 2 * 32))
+    }
   }
 }
