@@ -551,6 +551,12 @@ static double choose_entropy(choose_state *s, double *log_sum) {
   return *log_sum - MARTLET_LN_2 * (choose_sums_second(&sums) / weights);
 }
 
+/// Minus a finite distance: logits near the ends of float32 can be further apart than it reaches.
+LANES float choose_nearness(float value, float centre) {
+  const float nearness = -fabsf(value - centre);
+  return nearness > CHOOSE_LOWEST ? nearness : CHOOSE_LOWEST;
+}
+
 /// Those whose logits are nearest to that of a token of average surprisal.
 static void choose_typical(choose_state *s, float share, double temperature) {
   choose_measure(s);
@@ -560,12 +566,12 @@ static void choose_typical(choose_state *s, float share, double temperature) {
   const size_t n = choose_collect(s, s->set.low, INFINITY);
   s->listed = 0;
   choose_weights(s, n);
-  for (size_t i = 0; i < n; ++i) s->keyed[i] = -fabsf(s->values[i] - centre);
+  for (size_t i = 0; i < n; ++i) s->keyed[i] = choose_nearness(s->values[i], centre);
   const float nearest =
       choose_select(s->keyed, s->weights, n, martlet_share_up(share, s->total)).value;
   float low = INFINITY, high = -INFINITY;
   for (size_t i = 0; i < n; ++i) {
-    if (-fabsf(s->values[i] - centre) < nearest) continue;
+    if (choose_nearness(s->values[i], centre) < nearest) continue;
     low = s->values[i] < low ? s->values[i] : low;
     high = s->values[i] > high ? s->values[i] : high;
   }

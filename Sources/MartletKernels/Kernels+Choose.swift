@@ -9,7 +9,8 @@ public struct SamplingScratch: Sendable {
   /// At least what `width` logits need. A copy of this value gets memory of its own.
   mutating func base(width: Int) -> UnsafeMutableRawPointer {
     let bytes = martlet_sampling_scratch(width)
-    if let memory, memory.byteCount >= bytes, isKnownUniquelyReferenced(&self.memory) {
+    // Asked first: a binding would be a second reference.
+    if isKnownUniquelyReferenced(&memory), let memory, memory.byteCount >= bytes {
       return memory.base
     }
     do {

@@ -93,7 +93,7 @@ public struct Sampler: Sendable {
       case .gumbel, .withoutReplacement: .gumbel(key: noise.key, count: 1)
       case .inverse, .arithmetic: .inverse([noise.uniform])
       }
-    let drawn = try sound(
+    let drawn = try Self.sound(
       Kernels.sample(row, rules: rules, draw: draw, scratch: &scratch))
     return token(drawn, drawn.tokens[0], row)
   }
@@ -138,7 +138,7 @@ public struct Sampler: Sendable {
         let key = (
           UInt64(words.0) | UInt64(words.1) << 32, UInt64(words.2) | UInt64(words.3) << 32
         )
-        let drawn = try sound(
+        let drawn = try Self.sound(
           Kernels.sample(
             row, rules: rules, draw: .gumbel(key: sibling == 0 ? noise.key : key, count: 1),
             scratch: &scratch))
@@ -146,7 +146,7 @@ public struct Sampler: Sendable {
       }
       return tokens
     }
-    let drawn = try sound(Kernels.sample(row, rules: rules, draw: draw, scratch: &scratch))
+    let drawn = try Self.sound(Kernels.sample(row, rules: rules, draw: draw, scratch: &scratch))
     return drawn.tokens.map { token(drawn, $0, row) }
   }
 
@@ -160,7 +160,7 @@ public struct Sampler: Sendable {
     prepare(history, noise, generated, mirostatMu, allowed)
     let probabilities = Kernels.distribution(row, rules: rules, scratch: &scratch)
     if probabilities.isEmpty {
-      _ = try sound(Kernels.sample(row, rules: rules, draw: .inverse([0]), scratch: &scratch))
+      _ = try Self.sound(Kernels.sample(row, rules: rules, draw: .inverse([0]), scratch: &scratch))
     }
     return probabilities
   }
@@ -228,7 +228,8 @@ public struct Sampler: Sendable {
       ))
   }
 
-  private func sound(_ drawn: SampledRow) throws(EngineError) -> SampledRow {
+  /// Static: a call on `self` would hold a copy of it, and so of its scratch memory, during the draw.
+  private static func sound(_ drawn: SampledRow) throws(EngineError) -> SampledRow {
     switch drawn.outcome {
     case .sound: return drawn
     case .unsound:
