@@ -106,14 +106,17 @@ public enum SpeculateBench {
       for block in 0...settings.repetitions {
         let share = Double(block) / Double(settings.repetitions + 1)
         progress((Double(index) + share) / Double(settings.live.count), "\(live) live")
-        let chosen = (0..<settings.block).map { prompts[(block * settings.block + $0) % prompts.count] }
+        let chosen = (0..<settings.block).map {
+          prompts[(block * settings.block + $0) % prompts.count]
+        }
         var expected: [[Token]]?
         for turn in lanes.indices {
           let lane = (turn + block) % lanes.count
           let texts = try lanes[lane].decode(chosen, block: block, isCounted: block > 0)
           guard texts == expected ?? texts else {
             throw BenchError(
-              .system, "with drafting '\(lanes[lane].drafting.name)' a text changed, in block \(block)")
+              .system,
+              "with drafting '\(lanes[lane].drafting.name)' a text changed, in block \(block)")
           }
           expected = texts
         }

@@ -197,9 +197,11 @@ public final class SimulatedBackend: Backend {
       guard token.position >= 0, token.position < contextLength else {
         throw fault("position \(token.position) in a context of \(contextLength)")
       }
-      guard (token.path + [token.position - token.path.count, 0]).allSatisfy({
-        $0 / pageTokens < table.count
-      }) else {
+      guard
+        (token.path + [token.position - token.path.count, 0]).allSatisfy({
+          $0 / pageTokens < table.count
+        })
+      else {
         throw fault("position \(token.position) has no page")
       }
       guard table.allSatisfy({ $0 >= 0 && Int($0) < storage.pages.count }) else {

@@ -97,7 +97,8 @@ struct DraftingTests {
   func worthwhile(certainty: Float) throws {
     // Nine rows cost twice what one does.
     let backend = repetitiveBackend(
-      certainty: certainty, order: certainty == 40 ? 2 : 3, cost: SimulatedCost(perForward: 8, perRow: 1))
+      certainty: certainty, order: certainty == 40 ? 2 : 3,
+      cost: SimulatedCost(perForward: 8, perRow: 1))
     let engine = try Engine(backend: backend)
     var seed: UInt64 = 20
     func seconds(_ width: Int, _ drafting: Drafting) throws -> Double {

@@ -21,7 +21,8 @@ func hashedBackend(
 /// A language that repeats itself: a token depends on the few before it, with one or two likely ways
 /// on, so that guesses by what came before are often right and sometimes not.
 func repetitiveBackend(
-  context: Int = 4096, pageTokens: Int = 4, maximumBatch: Int = 512, certainty: Float = 9, order: Int = 3,
+  context: Int = 4096, pageTokens: Int = 4, maximumBatch: Int = 512, certainty: Float = 9,
+  order: Int = 3,
   cost: SimulatedCost = .init()
 ) -> SimulatedBackend {
   let hashed = HashedWorld(codec: WordCodec(words: words), seed: 11, spread: certainty)

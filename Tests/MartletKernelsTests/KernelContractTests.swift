@@ -196,7 +196,9 @@ import Testing
       serving[slot, default: 0] += Int(variant.serving)
       if variant.available == 1 { available.insert(slot) }
       // A class that needs what this CPU lacks has nothing to serve it; the portable class always.
-      #expect(variant.numeric_class != Int32(MARTLET_NUMERIC_PORTABLE.rawValue) || available.contains(slot))
+      #expect(
+        variant.numeric_class != Int32(MARTLET_NUMERIC_PORTABLE.rawValue)
+          || available.contains(slot))
     }
     for (slot, count) in serving {
       #expect(count == (available.contains(slot) ? 1 : 0), "\(slot): \(count) variants serve")
