@@ -50,6 +50,30 @@ import Testing
     #expect(difference == (rows[3]["bytes"] as? Double ?? 0) - (rows[1]["bytes"] as? Double ?? 0))
   }
 
+  /// Greedy texts of 500 prompts are the same with guesses; the benchmark itself refuses others.
+  @Test func speculate() throws {
+    let rows = try rows([
+      "speculate", "--draft", "off,auto", "--live", "1", "--samples", "1", "--block", "250",
+      "--repetitions", "1", "--sampling", "temperature=0",
+    ])
+    #expect(rows.map { $0["draft"] as? String } == ["off", "auto"])
+    for row in rows { expectPositive(row, ["tokens_per_s", "speedup", "median_ns"]) }
+    #expect(rows[0]["drafted_tokens"] as? Int == 0)
+    #expect((rows[1]["accepted_tokens"] as? Int ?? 0) > 0, "nothing was guessed right")
+    #expect(rows[0]["tokens"] as? Int == rows[1]["tokens"] as? Int)
+    #expect((rows[1]["forwards"] as? Int ?? .max) < rows[0]["forwards"] as? Int ?? 0)
+  }
+
+  @Test func speculateRefusals() throws {
+    for (arguments, mention) in [
+      (["--draft", "siblings+x"], "'x' is unknown"), (["--live", "0"], "live"),
+      (["--suite", "no-such-file"], "no-such-file"),
+    ] {
+      let output = try Tool.run(["bench", "speculate"] + arguments)
+      #expect(output.code != 0 && output.error.contains(mention), "\(output.error)")
+    }
+  }
+
   /// The prefix's bytes are those of pages: int8 and 4-bit ones hold less, and their scales.
   @Test func storedTypesCountAsTheyAreStored() throws {
     var bytes: [String: Double] = [:]

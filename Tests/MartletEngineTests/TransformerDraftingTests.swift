@@ -1,0 +1,76 @@
+import MartletEngine
+import MartletKernels
+import MartletModel
+import Testing
+
+/// Trees of guesses through real attention and real pages: the same bits as plain decoding.
+@Suite(.serialized) struct TransformerDraftingTests {
+  private func generate(
+    _ backend: StatedBackend, _ prompt: [Token], _ drafting: Drafting, width: Int,
+    sampling: SamplingOptions
+  ) throws -> (tokens: [[Token]], logprobs: [[Float]], run: RunStatistics) {
+    let engine = try Engine(backend: backend)
+    defer { engine.shutdown() }
+    let run = try engine.makeRun(prompt: prompt, seed: 3, sampling: sampling, drafting: drafting)
+    let branches = try run.root.fork(width)
+    try run.advanceBlocking(branches, Advance(maxTokens: 150))
+    let result = (branches.map(\.tokens), branches.map(\.logprobs), run.statistics)
+    for branch in branches { branch.release() }
+    run.root.release()
+    #expect(engine.pagesInUse == 0)
+    return result
+  }
+
+  @Test(arguments: [KVType.f32, .f16, .int8, .int4], [nil, 40])
+  func theSameBits(kvType: KVType, window: Int?) throws {
+    let fixture = try TransformerFixture(seed: 71, type: .f16, window: window)
+    var sampling = SamplingOptions()
+    // Cool enough to repeat itself, warm enough for siblings to part.
+    sampling.temperature = 0.35
+    let prompt = fixture.tokens(40, seed: 5)
+    var moves = 0
+    for width in [1, 6] {
+      func run(_ drafting: Drafting) throws -> (
+        tokens: [[Token]], logprobs: [[Float]], run: RunStatistics
+      ) {
+        let backend = StatedBackend(try fixture.backend(threads: 2, kvType: kvType))
+        defer { moves += backend.moves }
+        return try generate(backend, prompt, drafting, width: width, sampling: sampling)
+      }
+      let plain = try run(.off)
+      let drafted = try run(Drafting([.siblings]))
+      #expect(drafted.tokens == plain.tokens)
+      #expect(drafted.logprobs == plain.logprobs)
+      #expect(drafted.run.acceptedTokens > 0, "nothing accepted: the test shows nothing")
+    }
+    #expect(moves > 0, "no accepted guess lay off its position: the test shows nothing")
+  }
+}
+
+/// A backend whose rows are said to be nearly free, so that much is guessed; counts moves.
+private final class StatedBackend: Backend, @unchecked Sendable {
+  // @unchecked: `moves` is changed on the driver thread and read after the engine was shut down.
+  private let inner: TransformerBackend
+  private(set) var moves = 0
+  init(_ inner: TransformerBackend) { self.inner = inner }
+  var name: String { inner.name }
+  var vocabularySize: Int { inner.vocabularySize }
+  var contextLength: Int { inner.contextLength }
+  var pageTokens: Int { inner.pageTokens }
+  var bytesPerPage: Int { inner.bytesPerPage }
+  var maximumBatchTokens: Int { inner.maximumBatchTokens }
+  var tokenizer: any TokenCodec { inner.tokenizer }
+  var supportsTrees: Bool { true }
+  func reservePages(_ count: Int) throws(EngineError) { try inner.reservePages(count) }
+  func copyPage(from source: PageID, to target: PageID, positions: Int) {
+    inner.copyPage(from: source, to: target, positions: positions)
+  }
+  func movePosition(from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)) {
+    moves += 1
+    inner.movePosition(from: source, to: target)
+  }
+  func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
+    try inner.forward(batch, logits: logits)
+  }
+  func statedStepSeconds(width: Int) -> Double? { 1 + 0.001 * Double(width) }
+}
