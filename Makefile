@@ -12,9 +12,9 @@ run: build
 
 ## Build and run every test: kernels against their reference, model, engine, plugins, CLI.
 test: setup
+	scripts/check-sampling.sh 1e8
 	swift build -c $(CONFIGURATION) --build-tests
 	swift test -c $(CONFIGURATION) --skip-build
-	scripts/check-sampling.sh 1e8
 
 ## What takes longer: sampling against its definition over ten thousand million logits.
 soak: setup
