@@ -65,6 +65,8 @@ public struct EngineStatistics: Sendable, Equatable {
   /// Tokens that were guessed ahead and processed; and those of them that were drawn.
   public var draftedTokens = 0
   public var acceptedTokens = 0
+  /// Seconds in which drafters computed guesses.
+  public var draftSeconds = 0.0
   /// Seconds inside the backend's forward.
   public var forwardSeconds = 0.0
 }
@@ -111,6 +113,7 @@ public final class Engine: Sendable {
     stops: StopRules = .init(), constraint: Constraint? = nil, drafting: Drafting = .off,
     recorder: (any EngineObserver)? = nil
   ) throws(EngineError) -> Run {
+    try drafting.drafter?.check(for: backend)
     if drafting.isOn, let curve = costs.known(core) { core.setRowCost(curve) }
     return try Run(
       engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops,

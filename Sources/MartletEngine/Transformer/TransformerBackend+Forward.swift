@@ -52,7 +52,7 @@ extension TransformerBackend {
     products.projections.run(on: team)
     clock.mark(.projections)
 
-    attention.select(layer: index)
+    attention.select(layer: slabLayers[index])
     rotateAndStore(layer, positions)
     clock.mark(.rotation)
 

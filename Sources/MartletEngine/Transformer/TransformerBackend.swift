@@ -48,6 +48,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   let products: [LayerProducts]
   let slab: KVSlab
   let attention: AttentionBatch
+  /// The slab's layer that each of `parts.layers` stores in.
+  let slabLayers: [Int]
   private let times = Mutex(ForwardStatistics())
 
   /// A backend over weights in memory.
@@ -82,6 +84,26 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     let activation: GateActivation = c.activation == .gelu ? .gelu : .silu
     products = parts.layers.map { LayerProducts($0, activation, scratch) }
     attention = AttentionBatch(slab: slab)
+    slabLayers = Array(parts.layers.indices)
+  }
+
+  /// A part of `whole`, in its memory; see ``part(layers:)``.
+  init(_ whole: TransformerBackend, layers: [Int]) {
+    name = "\(whole.name), \(layers.count) of \(whole.parts.layers.count) layers"
+    vocabularySize = whole.vocabularySize
+    contextLength = whole.contextLength
+    maximumBatchTokens = whole.maximumBatchTokens
+    tokenizer = whole.tokenizer
+    team = whole.team
+    var parts = whole.parts
+    parts.layers = layers.map { whole.parts.layers[$0] }
+    parts.configuration.layers = layers.count
+    self.parts = parts
+    scratch = whole.scratch
+    slab = whole.slab
+    attention = AttentionBatch(slab: whole.slab)
+    products = layers.map { whole.products[$0] }
+    slabLayers = layers.map { whole.slabLayers[$0] }
   }
 
   /// A backend over a loaded model, with the tokenizer of its file.
