@@ -55,16 +55,11 @@ extension Session {
     }
   }
 
-  /// Throws unless every token of the draft model means what it does here.
+  /// Throws unless the tokens that both have mean the same; vocabularies that are padded at their end
+  /// differ in length alone.
   private func requireSameVocabulary(_ other: any TokenCodec, of path: String) throws {
     let own = engine.tokenizer
-    guard other.vocabularySize == own.vocabularySize else {
-      throw ModelError(
-        .unsupported,
-        "\(path) has \(other.vocabularySize) tokens and \(self.model.path) \(own.vocabularySize): a "
-          + "draft model needs the vocabulary of the model it drafts for")
-    }
-    for token in 0..<Token(own.vocabularySize)
+    for token in 0..<Token(min(own.vocabularySize, other.vocabularySize))
     where other.bytes(of: token, renderSpecial: true) != own.bytes(of: token, renderSpecial: true) {
       throw ModelError(
         .unsupported,

@@ -156,12 +156,25 @@ struct DraftingTests {
     #expect(drafted.tokens == plain.tokens)
   }
 
-  @Test("names of drafting", arguments: ["auto", "off", "ngram", "siblings+trie"])
+  @Test(
+    "names of drafting",
+    arguments: [
+      "auto", "off", "ngram", "siblings+trie", "self", "exit=2", "auto+ngram", "ngram+self",
+      "auto+model=a+b=c.gguf", "medusa=heads.gguf", "eagle=head.gguf",
+    ])
   func names(text: String) throws {
-    #expect(try Drafting.parse(text).isOn == (text != "off"))
+    let drafting = try Drafting.parse(text)
+    #expect(drafting.isOn == (text != "off"))
+    #expect(try Drafting.parse(drafting.name) == drafting)
   }
 
-  @Test("bad names are refused", arguments: ["", "ngrams", "ngram+", "trie+trie", "auto+ngram"])
+  @Test(
+    "bad names are refused",
+    arguments: [
+      "", "ngrams", "ngram+", "trie+trie", "auto+trie", "auto+auto", "off+ngram", "exit=0",
+      "exit=x",
+      "self+exit=1", "model=", "model", "models=x",
+    ])
   func badNames(text: String) {
     let error = engineError { try Drafting.parse(text) }
     #expect(error?.code == .argument && error?.message.contains("'\(text)'") ?? false)

@@ -85,7 +85,7 @@ public struct CostCurve: Sendable, Codable, Equatable {
   }
 
   /// The time of a step by the rule above. `width` is at least 1.
-  private func seconds(_ width: Int) -> Double {
+  func seconds(_ width: Int) -> Double {
     guard points.count > 1 else { return points[0].seconds * Double(width) }
     // The segment that holds the width, or the last.
     let end = points.dropFirst().firstIndex { $0.width >= width } ?? points.count - 1

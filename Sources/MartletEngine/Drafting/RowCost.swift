@@ -57,7 +57,10 @@ struct RowCost {
   }
 
   /// Seconds of a pass of `count` rows, once one was seen.
-  func seconds(_ count: Int) -> Double? { weight > 0 ? estimate(count) : nil }
+  func seconds(_ count: Int) -> Double? {
+    if let curve, curve.origin == .stated { return curve.seconds(count) }
+    return weight > 0 ? estimate(count) : nil
+  }
 
   private func estimate(_ count: Int) -> Double {
     base(count) * (count < corrections.count ? corrections[count].ratio : 1)

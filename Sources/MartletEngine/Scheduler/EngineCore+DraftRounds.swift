@@ -30,6 +30,9 @@ extension EngineCore {
     var isDrafted = false
     var isCounted = false
     var seconds = 0.0
+    /// What the tokens drawn are worth: one that takes a branch ahead of those it is waited for with
+    /// less than one of the slowest.
+    var worth = 0.0
   }
 
   /// The questions before the next pass, one per drafter; none where a pass would also prefill, or
@@ -130,26 +133,23 @@ extension EngineCore {
       for (index, state) in question.states.enumerated() where index < round.proposals.count {
         guard state.lane.tokens == question.sequences[index].tokens else { continue }
         let proposal = round.proposals[index]
-        guard
-          proposal.guesses.allSatisfy({
-            $0.token >= 0 && Int($0.token) < backend.vocabularySize
-          })
-        else { continue }
-        state.proposal = BranchProposal(proposal, at: state.lane.tokens.count)
+        state.proposal = BranchProposal(
+          proposal.keeping(below: backend.vocabularySize), at: state.lane.tokens.count)
         state.run.statistics.guessedTokens += proposal.guesses.count
       }
     }
   }
 
-  /// Settles the wager about a pass that ended and yielded `tokens`.
-  func settleStakes(tokens: Int, seconds: Double, wasDecoding: Bool) {
+  /// Settles the wager about a pass that ended, once its tokens are drawn.
+  func settleStakes(seconds: Double, wasDecoding: Bool) {
     guard let id = stakes.drafter, stakes.isCounted, wasDecoding else { return }
     drafterRecords[id]?.wagers[stakes.width, default: DraftWager()].learn(
-      drafted: stakes.isDrafted, tokens: tokens, seconds: seconds + stakes.seconds)
+      drafted: stakes.isDrafted, tokens: stakes.worth, seconds: seconds + stakes.seconds)
   }
 
   /// Holds a token just drawn against what was guessed for its place. Before it is appended.
   func judgeProposal(_ token: Token, _ state: BranchState) {
+    if stakes.drafter != nil { stakes.worth += worth(of: state) }
     guard var proposal = state.proposal, let drafter = state.run.drafting.drafter else { return }
     guard proposal.count == state.lane.tokens.count else {
       state.proposal = nil

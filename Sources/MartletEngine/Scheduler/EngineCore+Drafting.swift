@@ -155,7 +155,7 @@ extension EngineCore {
   }
 
   /// Branches of a run are waited for together, so the slowest one's tokens are what counts.
-  private func worth(of state: BranchState) -> Double {
+  func worth(of state: BranchState) -> Double {
     let slowest = state.run.flights.lazy.filter(\.isRunning).map(\.round).min() ?? state.round
     return max(0.1, 1 - Double(state.round - slowest) / 8)
   }

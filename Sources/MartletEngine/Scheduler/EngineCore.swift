@@ -250,12 +250,9 @@ final class EngineCore: @unchecked Sendable {
       let share = seconds / Double(pass.decodeRows)
       branchSeconds = branchSeconds == 0 ? share : 0.9 * branchSeconds + 0.1 * share
     }
-    let drawn = totals.sampledTokens
     finish(pass, failure)
     while settle() {}
-    settleStakes(
-      tokens: totals.sampledTokens - drawn, seconds: seconds,
-      wasDecoding: failure == nil && pass.isDecoding)
+    settleStakes(seconds: seconds, wasDecoding: failure == nil && pass.isDecoding)
     keepUnusedLogits()
   }
 

@@ -32,6 +32,10 @@ struct DraftDice: Sendable {
   func draw(
     _ row: Span<Float>, after tokens: [Token], _ path: [Token], _ sampler: inout DraftSampler
   ) -> Token? {
+    // Rules for tokens that only the model guessed for has.
+    guard options.logitBias.keys.allSatisfy({ Int($0) < row.count }),
+      options.suppressed.allSatisfy({ Int($0) < row.count })
+    else { return nil }
     let noise = draws.noise(path: self.path, epoch: epoch, position: tokens.count + path.count)
     let history = options.penalises || options.dryMultiplier > 0 ? tokens + path : []
     let index = sampler.index(of: options)

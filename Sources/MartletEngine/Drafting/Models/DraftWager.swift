@@ -10,8 +10,8 @@ struct DraftWager {
     var seconds = 0.0
     var passes = 0
 
-    mutating func add(_ tokens: Int, _ seconds: Double) {
-      self.tokens = self.tokens * 0.95 + Double(tokens)
+    mutating func add(_ tokens: Double, _ seconds: Double) {
+      self.tokens = self.tokens * 0.95 + tokens
       self.seconds = self.seconds * 0.95 + seconds
       passes += 1
     }
@@ -54,7 +54,7 @@ struct DraftWager {
   }
 
   /// Takes in a pass, its drafter's time included.
-  mutating func learn(drafted isDrafted: Bool, tokens: Int, seconds: Double) {
+  mutating func learn(drafted isDrafted: Bool, tokens: Double, seconds: Double) {
     let was = isWinning
     if isDrafted { drafted.add(tokens, seconds) } else { plain.add(tokens, seconds) }
     if isWinning != was { pause = Self.shortestPause }

@@ -129,6 +129,20 @@ public struct DraftProposal: Sendable, Equatable {
     }
   }
 
+  /// Without guesses outside a vocabulary and what follows them.
+  func keeping(below vocabulary: Int) -> DraftProposal {
+    if guesses.allSatisfy({ $0.token >= 0 && Int($0.token) < vocabulary }) { return self }
+    var kept = DraftProposal()
+    var places = [Int](repeating: -2, count: guesses.count)
+    for (index, guess) in guesses.enumerated() {
+      let parent = guess.parent < 0 ? -1 : places[guess.parent]
+      guard guess.token >= 0, Int(guess.token) < vocabulary, parent > -2 else { continue }
+      places[index] = kept.append(
+        Guess(token: guess.token, parent: parent, rank: guess.rank, probability: guess.probability))
+    }
+    return kept
+  }
+
   /// The guess of `token` after `parent`, if there is one.
   func child(of parent: Int, token: Token) -> Int? {
     var found: Int?

@@ -66,11 +66,6 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
           "the drafter \(name) works in pages of another model than \(target.name); make it of the "
             + "engine's own backend")
       }
-    } else if vocabulary == nil, backend.vocabularySize != target.vocabularySize {
-      throw EngineError(
-        .argument,
-        "the drafter \(name) has \(backend.vocabularySize) tokens and \(target.name) "
-          + "\(target.vocabularySize); a draft model needs the same vocabulary")
     }
   }
 
@@ -132,6 +127,13 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
       entry = .init(tokens: Array(sequence.tokens.dropLast()), pages: sequence.pages, lastUsed: 0)
     } else {
       entry = cache.open(sequence.id, tokens: sequence.tokens)
+      // A token that the drafter has not, of a vocabulary with more at its end.
+      guard
+        sequence.tokens[entry.tokens.count...].allSatisfy({ Int($0) < backend.vocabularySize })
+      else {
+        cache.close(sequence.id, entry)
+        return nil
+      }
       // The logits after the last token are needed, so it is processed again.
       if entry.tokens.count == count { entry.tokens.removeLast() }
       guard try cache.makeWritable(&entry, positions: count + slots) else {
