@@ -281,12 +281,23 @@ martlet_status martlet_retrieve_search(const martlet_retrieve_search_arguments *
 
 // ---- what attention reads -----------------------------------------------------------------------
 
-/// How many of `found` from i on are the whole page that begins at found[i]: 32, or 0.
-static size_t whole_page(const uint32_t *found, size_t count, size_t i) {
-  return found[i] % kv_positions == 0 && i + kv_positions <= count &&
-                 found[i + kv_positions - 1] == found[i] + kv_positions - 1
-             ? kv_positions
-             : 0;
+/// What a row sees, ascending: the sinks, what was found between, the recent positions.
+typedef struct seen_positions {
+  const uint32_t *found;
+  size_t sinks, found_count, count;
+  uint32_t recent;
+} seen_positions;
+
+static uint32_t seen_at(const seen_positions *s, size_t i) {
+  if (i < s->sinks) return (uint32_t)i;
+  i -= s->sinks;
+  return i < s->found_count ? s->found[i] : s->recent + (uint32_t)(i - s->found_count);
+}
+/// Whether the next 32 are a page.
+static int seen_page(const seen_positions *s, size_t i) {
+  const uint32_t position = seen_at(s, i);
+  return position % kv_positions == 0 && i + kv_positions <= s->count &&
+         seen_at(s, i + kv_positions - 1) == position + kv_positions - 1;
 }
 
 martlet_status martlet_retrieve_path(const uint32_t *found, size_t found_count, uint32_t sinks,
@@ -299,28 +310,20 @@ martlet_status martlet_retrieve_path(const uint32_t *found, size_t found_count, 
   size_t from = 0, past = found_count, n = 0;
   while (from < past && found[from] < sinks) ++from;
   while (past > from && found[past - 1] >= recent) --past;
-  // Whole pages of the sinks and the recent ones, then of what was found.
-  const uint32_t sinks_whole = sinks / kv_positions * kv_positions;
-  const uint32_t end_whole = end / kv_positions * kv_positions;
-  uint32_t recent_whole = (uint32_t)kv_round_up(recent, kv_positions);
-  if (recent_whole > end_whole) recent_whole = recent;
-  const uint32_t tail = end_whole > recent_whole ? end_whole : recent_whole;
-  for (uint32_t p = 0; p < sinks_whole; ++p) path[n++] = p;
-  for (uint32_t p = recent_whole; p < tail; ++p) path[n++] = p;
-  for (size_t i = from; i < past;) {
-    const size_t whole = whole_page(found, past, i);
-    for (size_t p = 0; p < whole; ++p) path[n++] = found[i + p];
-    i += whole ? whole : 1;
-  }
-  // Single positions.
-  for (uint32_t p = sinks_whole; p < sinks; ++p) path[n++] = p;
-  for (size_t i = from; i < past;) {
-    const size_t whole = whole_page(found, past, i);
-    if (!whole) path[n++] = found[i];
-    i += whole ? whole : 1;
-  }
-  for (uint32_t p = recent; p < recent_whole; ++p) path[n++] = p;
-  for (uint32_t p = tail; p < end; ++p) path[n++] = p;
+  const size_t between = past - from;
+  const seen_positions seen = {.found = found_count ? found + from : found,
+                               .sinks = sinks,
+                               .found_count = between,
+                               .count = sinks + between + (end - recent),
+                               .recent = recent};
+  for (int whole = 1; whole >= 0; --whole)
+    for (size_t i = 0; i < seen.count;) {
+      const int page = seen_page(&seen, i);
+      const size_t step = page ? kv_positions : 1;
+      if (page == whole)
+        for (size_t p = 0; p < step; ++p) path[n++] = seen_at(&seen, i + p);
+      i += step;
+    }
   *count = (uint32_t)n;
   return MARTLET_OK;
 }
