@@ -6,6 +6,7 @@
 #include "dispatch/attention_variants.h"
 #include "dispatch/gemm_variants.h"
 #include "dispatch/norm_variants.h"
+#include "dispatch/retrieve_variants.h"
 #include "dispatch/rope_variants.h"
 #include "dispatch/rows_variants.h"
 #include "dispatch/sampling_variants.h"
@@ -21,6 +22,7 @@
   MARTLET_SAMPLING_OPERATIONS(O)   \
   MARTLET_VERIFY_OPERATIONS(O)     \
   MARTLET_ATTENTION_OPERATIONS(O)  \
+  MARTLET_RETRIEVE_OPERATIONS(O)   \
   MARTLET_ROWS_OPERATIONS(O)       \
   MARTLET_GEMM_OPERATIONS(O)
 
@@ -32,6 +34,7 @@
   MARTLET_SAMPLING_VARIANTS(X)   \
   MARTLET_VERIFY_VARIANTS(X)     \
   MARTLET_ATTENTION_VARIANTS(X)  \
+  MARTLET_RETRIEVE_VARIANTS(X)   \
   MARTLET_ROWS_VARIANTS(X)       \
   MARTLET_GEMM_VARIANTS(X)
 

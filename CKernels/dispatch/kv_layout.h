@@ -173,7 +173,17 @@ static inline uint32_t kv_path_begin(const martlet_attention_row *row) {
   return row->end - row->path_count;
 }
 
-/// One head's part of logical page `page` of a row; gathered when the path reaches into it.
+/// How many of `count` storage positions from path[0] on are neighbours in one page.
+static inline size_t kv_path_run(const uint32_t *path, size_t count) {
+  const size_t left = kv_positions - path[0] % kv_positions;
+  const size_t most = count < left ? count : left;
+  size_t run = 1;
+  while (run < most && path[run] == path[0] + run) ++run;
+  return run;
+}
+
+/// One head's part of logical page `page` of a row: in place where its positions are stored so, else
+/// gathered.
 static inline kv_head kv_row_page(const kv_shape *shape, const martlet_attention_row *row,
                                   size_t page_offset, size_t page, size_t head,
                                   kv_gathered *gathered) {
@@ -182,19 +192,21 @@ static inline kv_head kv_row_page(const kv_shape *shape, const martlet_attention
     return kv_head_of(shape, (const char *)row->pages[page] + page_offset, head);
   const kv_head own = {gathered->keys, gathered->values, gathered->key_scales,
                        gathered->value_scales};
+  const size_t end = row->end < begin + kv_positions ? row->end : begin + kv_positions;
   size_t position = begin;
   if (path_begin > begin) {
     kv_copy_head(shape, kv_head_of(shape, (const char *)row->pages[page] + page_offset, head), 0,
                  own, 0, path_begin - begin);
     position = path_begin;
   }
-  const size_t end = row->end < begin + kv_positions ? row->end : begin + kv_positions;
-  for (; position < end; ++position) {
-    const size_t stored = row->path[position - path_begin];
-    kv_copy_head(
-        shape,
-        kv_head_of(shape, (const char *)row->pages[stored / kv_positions] + page_offset, head),
-        stored % kv_positions, own, position - begin, 1);
+  while (position < end) {
+    const uint32_t *path = row->path + (position - path_begin);
+    const size_t stored = path[0], run = kv_path_run(path, end - position);
+    const kv_head from =
+        kv_head_of(shape, (const char *)row->pages[stored / kv_positions] + page_offset, head);
+    if (run == end - begin && stored % kv_positions == 0) return from;
+    kv_copy_head(shape, from, stored % kv_positions, own, position - begin, run);
+    position += run;
   }
   return own;
 }

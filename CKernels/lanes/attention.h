@@ -47,6 +47,21 @@ LANES int attention_shares(const martlet_attention_row *a, const martlet_attenti
   return 1;
 }
 
+/// Whether two rows gather the same positions of a page: branches that searched together.
+LANES int attention_shares_path(const martlet_attention_row *a, const martlet_attention_row *b,
+                                size_t page) {
+  if (a->path != b->path || a->path_count != b->path_count || a->end != b->end) return 0;
+  if (a->pages == b->pages) return 1;
+  const size_t path_begin = kv_path_begin(a), begin = page * kv_positions;
+  if (path_begin > begin && a->pages[page] != b->pages[page]) return 0;
+  const size_t end = a->end < begin + kv_positions ? a->end : begin + kv_positions;
+  for (size_t p = path_begin > begin ? path_begin : begin; p < end; ++p) {
+    const size_t stored = a->path[p - path_begin] / kv_positions;
+    if (a->pages[stored] != b->pages[stored]) return 0;
+  }
+  return 1;
+}
+
 /// The page to bring nearer while `present` is worked on.
 LANES kv_head attention_ahead(const attention_work *work, const martlet_attention_row *row,
                               size_t page, kv_head present) {
@@ -109,6 +124,10 @@ static void attention_sweep(attention_work *work, size_t r, size_t past, size_t 
       if (!attention_gathers(row, page))
         while (r + run < past && attention_meets(row + run, page) &&
                !attention_gathers(row + run, page) && attention_shares(row, row + run, page, 1))
+          ++run;
+      else
+        while (r + run < past && attention_meets(row + run, page) &&
+               attention_gathers(row + run, page) && attention_shares_path(row, row + run, page))
           ++run;
       attention_run(work, r, run, page, 1);
     }

@@ -170,6 +170,48 @@ public final class AttentionBatch: @unchecked Sendable {
     }
   }
 
+  /// Attention of rows `range` to some positions of their sequence, for the query heads of one
+  /// key-value head, in the selected layer: retrieval attention.
+  ///
+  /// The result is plain attention's over a sequence of these positions in this order. Rows of one
+  /// sequence, or of forks whose tables hold the same pages, read them once together.
+  ///
+  /// - Parameter path: positions that the sequence's pages hold, at least one; see
+  ///   ``Kernels/retrievalPath(found:sinks:recent:end:)``.
+  public func attend(
+    rows range: Range<Int>, kvHead: Int, path: [UInt32], queries: FloatMatrix, scale: Float,
+    into output: FloatMatrix
+  ) {
+    check(queries, output, range)
+    precondition((0..<slab.kvHeads).contains(kvHead), "head \(kvHead)")
+    precondition(!path.isEmpty, "a row attends to at least one position")
+    let last = Int(path.max() ?? 0)
+    for row in range {
+      let sequence = rows[row].sequence
+      let next = sequence + 1 < tableStarts.count ? tableStarts[sequence + 1] : bases.count
+      precondition(
+        last < (next - tableStarts[sequence]) * KVSlab.pageTokens,
+        "position \(last) exceeds the sequence's pages")
+    }
+    guard !range.isEmpty else { return }
+    path.withUnsafeBufferPointer { path in
+      withArguments(range.count, { range.lowerBound + $0 }, queries, output) { arguments in
+        arguments.scale = scale
+        arguments.kv_head_begin = UInt32(kvHead)
+        arguments.kv_head_end = UInt32(kvHead + 1)
+        // The list is withArguments' own.
+        let list = UnsafeMutablePointer(mutating: arguments.rows!)
+        for index in 0..<range.count {
+          list[index].first = 0
+          list[index].end = UInt32(path.count)
+          list[index].path = path.baseAddress
+          list[index].path_count = UInt32(path.count)
+        }
+        martlet_attention_f32(&arguments).expectSuccess("martlet_attention_f32")
+      }
+    }
+  }
+
   /// Attention of unit `index` of `units` in the selected layer.
   public func attend(unit index: Int, queries: FloatMatrix, scale: Float, into output: FloatMatrix)
   {

@@ -68,5 +68,6 @@ double attention_stored(const martlet_kv_layout *layout, const char *page, int v
 void check_attention_sharing(martlet_check *check);
 void check_attention_isolation(martlet_check *check);
 void check_attention_trees(martlet_check *check);
+void check_attention_selections(martlet_check *check);
 
 #endif

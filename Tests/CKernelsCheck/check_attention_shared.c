@@ -126,3 +126,61 @@ void check_attention_trees(martlet_check *check) {
     check_same_bits(check, a.actual, a.actual + rows * a.width, rows, a.width, a.width);
   }
 }
+
+/// Rows that see some positions of a sequence, whole pages and single ones, have the bits of a
+/// sequence of these alone; so do rows that share the list.
+void check_attention_selections(martlet_check *check) {
+  for (int round = 0; round < 40; ++round) {
+    enum { pages = 12, most = pages * page_tokens };
+    const int type = round % 5;
+    const uint32_t group = 1 + (uint32_t)check_below(check, 5), rows = 3;
+    attention_case a = attention_shape((martlet_kv_type)type, 2, group, 21);
+    const size_t page_bytes = martlet_kv_page_bytes(&a.layout);
+    attention_allocate(check, &a, CHECK_NORMAL, rows + 1, 2 * pages);
+    for (size_t page = 0; page < pages; ++page)
+      attention_write_positions(check, &a, CHECK_NORMAL, a.slab + page * page_bytes, 0,
+                                page_tokens);
+    // Single positions, runs, whole pages in and out of place, in any order.
+    uint32_t list[most], count = 0;
+    while (count < 40 || (count < 280 && check_below(check, 8))) {
+      uint32_t from = (uint32_t)check_below(check, most), run = 1 + (uint32_t)check_below(check, 6);
+      if (check_below(check, 3) == 0) from = from / page_tokens * page_tokens, run = page_tokens;
+      for (uint32_t i = 0; i < run && from + i < most && count < most; ++i)
+        list[count++] = from + i;
+      if (check_below(check, 2)) {
+        // To the next page's start, so that whole pages are in place.
+        for (uint32_t p = 7; count % page_tokens; p += 3) list[count++] = p;
+      }
+    }
+    check_describe(check, "%s, group of %u, %u selected positions (%d)",
+                   attention_type_names[type], group, count, round);
+    uint32_t *path = check_buffer(check, "path", count * sizeof *path, 4);
+    memcpy(path, list, count * sizeof *path);
+    check_seal(check, path);
+    for (uint32_t r = 0; r < rows; ++r) {
+      for (size_t page = 0; page < pages; ++page) a.pages[r][page] = a.slab + page * page_bytes;
+      // The last row's table differs from that of the others in one page.
+      if (r == 2) {
+        char *copy = a.slab + (2 * pages - 1) * page_bytes;
+        const size_t own = list[0] / page_tokens;
+        attention_write_positions(check, &a, CHECK_NORMAL, copy, 0, page_tokens);
+        a.pages[r][own] = copy;
+      }
+      attention_set_row(&a, r, 0, count);
+      a.row[r].path = path;
+      a.row[r].path_count = count;
+    }
+    for (uint32_t i = 0; i < count && count <= (pages - 1) * page_tokens; ++i) {
+      char *page = a.slab + (pages + i / page_tokens) * page_bytes;
+      martlet_kv_copy_reference(&a.layout, a.slab + list[i] / page_tokens * page_bytes,
+                                list[i] % page_tokens, page, i % page_tokens, 1);
+      a.pages[rows][i / page_tokens] = page;
+    }
+    attention_set_row(&a, rows, 0, count);
+    memcpy(a.queries + rows * a.width, a.queries, a.width * sizeof(float));
+    check_seal(check, a.slab);
+    check_seal(check, a.queries);
+    attention_compare(check, &a);
+    check_same_bits(check, a.actual, a.actual + rows * a.width, 1, a.width, a.width);
+  }
+}

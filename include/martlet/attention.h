@@ -71,6 +71,12 @@ MARTLET_API martlet_status martlet_kv_move(const martlet_kv_layout *layout, cons
 /// A row of a token tree sees its sequence's prefix, and then a path of positions that lie in any
 /// slots: logical position end - path_count + i is stored at slot path[i] % 32 of page path[i] /
 /// 32. Its result has the bits that plain decoding of the same path would have.
+///
+/// The same serves attention to some positions of a long sequence (retrieve.h): `first` 0, `end` and
+/// `path_count` the number of positions, `path` the positions themselves in any order. The result is
+/// that of a sequence which holds them in this order. Where 32 of them from a multiple of 32 on are
+/// a page in order they are read in place, others are gathered. Neighbouring rows with one `path`
+/// (the same address) meet it together.
 typedef struct martlet_attention_row {
   const void *const *pages;  ///< Page i holds positions i*32 ..< (i+1)*32.
   uint32_t first;            ///< First visible position (0, or the start of a sliding window).

@@ -10,6 +10,7 @@
 #include "isa.h"
 #include "norm.h"
 #include "probe.h"
+#include "retrieve.h"
 #include "rope.h"
 #include "rows.h"
 #include "sampling.h"

@@ -1,0 +1,169 @@
+/// Where things lie in codebooks, prepared queries and a page's parts: what the doors, the fit, the
+/// reference, every variant and the checks have in common.
+#ifndef MARTLET_DISPATCH_RETRIEVE_LAYOUT_H
+#define MARTLET_DISPATCH_RETRIEVE_LAYOUT_H
+
+#include "dispatch/kv_layout.h"
+
+#include <martlet/retrieve.h>
+
+// What is computed here has the same bits wherever it is compiled.
+#pragma STDC FP_CONTRACT OFF
+
+enum {
+  retrieve_centroids = 16,
+  retrieve_most_nibbles = 256,
+  retrieve_table_most = 63,  ///< Largest table entry: four of them fit a byte.
+  retrieve_magic = 0x4d525431,
+};
+
+/// Bytes of a position's row, of one side of a box: dimensions rounded up to 64.
+static inline size_t retrieve_row_bytes(size_t dimensions) { return kv_round_up(dimensions, 64); }
+
+// ---- codebooks ----------------------------------------------------------------------------------
+
+typedef struct retrieve_header {
+  uint32_t magic, dimensions, nibbles;
+  uint32_t kept;    ///< Coordinates that have a nibble.
+  uint32_t padded;  ///< `kept` rounded up to 16: floats between rows of the maps.
+} retrieve_header;
+
+/// A codebook's parts. Coordinate first[m] + i is the i-th of count[m] that nibble m codes.
+typedef struct retrieve_book {
+  size_t dimensions, nibbles, kept, padded;
+  uint16_t *first, *count;
+  float *steps, *inverses;  ///< Per dimension: of rows and bounds, and what they multiply by.
+  float *key_map;           ///< [dimension][coordinate]
+  float *query_map;         ///< [dimension][coordinate]
+  float *centroids;         ///< [coordinate][16]
+  float *halves;            ///< [nibble][16]: minus half the square of a centroid's length.
+} retrieve_book;
+
+enum { retrieve_header_bytes = 64 };
+
+static inline size_t retrieve_book_bytes(size_t dimensions, size_t nibbles) {
+  const size_t most = kv_round_up(dimensions, 16), row = retrieve_row_bytes(dimensions);
+  return retrieve_header_bytes + kv_round_up(4 * nibbles, 64) + 8 * row +
+         8 * dimensions * most + 64 * most + 64 * nibbles;
+}
+
+/// `book` is read-only wherever it came in as such.
+static inline retrieve_book retrieve_book_parts(const void *book, size_t dimensions,
+                                                size_t nibbles) {
+  const size_t most = kv_round_up(dimensions, 16), row = retrieve_row_bytes(dimensions);
+  char *at = (char *)(uintptr_t)book + retrieve_header_bytes;
+  retrieve_book b = {.dimensions = dimensions, .nibbles = nibbles};
+  b.first = (uint16_t *)at;
+  b.count = b.first + nibbles;
+  b.steps = (float *)(at + kv_round_up(4 * nibbles, 64));
+  b.inverses = b.steps + row;
+  b.key_map = b.inverses + row;
+  b.query_map = b.key_map + dimensions * most;
+  b.centroids = b.query_map + dimensions * most;
+  b.halves = b.centroids + retrieve_centroids * most;
+  return b;
+}
+
+static inline retrieve_book retrieve_book_of(const void *codebook) {
+  const retrieve_header *header = codebook;
+  retrieve_book b = retrieve_book_parts(codebook, header->dimensions, header->nibbles);
+  b.kept = header->kept;
+  b.padded = header->padded;
+  return b;
+}
+
+// ---- prepared queries ---------------------------------------------------------------------------
+
+/// The head of a prepared query. Tables follow: for nibbles 4g ... 4g + 3 128 bytes, entries of 4g
+/// twice, 4g + 2 twice, 4g + 1 twice, 4g + 3 twice, as the scan's registers want them. Then weights
+/// of rows (int16), of bounds (int16), and bytes that are 255 where a query is negative.
+typedef struct retrieve_prepared {
+  uint32_t dimensions, nibbles;
+  float scan_base, scan_step, row_step, bound_base, bound_step;
+  uint32_t bound_shift;
+} retrieve_prepared;
+
+enum { retrieve_prepared_bytes = 64 };
+
+static inline size_t retrieve_query_size(size_t dimensions, size_t nibbles) {
+  return retrieve_prepared_bytes + 32 * nibbles + 5 * retrieve_row_bytes(dimensions);
+}
+static inline uint8_t *retrieve_tables(const void *prepared) {
+  return (uint8_t *)(uintptr_t)prepared + retrieve_prepared_bytes;
+}
+/// Where entry 0 of a nibble's table first lies.
+static inline size_t retrieve_table_offset(size_t nibble) {
+  return nibble / 4 * 128 + nibble % 2 * 64 + nibble % 4 / 2 * 32;
+}
+static inline int16_t *retrieve_row_weights(const void *prepared) {
+  const retrieve_prepared *p = prepared;
+  return (int16_t *)(void *)(retrieve_tables(prepared) + 32 * p->nibbles);
+}
+static inline int16_t *retrieve_bound_weights(const void *prepared) {
+  const retrieve_prepared *p = prepared;
+  return retrieve_row_weights(prepared) + retrieve_row_bytes(p->dimensions);
+}
+static inline uint8_t *retrieve_bound_sides(const void *prepared) {
+  const retrieve_prepared *p = prepared;
+  return (uint8_t *)(retrieve_bound_weights(prepared) + retrieve_row_bytes(p->dimensions));
+}
+
+/// A finite number near x: NaN becomes the lowest. Keeps every later step free of NaN, whose way
+/// through a comparison differs among ISAs.
+static inline float retrieve_finite(float x) {
+  x = x > -1e30f ? x : -1e30f;
+  return x < 1e30f ? x : 1e30f;
+}
+/// The nearest integer, ties to even, of |x| < 2²².
+static inline float retrieve_round(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
+
+/// Fills in the weights of rows and bounds, which are plain arithmetic on few numbers. A bound's
+/// weights are rounded up and its codes outwards, so that it stays a bound.
+static inline void retrieve_set_weights(const retrieve_book *book, const float *query,
+                                        void *prepared) {
+  retrieve_prepared *p = prepared;
+  int16_t *rows = retrieve_row_weights(prepared), *bounds = retrieve_bound_weights(prepared);
+  uint8_t *sides = retrieve_bound_sides(prepared);
+  float largest = 0;
+  for (size_t d = 0; d < book->dimensions; ++d) {
+    const float w = retrieve_finite(query[d] * book->steps[d]), magnitude = w < 0 ? -w : w;
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  const float step = largest / 32766.0f, inverse = largest > 0 ? 32766.0f / largest : 0;
+  // Where that is infinite the query is as good as zero.
+  const float used = inverse < 1e30f ? inverse : 0;
+  const size_t padded = retrieve_row_bytes(book->dimensions);
+  uint64_t total = 0;
+  float base = 0;
+  for (size_t d = 0; d < padded; ++d) {
+    const float w = d < book->dimensions ? retrieve_finite(query[d] * book->steps[d]) : 0;
+    const float scaled = w * used, magnitude = scaled < 0 ? -scaled : scaled;
+    int32_t up = (int32_t)magnitude;
+    up += (float)up < magnitude;
+    rows[d] = (int16_t)retrieve_round(scaled);
+    bounds[d] = (int16_t)up;
+    sides[d] = w < 0 ? 255 : 0;
+    total += 255 * (uint64_t)up;
+    base -= (w < 0 ? 127.0f : 128.0f) * (float)up;
+  }
+  uint32_t shift = 0;
+  while (total >> shift > 65535) ++shift;
+  p->row_step = step;
+  p->bound_base = base * step;
+  p->bound_step = step * (float)(1u << shift);
+  p->bound_shift = shift;
+}
+
+// ---- bounds -------------------------------------------------------------------------------------
+
+/// One side of a box: the smallest integer not below t, plus bias, as a byte.
+static inline uint8_t retrieve_side(float t, int32_t bias) {
+  t = t > -300.0f ? t : -300.0f;
+  t = t < 300.0f ? t : 300.0f;
+  int32_t up = (int32_t)t;
+  up += (float)up < t;
+  up += bias;
+  return (uint8_t)(up < 0 ? 0 : up > 255 ? 255 : up);
+}
+
+#endif

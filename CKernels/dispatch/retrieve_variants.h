@@ -1,0 +1,57 @@
+/// The retrieve family's operations and variants. See variant.h for how to read the lists.
+#ifndef MARTLET_DISPATCH_RETRIEVE_VARIANTS_H
+#define MARTLET_DISPATCH_RETRIEVE_VARIANTS_H
+
+#include "dispatch/variant.h"
+
+#include <martlet/retrieve.h>
+
+typedef void martlet_retrieve_encode_function(const void *codebook,
+                                              const martlet_kv_layout *layout, const void *page,
+                                              uint32_t kv_head, uint32_t slots, void *codes,
+                                              void *rows, void *bounds);
+typedef void martlet_retrieve_query_function(const void *codebook, const float *query,
+                                             void *prepared);
+typedef void martlet_retrieve_scan_function(const martlet_retrieve_scan_arguments *arguments);
+typedef void martlet_retrieve_scan_bounds_function(
+    const martlet_retrieve_scan_arguments *arguments);
+typedef void martlet_retrieve_rank_function(const void *prepared, const void *const *pages,
+                                            size_t offset, size_t count,
+                                            const uint32_t *positions, int32_t *scores);
+/// 0 < k < count; writes k places.
+typedef void martlet_retrieve_select_function(size_t count, const uint16_t *scores, size_t k,
+                                              void *scratch, uint32_t *places);
+
+#define MARTLET_RETRIEVE_OPERATIONS(O) \
+  O(retrieve, retrieve_encode)         \
+  O(retrieve, retrieve_query)          \
+  O(retrieve, retrieve_scan)           \
+  O(retrieve, retrieve_scan_bounds)    \
+  O(retrieve, retrieve_rank)           \
+  O(retrieve, retrieve_select)
+
+/// Every operation on one ISA.
+#define MARTLET_RETRIEVE_ON(X, isa, requires)                                \
+  X(retrieve, retrieve_encode, isa, MARTLET_NUMERIC_PORTABLE, requires)      \
+  X(retrieve, retrieve_query, isa, MARTLET_NUMERIC_PORTABLE, requires)       \
+  X(retrieve, retrieve_scan, isa, MARTLET_NUMERIC_PORTABLE, requires)        \
+  X(retrieve, retrieve_scan_bounds, isa, MARTLET_NUMERIC_PORTABLE, requires) \
+  X(retrieve, retrieve_rank, isa, MARTLET_NUMERIC_PORTABLE, requires)        \
+  X(retrieve, retrieve_select, isa, MARTLET_NUMERIC_PORTABLE, requires)
+
+#if defined(__x86_64__)
+#define MARTLET_RETRIEVE_VARIANTS(X)                \
+  MARTLET_RETRIEVE_ON(X, reference, 0)              \
+  MARTLET_RETRIEVE_ON(X, avx2, MARTLET_ISA_AVX2)    \
+  MARTLET_RETRIEVE_ON(X, avx512, MARTLET_ISA_AVX512)
+#elif defined(__aarch64__)
+#define MARTLET_RETRIEVE_VARIANTS(X)   \
+  MARTLET_RETRIEVE_ON(X, reference, 0) \
+  MARTLET_RETRIEVE_ON(X, neon, MARTLET_ISA_NEON)
+#else
+#define MARTLET_RETRIEVE_VARIANTS(X) MARTLET_RETRIEVE_ON(X, reference, 0)
+#endif
+
+MARTLET_RETRIEVE_VARIANTS(MARTLET_DECLARE_VARIANT)
+
+#endif
