@@ -41,11 +41,31 @@ public struct ForwardBatch: Sendable, Equatable {
   public var tokens: [BatchToken]
   /// A page table per sequence: page i holds positions `i * pageTokens ..< (i + 1) * pageTokens`.
   public var sequences: [[PageID]]
+  /// How many tokens of each sequence are its prompt: those attend to everything, later ones as the
+  /// backend's ``AttentionMethod`` says. Sequences beyond its end are all prompt.
+  public var promptTokens: [Int]
 
-  /// A batch of tokens and the page tables they write and read.
-  public init(tokens: [BatchToken] = [], sequences: [[PageID]] = []) {
+  /// A batch of tokens and the page tables they write and read; all of it prompts unless said.
+  public init(
+    tokens: [BatchToken] = [], sequences: [[PageID]] = [], promptTokens: [Int] = []
+  ) {
     self.tokens = tokens
     self.sequences = sequences
+    self.promptTokens = promptTokens
+  }
+
+  /// How many tokens of a sequence are its prompt.
+  public func promptTokens(of sequence: Int) -> Int {
+    sequence < promptTokens.count ? promptTokens[sequence] : .max
+  }
+
+  /// Adds a sequence and returns its index.
+  mutating func add(sequence: [PageID], promptTokens prompt: Int = .max) -> Int {
+    promptTokens.append(
+      contentsOf: repeatElement(.max, count: sequences.count - promptTokens.count))
+    sequences.append(sequence)
+    promptTokens.append(prompt)
+    return sequences.count - 1
   }
 
   /// How many rows of logits the batch produces.

@@ -73,9 +73,11 @@ public final class AttentionBatch: @unchecked Sendable {
   ///   - rows: in the order of the matrices' rows. No two rows write the same slot of a page.
   ///   - queryHeads: of the queries to come; as many as key-value heads if not given.
   ///   - threads: how many will work; more make smaller units.
+  ///   - planned: the rows that units attend for; all if not given. Others attend otherwise.
   /// - Complexity: O(pages in all tables + rows · log rows).
   public func begin(
-    tables: [[Int32]], rows: [AttentionRow], queryHeads: Int? = nil, threads: Int = 1
+    tables: [[Int32]], rows: [AttentionRow], queryHeads: Int? = nil, threads: Int = 1,
+    planned: [Int]? = nil
   ) {
     let queryHeads = queryHeads ?? slab.kvHeads
     precondition(
@@ -100,7 +102,7 @@ public final class AttentionBatch: @unchecked Sendable {
     layerOffset = 0
     plan.make(
       tables: tables, rows: rows, kvHeads: slab.kvHeads, group: queryHeads / slab.kvHeads,
-      threads: threads)
+      threads: threads, planned: planned)
     reservePartials()
   }
 

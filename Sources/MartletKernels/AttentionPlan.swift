@@ -51,11 +51,12 @@ struct AttentionPlan {
 
   /// Plans a batch for `threads` threads.
   mutating func make(
-    tables: [[Int32]], rows: [AttentionRow], kvHeads: Int, group: Int, threads: Int
+    tables: [[Int32]], rows: [AttentionRow], kvHeads: Int, group: Int, threads: Int,
+    planned: [Int]? = nil
   ) {
     self.kvHeads = kvHeads
     self.group = group
-    sort(tables, rows)
+    sort(tables, rows, planned ?? Array(rows.indices))
     cut(rows)
     if threads > 1 { split(threads) }
     list()
@@ -67,10 +68,10 @@ struct AttentionPlan {
     list()
   }
 
-  private mutating func sort(_ tables: [[Int32]], _ rows: [AttentionRow]) {
+  private mutating func sort(_ tables: [[Int32]], _ rows: [AttentionRow], _ planned: [Int]) {
     order.removeAll(keepingCapacity: true)
     common.removeAll(keepingCapacity: true)
-    order.append(contentsOf: rows.indices)
+    order.append(contentsOf: planned)
     if tables.count > 1 {
       let sorted = tables.indices.sorted { tables[$0].lexicographicallyPrecedes(tables[$1]) }
       var rank = [Int](repeating: 0, count: tables.count)

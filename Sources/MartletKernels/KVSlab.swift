@@ -122,6 +122,17 @@ public final class KVSlab: @unchecked Sendable {
     }
   }
 
+  /// Stores one position's keys and values (kvHeads × headDimensions each) in a slot of a page.
+  public func write(page: Int, slot: Int, layer: Int, keys: [Float], values: [Float]) {
+    precondition((0..<Self.pageTokens).contains(slot), "slot \(slot) of a page")
+    precondition(
+      keys.count == kvHeads * headDimensions && values.count == keys.count,
+      "\(keys.count) keys for \(kvHeads) heads of \(headDimensions)")
+    var layout = cLayout
+    martlet_kv_write(&layout, pointer(page: page, layer: layer), UInt32(slot), keys, values)
+      .expectSuccess("martlet_kv_write")
+  }
+
   /// Where one layer's part of a page lies; valid as long as the slab.
   func pointer(page: Int, layer: Int) -> UnsafeMutableRawPointer {
     precondition(page >= 0 && page < pages, "page \(page) of \(pages)")

@@ -12,16 +12,21 @@ public final class RetrievalSearch {
   private var scratch: AlignedMemory?
   private var positions: [UInt32] = []
 
+  /// Where a sequence's pages are: made once per sequence, for any number of searches.
+  public struct Table: @unchecked Sendable {
+    // @unchecked: addresses of the slab's memory, which outlives it and is not written meanwhile.
+    fileprivate let addresses: [RetrievalPart: [UnsafeRawPointer?]]
+  }
+
   /// A search over pages of `slab`.
   public init(slab: RetrievalSlab) { self.slab = slab }
 
   /// Turns to a sequence: page i of `table` holds positions 32·i ..< 32·(i + 1).
   /// - Complexity: O(pages) per part.
-  public func begin(table: [Int32]) {
-    for part in slab.parts {
-      addresses[part] = table.map { UnsafeRawPointer(slab.base(page: Int($0), part: part)) }
-    }
-  }
+  public func begin(table: [Int32]) { begin(slab.table(table)) }
+
+  /// Turns to a sequence whose pages have been found already. O(1).
+  public func begin(_ table: Table) { addresses = table.addresses }
 
   /// How a search finds positions.
   public enum Method: Sendable, Equatable {
@@ -147,6 +152,17 @@ public final class RetrievalSearch {
     let fresh = try AlignedMemory(byteCount: bytes)
     memory = fresh
     return fresh
+  }
+}
+
+extension RetrievalSlab {
+  /// Where a sequence's pages are. O(pages) per part.
+  public func table(_ pages: [Int32]) -> RetrievalSearch.Table {
+    RetrievalSearch.Table(
+      addresses: Dictionary(
+        uniqueKeysWithValues: parts.map { part in
+          (part, pages.map { UnsafeRawPointer(base(page: Int($0), part: part)) })
+        }))
   }
 }
 

@@ -17,11 +17,11 @@ struct TransformerFixture {
   init(
     seed: UInt64, type: WeightType = .f32, biases: Bool = false, norms: Bool = false,
     window: Int? = nil, layers: Int = 2, numericClass: NumericClass = .portable,
-    placement: WeightPlacement? = nil
+    placement: WeightPlacement? = nil, context: Int = 512
   ) throws {
     var random = SplitMix(seed)
     let c = TransformerConfiguration(
-      architecture: "test", name: "random \(seed)", vocabularySize: 53, contextLength: 512,
+      architecture: "test", name: "random \(seed)", vocabularySize: 53, contextLength: context,
       width: 64, layers: layers, queryHeads: 4, kvHeads: 2, headDimensions: 32,
       feedForwardWidth: 96, normEpsilon: 1e-5,
       rope: RopeConfiguration(layout: seed % 2 == 0 ? .adjacent : .halves, rotaryDimensions: 32),
@@ -94,20 +94,23 @@ struct TransformerFixture {
   }
 
   func backend(
-    threads: Int = 1, kvType: KVType? = nil, maximumBatchTokens: Int = 128
+    threads: Int = 1, kvType: KVType? = nil, maximumBatchTokens: Int = 128,
+    attention: AttentionMethod = .exact
   ) throws -> TransformerBackend {
     try backend(
       plan: PlacementPlan(threads: threads, topology: Self.topology.get()), kvType: kvType,
-      maximumBatchTokens: maximumBatchTokens)
+      maximumBatchTokens: maximumBatchTokens, attention: attention)
   }
 
   func backend(
-    plan: PlacementPlan, kvType: KVType? = nil, maximumBatchTokens: Int = 128
+    plan: PlacementPlan, kvType: KVType? = nil, maximumBatchTokens: Int = 128,
+    attention: AttentionMethod = .exact
   ) throws -> TransformerBackend {
     try TransformerBackend(
       parts: parts, team: ThreadTeam(plan: plan),
       options: TransformerBackend.Options(
-        kvType: kvType, maximumBatchTokens: maximumBatchTokens))
+        kvType: kvType, maximumBatchTokens: maximumBatchTokens,
+        attention: attention))
   }
 
   func tokens(_ count: Int, seed: UInt64) -> [Token] {

@@ -17,7 +17,7 @@ struct BenchCommand: ParsableCommand {
       BenchMachineCommand.self, BenchModelCommand.self, BenchGemmCommand.self,
       BenchAttentionCommand.self, BenchSampleCommand.self, BenchVerifyCommand.self,
       BenchSpeculateCommand.self, BenchConstrainCommand.self, BenchOpenCommand.self,
-      BenchContentionCommand.self,
+      BenchContentionCommand.self, BenchContextCommand.self,
     ])
 }
 

@@ -30,6 +30,14 @@ struct ModelOptions: ParsableArguments {
       """)
   var kvType: KVType?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      What generated tokens attend to: exact (everything), retrieve (what an index finds, within a mean \
+      relative error of 0.02) or retrieve=TOLERANCE, or window=N (the last N and the first 32).
+      """, valueName: "exact|retrieve|…"))
+  var attention: String?
+
   @OptionGroup var cache: CacheOptions
 
   @Option(help: "Prompt tokens per pass; measured for this machine if not given.")
@@ -50,6 +58,7 @@ struct ModelOptions: ParsableArguments {
     configuration.placement = placement.options
     configuration.numericClass = numeric
     configuration.backend.kvType = kvType
+    if let attention { configuration.backend.attention = try AttentionMethod.parse(attention) }
     configuration.packCache = try cache.location()
     configuration.tuning = withoutTuning ? .off : tuning
     if let prefillChunk, !(1...configuration.backend.maximumBatchTokens).contains(prefillChunk) {

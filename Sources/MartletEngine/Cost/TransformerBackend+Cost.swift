@@ -4,7 +4,7 @@ extension TransformerBackend {
   /// The machine, the model's shape, how it rounds, and the threads.
   public var costIdentity: String? {
     "\(parts.tuningIdentity); \(kvType.rawValue) keys and values; \(team.width) threads: "
-      + team.plan.description
+      + "\(team.plan.description); attention \(attentionMethod.name)"
   }
 }
 

@@ -121,8 +121,7 @@ extension EngineCore {
     work.revision = lane.revision
     work.wantsLogits = work.wantsLogits && end == lane.tokens.count
     lane.lastServed = tick
-    let sequence = pass.batch.sequences.count
-    pass.batch.sequences.append(lane.pages)
+    let sequence = pass.batch.add(sequence: lane.pages, promptTokens: lane.run.promptCount)
     for position in work.range {
       pass.batch.tokens.append(
         BatchToken(

@@ -13,6 +13,8 @@ final class RunState: @unchecked Sendable {
   let recorder: (any EngineObserver)?
   let draws: RandomStream
   let bytesPerPage: Int
+  /// Tokens of the prompt.
+  let promptCount: Int
 
   var gate: (any TokenGate)?
   var sampler: Sampler
@@ -62,6 +64,7 @@ final class RunState: @unchecked Sendable {
       throw EngineError(.argument, "a stop string is empty; leave it out or give it a text")
     }
     try drafting.validate()
+    promptCount = prompt.count
     self.seed = seed
     self.drafting = drafting
     self.sampling = sampling

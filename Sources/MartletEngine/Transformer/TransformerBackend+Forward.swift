@@ -33,6 +33,23 @@ extension TransformerBackend {
       rope.compute(missing[range])
     }
     rope.markComputed(missing)
+    try beginAttention(batch)
+  }
+
+  /// Who attends to what in this batch.
+  private func beginAttention(_ batch: ForwardBatch) throws(EngineError) {
+    var searching: Set<Int> = []
+    if let retrieval {
+      do throws(KernelError) {
+        try retrieval.begin(batch)
+      } catch {
+        throw Self.engineError(error, "\(name): the index of a long prompt cannot be made")
+      }
+      searching = Set(retrieval.rows.map(\.row))
+    } else if let window {
+      window.begin(batch)
+      searching = Set(window.rows.map(\.row))
+    }
     let window = parts.configuration.slidingWindow
     attention.begin(
       tables: batch.sequences,
@@ -40,7 +57,9 @@ extension TransformerBackend {
         AttentionRow(
           sequence: token.sequence, first: window.map { max(0, token.position + 1 - $0) } ?? 0,
           position: token.position, path: token.path)
-      }, queryHeads: parts.configuration.queryHeads, threads: team.width)
+      }, queryHeads: parts.configuration.queryHeads, threads: team.width,
+      planned: searching.isEmpty
+        ? nil : batch.tokens.indices.filter { !searching.contains($0) })
   }
 
   private func attend(_ index: Int, _ positions: [Int32], _ clock: inout PhaseClock) {
@@ -57,6 +76,13 @@ extension TransformerBackend {
     clock.mark(.rotation)
 
     attendRows(rows)
+    if let retrieval {
+      retrieval.capture(layer: slabLayers[index], scratch.queries)
+      retrieval.attend(
+        layer: slabLayers[index], attention, queries: scratch.queries, into: scratch.attended)
+    } else if let window {
+      window.attend(attention, queries: scratch.queries, into: scratch.attended)
+    }
     clock.mark(.attention)
 
     products.attentionOutput.begin(rows: rows)

@@ -21,10 +21,14 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     public var maximumBatchTokens: Int
     /// Where pages of keys and values lie on a machine with several NUMA nodes.
     public var placement: MemoryPlacement?
+    /// What generated tokens attend to.
+    public var attention: AttentionMethod
 
     public init(
-      kvType: KVType? = nil, maximumBatchTokens: Int = 512, placement: MemoryPlacement? = nil
+      kvType: KVType? = nil, maximumBatchTokens: Int = 512, placement: MemoryPlacement? = nil,
+      attention: AttentionMethod = .exact
     ) {
+      self.attention = attention
       self.kvType = kvType
       self.maximumBatchTokens = maximumBatchTokens
       self.placement = placement
@@ -37,7 +41,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public let maximumBatchTokens: Int
   public let tokenizer: any TokenCodec
   public var pageTokens: Int { KVSlab.pageTokens }
-  public var bytesPerPage: Int { slab.bytesPerPage }
+  public var bytesPerPage: Int { slab.bytesPerPage + (retrieval?.bytesPerPage ?? 0) }
   /// Element type of stored keys and values.
   public var kvType: KVType { slab.type }
   /// The threads that compute.
@@ -48,6 +52,10 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   let products: [LayerProducts]
   let slab: KVSlab
   let attention: AttentionBatch
+  /// What generated tokens attend to.
+  public let attentionMethod: AttentionMethod
+  let retrieval: RetrievalMemory?
+  let window: WindowAttention?
   /// The slab's layer that each of `parts.layers` stores in.
   let slabLayers: [Int]
   private let times = Mutex(ForwardStatistics())
@@ -71,12 +79,33 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     tokenizer = parts.tokenizer
     self.team = team
     self.parts = parts
+    try options.attention.validate()
+    guard options.attention == .exact || c.slidingWindow == nil else {
+      throw EngineError(
+        .argument,
+        "\(parts.name) attends to a window of \(c.slidingWindow ?? 0) positions as it is; "
+          + "attention \(options.attention.name) is for models that see everything")
+    }
+    attentionMethod = options.attention
     do throws(KernelError) {
       slab = try KVSlab(
         type: options.kvType ?? (parts.isAllFloat32 ? .f32 : .f16), layers: c.layers,
         kvHeads: c.kvHeads, headDimensions: c.headDimensions, byteLimit: physicalMemoryLimit(),
         placement: options.placement)
       scratch = try TransformerScratch(parts, rows: options.maximumBatchTokens)
+      if case .retrieve(let settings) = options.attention {
+        retrieval = try RetrievalMemory(
+          settings, slab: slab, queryHeads: c.queryHeads, scale: c.attentionScale, team: team,
+          placement: options.placement)
+      } else {
+        retrieval = nil
+      }
+      if case .window(let recent, let sinks) = options.attention {
+        window = WindowAttention(
+          recent: recent, sinks: sinks, kvHeads: c.kvHeads, scale: c.attentionScale, team: team)
+      } else {
+        window = nil
+      }
     } catch {
       throw Self.engineError(error, "\(parts.name) cannot be set up")
     }
@@ -104,6 +133,10 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     attention = AttentionBatch(slab: whole.slab)
     products = layers.map { whole.products[$0] }
     slabLayers = layers.map { whole.slabLayers[$0] }
+    // A draft attends to everything: what it writes is overwritten before anything searches it.
+    attentionMethod = .exact
+    retrieval = nil
+    window = nil
   }
 
   /// A backend over a loaded model, with the tokenizer of its file.
@@ -130,6 +163,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public func reservePages(_ count: Int) throws(EngineError) {
     do throws(KernelError) {
       try slab.reserve(count)
+      try retrieval?.reserve(count)
     } catch {
       throw Self.engineError(error, "\(count) pages of \(bytesPerPage) bytes cannot be had")
     }
@@ -137,6 +171,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
 
   public func copyPage(from source: PageID, to target: PageID, positions: Int) {
     slab.copy(from: Int(source), to: Int(target), positions: positions)
+    retrieval?.copied(from: Int(source), to: Int(target), positions: positions)
   }
 
   public var supportsTrees: Bool { true }
@@ -145,6 +180,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {
     slab.move(from: (Int(source.page), source.slot), to: (Int(target.page), target.slot))
+    retrieval?.moved(to: Int(target.page))
   }
 
   public func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {

@@ -169,8 +169,7 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
         let tokens = sequences[seats[index].index].tokens
         let first = seats[index].entry.tokens.count
         let end = min(tokens.count, first + room)
-        let sequence = batch.sequences.count
-        batch.sequences.append(seats[index].entry.pages)
+        let sequence = batch.add(sequence: seats[index].entry.pages)
         for position in first..<end {
           batch.tokens.append(
             BatchToken(
@@ -224,7 +223,7 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
     var last = -1
     for (index, guess, _) in chosen {
       if index != last {
-        batch.sequences.append(seats[index].entry.pages)
+        _ = batch.add(sequence: seats[index].entry.pages)
         last = index
       }
       place(guess, &seats[index])

@@ -1,0 +1,147 @@
+import Martlet
+import MartletKernels
+import MartletMachine
+
+/// One context of the benchmark: a backend for each way of attending, over contents that are equal.
+final class ContextBenchCase {
+  private struct Lane {
+    let method: AttentionMethod
+    let backend: TransformerBackend
+    var samples = Samples()
+    var attentionSeconds = 0.0
+    var buildSeconds = 0.0
+    var lastLogits: [Float] = []
+  }
+
+  private let settings: ContextBench.Settings
+  private let positions: Int
+  private let branches: Int
+  private let logits: LogitsBuffer
+  private var lanes: [Lane] = []
+
+  /// Positions at the end that are prefilled through the model.
+  private static let prefilled = 256
+
+  init(
+    _ session: Session, _ settings: ContextBench.Settings, _ positions: Int, _ branches: Int,
+    _ methods: [AttentionMethod]
+  ) throws {
+    self.settings = settings
+    self.positions = positions
+    self.branches = branches
+    var parts = TransformerParts(model: session.model, tokenizer: session.tokenizer)
+    parts.configuration.contextLength =
+      positions + settings.generate * (settings.repetitions + 1) + 1
+    logits = try LogitsBuffer(
+      rows: branches, vocabulary: session.model.configuration.vocabularySize)
+    for method in methods {
+      let backend = try TransformerBackend(
+        parts: parts, team: session.team,
+        options: .init(kvType: settings.kvType, attention: method))
+      lanes.append(Lane(method: method, backend: backend))
+      try fill(backend)
+    }
+  }
+
+  private var contextPages: Int { positions / KVSlab.pageTokens }
+  private var ownPages: Int {
+    (settings.generate * (settings.repetitions + 1)) / KVSlab.pageTokens + 2
+  }
+
+  /// The page tables of all branches: a common context and pages of their own.
+  private var tables: [[PageID]] {
+    (0..<branches).map { branch in
+      (0..<PageID(contextPages))
+        + (0..<ownPages).map {
+          PageID(contextPages + branch * ownPages + $0)
+        }
+    }
+  }
+
+  private func fill(_ backend: TransformerBackend) throws {
+    try backend.reservePages(contextPages + branches * ownPages)
+    try backend.fillSynthetic(
+      pages: 0..<PageID(contextPages), sharpness: Float(settings.sharpness), seed: 1)
+    let first = max(0, contextPages * KVSlab.pageTokens - Self.prefilled)
+    let end = contextPages * KVSlab.pageTokens
+    try backend.forward(
+      ForwardBatch(
+        tokens: (first..<end).map {
+          BatchToken(
+            token: token($0, backend), position: $0, sequence: 0, wantsLogits: $0 == end - 1)
+        }, sequences: [tables[0]], promptTokens: [end + 1]), logits: logits)
+  }
+
+  private func token(_ position: Int, _ backend: TransformerBackend) -> Token {
+    Token(position * 7919 % backend.vocabularySize)
+  }
+
+  /// Decodes with every method in turn; the first round warms up and builds indexes.
+  func rows() throws -> [ContextBench.Row] {
+    for round in 0...settings.repetitions {
+      for turn in lanes.indices {
+        try decode((turn + round) % lanes.count, round: round)
+      }
+    }
+    let exact = lanes[0]
+    return lanes.map { row($0, exact) }
+  }
+
+  private func decode(_ lane: Int, round: Int) throws {
+    let backend = lanes[lane].backend
+    // One position is left between the context and the first token: its prompt's last.
+    let start = contextPages * KVSlab.pageTokens + 1 + round * settings.generate
+    backend.resetStatistics()
+    let begin = monotonicNanoseconds()
+    for step in 0..<settings.generate {
+      let position = start + step
+      try backend.forward(
+        ForwardBatch(
+          tokens: (0..<branches).map {
+            BatchToken(
+              token: token(position + $0, backend), position: position, sequence: $0,
+              wantsLogits: true)
+          }, sequences: tables,
+          promptTokens: tables.map { _ in contextPages * KVSlab.pageTokens + 1 }),
+        logits: logits)
+    }
+    let taken = Double(monotonicNanoseconds() - begin)
+    if round == 0 {
+      lanes[lane].buildSeconds = taken * 1e-9
+    } else {
+      lanes[lane].samples.append(taken / Double(settings.generate))
+      lanes[lane].attentionSeconds += backend.statistics.seconds(.attention)
+      lanes[lane].lastLogits = logits.row(0)
+    }
+  }
+
+  private func row(_ lane: Lane, _ exact: Lane) -> ContextBench.Row {
+    let report = lane.backend.retrievalReport
+    let found = (report?.wanted ?? []).compactMap { $0 }
+    var (difference, norm) = (0.0, 0.0)
+    for (a, b) in zip(lane.lastLogits, exact.lastLogits) {
+      difference += Double(a - b) * Double(a - b)
+      norm += Double(b) * Double(b)
+    }
+    let steps = Double(settings.generate * settings.repetitions)
+    let codes = report?.bytesPerPosition ?? 0
+    return ContextBench.Row(
+      attention: lane.method.name, positions: positions, branches: branches,
+      kvType: settings.kvType.rawValue, threads: lane.backend.team.width,
+      tokensPerS: Double(branches) / lane.samples.median * 1e9,
+      speedup: Samples.median(
+        zip(exact.samples.nanoseconds, lane.samples.nanoseconds).map { $0 / $1 }),
+      logitsError: norm > 0 ? (difference / norm).squareRoot() : 0,
+      wanted: found.isEmpty ? 0 : Double(found.reduce(0, +)) / Double(found.count),
+      exactHeads: report.map { report in
+        Double(report.wanted.count - found.count) / Double(max(1, report.wanted.count))
+      } ?? 1,
+      buildSeconds: report == nil ? 0 : lane.buildSeconds,
+      kvBytes: (lane.backend.bytesPerPage - codes * KVSlab.pageTokens) * contextPages,
+      indexBytes: codes * KVSlab.pageTokens * contextPages,
+      attentionMs: lane.attentionSeconds / steps * 1e3, medianNs: lane.samples.median,
+      minNs: lane.samples.minimum, samplesNs: lane.samples.nanoseconds,
+      command: "\(settings.command) --attention \(lane.method.name) --positions \(positions) "
+        + "--branches \(branches)")
+  }
+}

@@ -1,0 +1,59 @@
+import ArgumentParser
+import Martlet
+import MartletBench
+
+/// `martlet bench context`.
+struct BenchContextCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "context",
+    abstract: "Measures decoding at long contexts, exact and with attention that retrieves.",
+    discussion: """
+      Contexts hold synthetic keys and values; only their last positions are prefilled. The model's \
+      own limit of positions does not count here, since no text is read. Memory for keys and values is \
+      taken once per way of attending.
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(help: "Numbers of positions before the tokens that are decoded.")
+  var positions = NumberList([8192, 32768])
+
+  @Option(help: "Ways of attending, as in --attention, with commas; exact is always measured too.")
+  var methods = "exact,retrieve=0.02"
+
+  @Option(help: "Numbers of branches on one context.")
+  var branches = NumberList([1])
+
+  @Option(help: "Tokens per sample of time, at most 32.")
+  var generate = 8
+
+  @Option(help: "Samples of time per row.")
+  var repetitions = 5
+
+  @Option(help: "Standard deviation of attention scores with the synthetic keys.")
+  var sharpness = 4.0
+
+  @OptionGroup var options: BenchOptions
+
+  func run() throws {
+    var settings = ContextBench.Settings()
+    settings.methods = try methods.split(separator: ",").map {
+      try AttentionMethod.parse(String($0))
+    }
+    settings.positions = positions.values
+    settings.branches = branches.values
+    settings.generate = generate
+    settings.repetitions = repetitions
+    settings.sharpness = sharpness
+    settings.kvType = model.kvType ?? .bf16
+    settings.version = MartletCommand.configuration.version
+    settings.command = model.command("martlet bench context")
+    let session = try model.open(tuning: .off)
+    let progress = Progress("measuring")
+    let report = try options.refusing {
+      try ContextBench.run(settings, session: session) { progress.update($0, note: $1) }
+    }
+    progress.finish()
+    try options.show(report)
+  }
+}

@@ -1,0 +1,102 @@
+/// What generated tokens attend to. Prompts always attend to everything.
+public enum AttentionMethod: Sendable, Equatable {
+  /// Every position before them.
+  case exact
+  /// The positions that an index finds for them, the first and the recent ones.
+  case retrieve(Retrieval)
+  /// The first positions and the recent ones alone: nothing is found again that has left the window.
+  /// Source: "Efficient Streaming Language Models with Attention Sinks"; keys keep their positions
+  /// here, which the source renumbers.
+  case window(recent: Int, sinks: Int)
+
+  /// How positions are found. Source: "RetrievalAttention: Accelerating Long-Context LLM Inference via
+  /// Vector Retrieval"; the index is `martlet/retrieve.h`.
+  public struct Retrieval: Sendable, Equatable {
+    /// The mean relative error that attention outputs may have, ‖o − exact‖ / ‖exact‖. How many
+    /// positions each head needs for it is found out by trying on the prompt's own queries; heads that
+    /// need too many stay exact.
+    public var tolerance: Double
+    /// Positions found per query head, for all heads alike; nil to go by `tolerance`.
+    public var wanted: Int?
+    /// Tokens at fewer positions attend to everything, which is as fast.
+    public var minimumPositions: Int
+    /// Positions from the start, and at least so many before a token, that it always attends to.
+    public var sinks: Int
+    public var recent: Int
+    /// Four-bit codes per position and head.
+    public var nibbles: Int
+
+    public init(
+      tolerance: Double = 0.02, wanted: Int? = nil, minimumPositions: Int = 8192, sinks: Int = 32,
+      recent: Int = 256, nibbles: Int = 32
+    ) {
+      self.tolerance = tolerance
+      self.wanted = wanted
+      self.minimumPositions = minimumPositions
+      self.sinks = sinks
+      self.recent = recent
+      self.nibbles = nibbles
+    }
+  }
+
+  /// The words that ``parse(_:)`` knows.
+  public static let names = ["exact", "retrieve", "retrieve=TOLERANCE", "window=RECENT"]
+
+  /// What ``parse(_:)`` reads as this, details aside.
+  public var name: String {
+    switch self {
+    case .exact: "exact"
+    case .retrieve(let retrieval): "retrieve=\(retrieval.tolerance)"
+    case .window(let recent, _): "window=\(recent)"
+    }
+  }
+
+  /// `exact`, `retrieve` with or without a tolerance, or `window` with the number of recent positions.
+  ///
+  /// Throws ``EngineError/Code/argument`` naming the word at fault.
+  public static func parse(_ text: String) throws(EngineError) -> AttentionMethod {
+    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    let value = parts.count > 1 ? String(parts[1]) : nil
+    let method: AttentionMethod
+    switch (parts.first.map(String.init) ?? "", value) {
+    case ("exact", nil): method = .exact
+    case ("retrieve", nil): method = .retrieve(Retrieval())
+    case ("retrieve", let value?):
+      guard let tolerance = Double(value) else {
+        throw EngineError(
+          .argument, "attention '\(text)': '\(value)' is no number; write one such as 0.02")
+      }
+      method = .retrieve(Retrieval(tolerance: tolerance))
+    case ("window", let value?):
+      guard let recent = Int(value) else {
+        throw EngineError(
+          .argument, "attention '\(text)': '\(value)' is no number of positions, such as 4096")
+      }
+      method = .window(recent: recent, sinks: 32)
+    default:
+      throw EngineError(
+        .argument,
+        "attention '\(text)' is unknown; write \(names.joined(separator: ", "))")
+    }
+    try method.validate()
+    return method
+  }
+
+  func validate() throws(EngineError) {
+    func require(_ isGood: Bool, _ what: String) throws(EngineError) {
+      if !isGood { throw EngineError(.argument, "attention \(name): \(what)") }
+    }
+    switch self {
+    case .exact: break
+    case .window(let recent, let sinks):
+      try require(recent >= 1 && sinks >= 0, "a window needs 1 recent position or more")
+    case .retrieve(let r):
+      try require((0...1).contains(r.tolerance), "the tolerance is a share, 0 to 1")
+      try require(r.wanted ?? 0 >= 0, "the number of positions wanted is negative")
+      try require(r.recent >= 1 && r.sinks >= 0, "it needs 1 recent position or more")
+      try require(
+        r.minimumPositions >= 1024,
+        "with fewer than 1024 positions there is nothing to learn the index from")
+    }
+  }
+}

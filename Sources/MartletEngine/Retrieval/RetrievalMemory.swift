@@ -1,0 +1,320 @@
+import MartletKernels
+import MartletMachine
+import Synchronization
+
+/// The indexes of a backend's pages, and attention that uses them.
+///
+/// Codes lie beside the pages they are of, so forks share them, and what happens to a page happens to
+/// them: a page that is written to loses its codes and gets new ones when a search first needs it,
+/// which is not before it is full and out of the recent window. On the driver thread, except what the
+/// team's workers do inside its loops.
+final class RetrievalMemory: @unchecked Sendable {
+  // @unchecked: changed on the driver thread only; `searches` is a Mutex.
+  let options: AttentionMethod.Retrieval
+  private let slab: KVSlab
+  private let index: RetrievalSlab
+  private let team: ThreadTeam
+  private let queryWidth: Int
+  private let scale: Float
+  /// What is known of each page.
+  private var pages: [PageState] = []
+  private let searches = Mutex<[Searcher]>([])
+
+  private struct PageState {
+    /// The index that its codes are of.
+    var coded: PromptIndex?
+    /// The index of the prompt whose last full page it is.
+    var prompt: PromptIndex?
+    /// By slot: the queries of all layers.
+    var samples: [Int: [Float]] = [:]
+    var isEmpty: Bool { coded == nil && prompt == nil && samples.isEmpty }
+  }
+
+  /// What one worker searches with.
+  private final class Searcher: @unchecked Sendable {
+    let search: RetrievalSearch
+    init(_ slab: RetrievalSlab) { search = RetrievalSearch(slab: slab) }
+  }
+
+  /// A row that searches in the pass at hand.
+  struct Row {
+    let row: Int
+    let index: PromptIndex
+    let table: RetrievalSearch.Table
+    /// The pages that are searched, and what the row attends to whatever is found.
+    let pages: Range<Int>
+    let sinks: Int
+    let recent: Int
+    let end: Int
+    /// Slots of the last positions, in a tree of guesses.
+    let path: [Int]
+  }
+
+  /// The rows of the pass that search, and those whose queries are kept.
+  private(set) var rows: [Row] = []
+  private var captured: [(row: Int, page: Int, slot: Int)] = []
+
+  init(
+    _ options: AttentionMethod.Retrieval, slab: KVSlab, queryHeads: Int, scale: Float,
+    team: ThreadTeam, placement: MemoryPlacement?
+  ) throws(KernelError) {
+    self.options = options
+    self.slab = slab
+    self.team = team
+    self.scale = scale
+    queryWidth = queryHeads * slab.headDimensions
+    index = try RetrievalSlab(
+      shape: RetrievalShape(headDimensions: slab.headDimensions, nibbles: options.nibbles),
+      layers: slab.layers, kvHeads: slab.kvHeads, byteLimit: physicalMemoryLimit(),
+      placement: placement)
+  }
+
+  /// The last index learned, and how long that took; for reports.
+  private(set) var lastLearned: (index: PromptIndex, seconds: Double)?
+
+  /// Bytes that codes take beside one page.
+  var bytesPerPage: Int { index.bytesPerPage }
+
+  func reserve(_ count: Int) throws(KernelError) {
+    try index.reserve(count)
+    if pages.count < count {
+      pages.append(contentsOf: repeatElement(PageState(), count: count - pages.count))
+    }
+  }
+
+  // MARK: What happens to pages
+
+  func copied(from source: Int, to target: Int, positions: Int) {
+    pages[target] = PageState(samples: pages[source].samples.filter { $0.key < positions })
+  }
+
+  func moved(to page: Int) {
+    pages[page].coded = nil
+    pages[page].prompt = nil
+  }
+
+  // MARK: A pass
+
+  /// Takes in a batch: which rows search, which queries are kept, which pages change. Learns and
+  /// codes what the searches need.
+  func begin(_ batch: ForwardBatch) throws(KernelError) {
+    rows = []
+    captured = []
+    for row in batch.tokens.indices { note(row, batch) }
+    // Nothing is coded that this pass writes: what is searched was full before.
+    for (sequence, table) in batch.sequences.enumerated() {
+      let own = batch.tokens.indices.filter {
+        batch.tokens[$0].sequence == sequence && searches(batch.tokens[$0], batch)
+      }
+      guard let last = own.map({ batch.tokens[$0].position }).max() else { continue }
+      let prompt = try promptIndex(table, prompt: batch.promptTokens(of: sequence))
+      guard let prompt else { continue }
+      encode(table[..<searchEnd(last)], by: prompt)
+      let addresses = index.table(table)
+      for row in own {
+        let token = batch.tokens[row]
+        let end = searchEnd(token.position)
+        rows.append(
+          Row(
+            row: row, index: prompt, table: addresses,
+            pages: min(firstPage, end)..<end, sinks: min(firstPage, end) * KVSlab.pageTokens,
+            recent: end * KVSlab.pageTokens, end: token.position + 1, path: token.path))
+      }
+    }
+  }
+
+  private func note(_ row: Int, _ batch: ForwardBatch) {
+    let token = batch.tokens[row]
+    let page = Int(batch.sequences[token.sequence][token.slot / KVSlab.pageTokens])
+    let slot = token.slot % KVSlab.pageTokens
+    let prompt = batch.promptTokens(of: token.sequence)
+    if !pages[page].isEmpty {
+      // A page that fills over several passes keeps what its earlier slots left.
+      let kept = token.position < prompt ? pages[page].samples.filter { $0.key < slot } : [:]
+      pages[page] = PageState(samples: kept)
+    }
+    if token.position < prompt, isSampled(token.position, prompt: prompt) {
+      captured.append((row, page, slot))
+    }
+  }
+
+  private var sampled: (prompt: Int, positions: Set<Int>) = (0, [])
+
+  private func isSampled(_ position: Int, prompt: Int) -> Bool {
+    guard prompt >= options.minimumPositions / 4 else { return false }
+    if sampled.prompt != prompt {
+      sampled = (prompt, Set(QuerySamples.positions(prompt: prompt)))
+    }
+    return sampled.positions.contains(position)
+  }
+
+  /// Whether a token finds what it attends to: a rule of its position and prompt alone.
+  private func searches(_ token: BatchToken, _ batch: ForwardBatch) -> Bool {
+    token.position >= batch.promptTokens(of: token.sequence)
+      && token.position >= options.minimumPositions
+  }
+
+  /// The first page that is searched, and the first that is not any more.
+  private var firstPage: Int {
+    (options.sinks + KVSlab.pageTokens - 1) / KVSlab.pageTokens
+  }
+  private func searchEnd(_ position: Int) -> Int {
+    max(0, position + 1 - options.recent) / KVSlab.pageTokens
+  }
+
+  /// Keeps queries of prompts, rotated as they meet the keys.
+  func capture(layer: Int, _ queries: FloatMatrix) {
+    for (row, page, slot) in captured {
+      var sample =
+        pages[page].samples[slot] ?? [Float](repeating: 0, count: slab.layers * queryWidth)
+      sample.replaceSubrange(
+        layer * queryWidth..<(layer + 1) * queryWidth, with: queries.row(row))
+      pages[page].samples[slot] = sample
+    }
+  }
+
+  // MARK: Attention
+
+  /// Attention of the rows that search, in a layer that `attention` has selected.
+  func attend(
+    layer: Int, _ attention: AttentionBatch, queries: FloatMatrix, into output: FloatMatrix
+  ) {
+    let (rows, heads, scale) = (rows, slab.kvHeads, scale)
+    team.forEachChunk(count: rows.count * heads, grain: 1) { units in
+      let searcher = searches.withLock { $0.popLast() } ?? Searcher(index)
+      defer { searches.withLock { $0.append(searcher) } }
+      for unit in units {
+        let (row, head) = (rows[unit / heads], unit % heads)
+        let number = layer * heads + head
+        let range = row.row..<row.row + 1
+        guard let wanted = row.index.wanted(number, seen: row.end) else {
+          attention.attend(
+            queries: queries, scale: scale, into: output, rows: range, kvHeads: head..<head + 1)
+          continue
+        }
+        let path = Self.path(
+          searcher.search, row, queries, range, layer, head, row.index.codebooks[number], wanted)
+        attention.attend(
+          rows: range, kvHead: head, path: path, queries: queries, scale: scale, into: output)
+      }
+    }
+  }
+
+  /// The slots that a row attends to with one head's group of queries.
+  private static func path(
+    _ search: RetrievalSearch, _ row: Row, _ queries: FloatMatrix, _ range: Range<Int>,
+    _ layer: Int, _ head: Int, _ codebook: RetrievalCodebook, _ wanted: Int
+  ) -> [UInt32] {
+    search.begin(row.table)
+    var found: [UInt32] = []
+    do throws(KernelError) {
+      found = try search.search(
+        queries, rows: range, layer: layer, kvHead: head, codebook: codebook, pages: row.pages,
+        method: .scan(candidates: candidates(wanted)), wanted: wanted)
+    } catch {
+      // Without memory for a search everything is attended to: slower, never wrong.
+      found = (row.pages.lowerBound * KVSlab.pageTokens..<row.pages.upperBound * KVSlab.pageTokens)
+        .map(UInt32.init)
+    }
+    return Kernels.retrievalPath(
+      found: found, sinks: row.sinks, recent: row.recent, end: row.end
+    ).along(row.path, end: row.end)
+  }
+
+  /// What the scan hands on to be ranked by bytes.
+  static func candidates(_ wanted: Int) -> Int { 2 * wanted + 64 }
+
+  // MARK: Learning
+
+  private func encode(_ table: ArraySlice<PageID>, by prompt: PromptIndex) {
+    let missing = table.filter { pages[Int($0)].coded !== prompt }
+    guard !missing.isEmpty else { return }
+    let (layers, heads) = (slab.layers, slab.kvHeads)
+    let (index, slab) = (index, slab)
+    team.forEachChunk(count: missing.count * layers * heads) { units in
+      for unit in units {
+        let (page, head) = (missing[unit / (layers * heads)], unit % (layers * heads))
+        index.encode(
+          page: Int(page), layer: head / heads, kvHead: head % heads, of: slab,
+          codebook: prompt.codebooks[head])
+      }
+    }
+    for page in missing { pages[Int(page)].coded = prompt }
+  }
+
+  /// The index of a prompt, learned now if it is not yet; of the sequence's first positions where the
+  /// prompt was too short to learn from. nil where keys cannot be coded.
+  private func promptIndex(
+    _ table: [PageID], prompt: Int
+  ) throws(KernelError) -> PromptIndex? {
+    let size = KVSlab.pageTokens
+    let isLong =
+      !QuerySamples.positions(prompt: prompt).isEmpty && prompt >= options.minimumPositions / 4
+    let count =
+      isLong ? QuerySamples.fullPages(prompt: prompt) : options.minimumPositions / 2 / size
+    let key = Int(table[count - 1])
+    if let known = pages[key].prompt { return known }
+    let begin = monotonicNanoseconds()
+    let learned = try learn(Array(table[..<count]), prompt: prompt)
+    lastLearned = (learned, Double(monotonicNanoseconds() - begin) * 1e-9)
+    pages[key].prompt = learned
+    for page in table[..<count] { pages[Int(page)].samples = [:] }
+    return learned
+  }
+
+  private func learn(_ table: [PageID], prompt: Int) throws(KernelError) -> PromptIndex {
+    let (layers, heads) = (slab.layers, slab.kvHeads)
+    let samples = try gatherSamples(table)
+    let fits = Mutex<[Int: Result<RetrievalCodebook, KernelError>]>([:])
+    let (slab, shape) = (slab, index.shape)
+    team.forEachChunk(count: layers * heads, grain: 1) { units in
+      for unit in units {
+        let fit: Result<RetrievalCodebook, KernelError>
+        do throws(KernelError) {
+          fit = .success(
+            try RetrievalCodebook(
+              fitting: shape, to: slab, layer: unit / heads, kvHead: unit % heads, pages: table,
+              queries: samples.isEmpty ? nil : samples[unit / heads]))
+        } catch {
+          fit = .failure(error)
+        }
+        fits.withLock { $0[unit] = fit }
+      }
+    }
+    let all = fits.withLock { $0 }
+    var codebooks: [RetrievalCodebook] = []
+    for unit in 0..<layers * heads { codebooks.append(try all[unit]!.get()) }
+    let positions = table.count * KVSlab.pageTokens
+    let fixed = options.wanted ?? 64 + positions / 64
+    let draft = PromptIndex(
+      codebooks: codebooks, wanted: Array(repeating: fixed, count: layers * heads),
+      positions: positions)
+    guard options.wanted == nil, !samples.isEmpty else { return draft }
+    encode(table[...], by: draft)
+    return try WantedSearch(
+      slab: slab, index: index, team: team, scale: scale, options: options, table: table,
+      samples: samples
+    ).settle(draft)
+  }
+
+  /// The queries kept of a prompt's pages, a matrix per layer, in order of position; none where some
+  /// are missing.
+  private func gatherSamples(_ table: [PageID]) throws(KernelError) -> [FloatMatrix] {
+    var list: [[Float]] = []
+    for page in table {
+      for (_, sample) in pages[Int(page)].samples.sorted(by: { $0.key < $1.key }) {
+        list.append(sample)
+      }
+    }
+    guard list.count >= QuerySamples.last else { return [] }
+    var matrices: [FloatMatrix] = []
+    for layer in 0..<slab.layers {
+      let matrix = try FloatMatrix(rows: list.count, columns: queryWidth)
+      for (row, sample) in list.enumerated() {
+        matrix.setRow(row, Array(sample[layer * queryWidth..<(layer + 1) * queryWidth]))
+      }
+      matrices.append(matrix)
+    }
+    return matrices
+  }
+}

@@ -1,0 +1,22 @@
+/// What an index of a long prompt is like.
+public struct RetrievalReport: Sendable, Equatable {
+  /// Positions it was learned from.
+  public let positions: Int
+  /// Seconds that learning took, once per prompt.
+  public let learnSeconds: Double
+  /// Positions that each layer's key-value heads find per query, all heads of a layer in a row; nil for
+  /// exact attention.
+  public let wanted: [Int?]
+  /// Bytes of codes per position, all layers and heads.
+  public let bytesPerPosition: Int
+}
+
+extension TransformerBackend {
+  /// The index that was learned last; nil where none was.
+  public var retrievalReport: RetrievalReport? {
+    guard let retrieval, let (index, seconds) = retrieval.lastLearned else { return nil }
+    return RetrievalReport(
+      positions: index.positions, learnSeconds: seconds, wanted: index.wanted,
+      bytesPerPosition: retrieval.bytesPerPage / pageTokens)
+  }
+}

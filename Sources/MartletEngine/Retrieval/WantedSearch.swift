@@ -1,0 +1,143 @@
+import MartletKernels
+import MartletMachine
+import Synchronization
+
+/// Finds how many positions each layer's key-value head has to find for its outputs to stay within a
+/// tolerance, by trying: queries from the prompt's end attend to all of the prompt and to what a search
+/// finds of it, and the outputs are compared.
+struct WantedSearch {
+  let slab: KVSlab
+  let index: RetrievalSlab
+  let team: ThreadTeam
+  let scale: Float
+  let options: AttentionMethod.Retrieval
+  /// The prompt's full pages, encoded.
+  let table: [PageID]
+  /// Queries by layer, in order of position; the last are tried.
+  let samples: [FloatMatrix]
+
+  /// A head that has to find more of its positions than this attends to all of them.
+  private static let mostShare = 0.25
+  private static let least = 16
+
+  /// `draft` with what each head wants.
+  func settle(_ draft: PromptIndex) throws(KernelError) -> PromptIndex {
+    let heads = slab.kvHeads
+    let found = Mutex<[Int: Int]>([:])
+    let failure = Mutex<KernelError?>(nil)
+    for layer in samples.indices {
+      let trial = try Trial(self, layer: layer)
+      team.forEachChunk(count: heads, grain: 1) { units in
+        for head in units {
+          do throws(KernelError) {
+            let wanted = try trial.wanted(
+              head, codebook: draft.codebooks[layer * heads + head], options.tolerance)
+            if let wanted { found.withLock { $0[layer * heads + head] = wanted } }
+          } catch {
+            failure.withLock { $0 = error }
+          }
+        }
+      }
+    }
+    if let error = failure.withLock({ $0 }) { throw error }
+    let wanted = found.withLock { found in
+      (0..<samples.count * heads).map { found[$0] }
+    }
+    return PromptIndex(
+      codebooks: draft.codebooks, wanted: wanted, positions: draft.positions)
+  }
+
+  /// One layer's comparison. Heads may be tried on different threads.
+  private final class Trial: Sendable {
+    private let search: WantedSearch
+    private let layer: Int
+    private let attention: AttentionBatch
+    private let queries: FloatMatrix
+    private let exact: FloatMatrix
+    private let output: FloatMatrix
+    private let addresses: RetrievalSearch.Table
+
+    init(_ search: WantedSearch, layer: Int) throws(KernelError) {
+      self.search = search
+      self.layer = layer
+      let samples = search.samples[layer]
+      let rows = min(QuerySamples.last, samples.rows)
+      queries = try FloatMatrix(rows: rows, columns: samples.columns)
+      for row in 0..<rows { queries.setRow(row, samples.row(samples.rows - rows + row)) }
+      exact = try FloatMatrix(rows: rows, columns: samples.columns)
+      output = try FloatMatrix(rows: rows, columns: samples.columns)
+      attention = AttentionBatch(slab: search.slab)
+      let end = search.table.count * KVSlab.pageTokens
+      attention.begin(
+        tables: [search.table],
+        rows: (0..<rows).map { _ in AttentionRow(sequence: 0, position: end - 1) },
+        queryHeads: samples.columns / search.slab.headDimensions)
+      attention.select(layer: layer)
+      addresses = search.index.table(search.table)
+    }
+
+    /// The fewest positions of a ladder of powers of two that keep a head within the tolerance.
+    func wanted(
+      _ head: Int, codebook: RetrievalCodebook, _ tolerance: Double
+    ) throws(KernelError) -> Int? {
+      let rows = 0..<queries.rows
+      attention.attend(
+        queries: queries, scale: search.scale, into: exact, rows: rows, kvHeads: head..<head + 1)
+      let searcher = RetrievalSearch(slab: search.index)
+      searcher.begin(addresses)
+      var low = WantedSearch.least
+      let most = Int(
+        Double(search.table.count * KVSlab.pageTokens) * WantedSearch.mostShare)
+      guard try error(head, codebook, searcher, wanted: most) <= tolerance else { return nil }
+      var high = most
+      // Error falls as more is found, all but noise: halving the exponent's range is enough.
+      while high > low + low / 2 {
+        let middle = Int((Double(low) * Double(high)).squareRoot())
+        if try error(head, codebook, searcher, wanted: middle) <= tolerance {
+          high = middle
+        } else {
+          low = middle
+        }
+      }
+      return high
+    }
+
+    /// The mean over queries and heads of the group of ‖o − exact‖ / ‖exact‖.
+    private func error(
+      _ head: Int, _ codebook: RetrievalCodebook, _ searcher: RetrievalSearch, wanted: Int
+    ) throws(KernelError) -> Double {
+      let end = search.table.count * KVSlab.pageTokens
+      let size = KVSlab.pageTokens
+      let first = (search.options.sinks + size - 1) / size
+      let recent = max(first, (end - search.options.recent) / size)
+      for row in 0..<queries.rows {
+        let found = try searcher.search(
+          queries, rows: row..<row + 1, layer: layer, kvHead: head, codebook: codebook,
+          pages: first..<recent, method: .scan(candidates: RetrievalMemory.candidates(wanted)),
+          wanted: wanted)
+        attention.attend(
+          rows: row..<row + 1, kvHead: head,
+          path: Kernels.retrievalPath(
+            found: found, sinks: first * size, recent: recent * size, end: end),
+          queries: queries, scale: search.scale, into: output)
+      }
+      let group = queries.columns / search.slab.headDimensions / search.slab.kvHeads
+      let width = search.slab.headDimensions
+      var sum = 0.0
+      for row in 0..<queries.rows {
+        let (a, b) = (output.row(row), exact.row(row))
+        for member in 0..<group {
+          let columns = (head * group + member) * width..<(head * group + member + 1) * width
+          var (difference, norm) = (0.0, 0.0)
+          for column in columns {
+            let d = Double(a[column]) - Double(b[column])
+            difference += d * d
+            norm += Double(b[column]) * Double(b[column])
+          }
+          sum += norm > 0 ? (difference / norm).squareRoot() : 0
+        }
+      }
+      return sum / Double(queries.rows * group)
+    }
+  }
+}

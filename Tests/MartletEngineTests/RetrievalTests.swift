@@ -1,0 +1,143 @@
+import MartletEngine
+import MartletKernels
+import MartletModel
+import Testing
+
+/// Attention that leaves positions out: what it may not change, and that it depends on nothing but the
+/// sequence.
+@Suite("Attention that retrieves", .serialized)
+struct RetrievalTests {
+  private struct Outcome: Equatable {
+    var texts: [[Token]] = []
+    var logprobs: [[Float]] = []
+  }
+
+  private static let context = 1_800
+  private static func fixture(_ seed: UInt64 = 81) throws -> TransformerFixture {
+    try TransformerFixture(seed: seed, type: .f16, context: context)
+  }
+
+  private static func retrieve(
+    wanted: Int? = nil, tolerance: Double = 0.02
+  ) -> AttentionMethod {
+    .retrieve(
+      .init(
+        tolerance: tolerance, wanted: wanted, minimumPositions: 1024, recent: 64, nibbles: 16))
+  }
+
+  /// Branches of a long prompt, one of them truncated and all resampled half way.
+  private func generate(
+    _ fixture: TransformerFixture, _ attention: AttentionMethod, width: Int = 2,
+    prompt: Int = 1_300,
+    kvType: KVType? = nil, threads: Int = 2, chunk: Int = 128, drafting: Drafting = .off,
+    beside: Int = 0
+  ) throws -> Outcome {
+    let backend = try fixture.backend(threads: threads, kvType: kvType, attention: attention)
+    let engine = try Engine(backend: backend, configuration: .init(prefillChunk: chunk))
+    defer { engine.shutdown() }
+    var sampling = SamplingOptions()
+    sampling.temperature = 0.6
+    var others: [Branch] = []
+    for other in 0..<beside {
+      // Another long prompt on the same pages, before and during the run.
+      let run = try engine.makeRun(
+        prompt: fixture.tokens(1_100 + 37 * other, seed: 90 + UInt64(other)), seed: 1)
+      try run.advanceBlocking([run.root], Advance(maxTokens: 9))
+      others.append(run.root)
+    }
+    let run = try engine.makeRun(
+      prompt: fixture.tokens(prompt, seed: 5), seed: 3, sampling: sampling, drafting: drafting)
+    var branches = try run.root.fork(width)
+    try run.advanceBlocking(branches, Advance(maxTokens: 70))
+    try branches[0].truncate(toGenerated: 33)
+    branches = try run.resample(branches, ancestors: branches.indices.map { $0 / 2 })
+    try run.advanceBlocking(branches, Advance(maxTokens: 50))
+    if !drafting.sources.isEmpty {
+      #expect(run.statistics.draftedTokens > 0, "nothing drafted: the test shows nothing")
+    }
+    let outcome = Outcome(texts: branches.map(\.tokens), logprobs: branches.map(\.logprobs))
+    for branch in branches + others { branch.release() }
+    run.root.release()
+    #expect(engine.pagesInUse == 0)
+    return outcome
+  }
+
+  @Test("all positions found are exact attention, bit for bit", arguments: KVType.allCases)
+  func everything(kvType: KVType) throws {
+    let fixture = try Self.fixture()
+    let exact = try generate(fixture, .exact, kvType: kvType)
+    #expect(try generate(fixture, Self.retrieve(wanted: 1 << 20), kvType: kvType) == exact)
+    #expect(try generate(fixture, .window(recent: 1_700, sinks: 32), kvType: kvType) == exact)
+  }
+
+  @Test("no tolerance is exact attention, and few positions are not")
+  func tolerance() throws {
+    let fixture = try Self.fixture()
+    let exact = try generate(fixture, .exact)
+    #expect(try generate(fixture, Self.retrieve(tolerance: 0)) == exact)
+    #expect(try generate(fixture, Self.retrieve(wanted: 16)) != exact, "the index was never used")
+    #expect(try generate(fixture, .window(recent: 64, sinks: 32)) != exact)
+    // Below the length where it begins there is nothing to see of it.
+    #expect(
+      try generate(fixture, Self.retrieve(wanted: 16), prompt: 600)
+        == generate(fixture, .exact, prompt: 600))
+  }
+
+  @Test(
+    "bits depend on the sequence alone",
+    arguments: [
+      retrieve(wanted: 24), retrieve(tolerance: 0.2),
+      .window(recent: 100, sinks: 32),
+    ])
+  func invariance(method: AttentionMethod) throws {
+    let fixture = try Self.fixture()
+    let reference = try generate(fixture, method)
+    #expect(try generate(fixture, method, threads: 1) == reference, "one thread")
+    #expect(try generate(fixture, method, chunk: 37) == reference, "short chunks")
+    #expect(try generate(fixture, method, beside: 3) == reference, "beside other runs")
+    #expect(
+      try generate(fixture, method, drafting: Drafting([.siblings, .ngram])) == reference, "drafts")
+    let wide = try generate(fixture, method, width: 6)
+    // The first branches of a wider population descend from the same ancestors.
+    #expect(wide.texts[0] == reference.texts[0] && wide.logprobs[0] == reference.logprobs[0])
+  }
+
+  @Test("prompts too short to learn from are indexed by what follows them")
+  func shortPrompt() throws {
+    let fixture = try Self.fixture()
+    func run(_ method: AttentionMethod) throws -> Outcome {
+      let engine = try Engine(backend: fixture.backend(threads: 2, attention: method))
+      defer { engine.shutdown() }
+      let run = try engine.makeRun(prompt: fixture.tokens(20, seed: 5), seed: 3)
+      try run.advanceBlocking([run.root], Advance(maxTokens: 1_200))
+      return Outcome(texts: [run.root.tokens], logprobs: [run.root.logprobs])
+    }
+    let exact = try run(.exact)
+    #expect(try run(Self.retrieve(wanted: 1 << 20)) == exact)
+    let few = try run(Self.retrieve(wanted: 16))
+    #expect(few.texts[0].prefix(1_003) == exact.texts[0].prefix(1_003), "below the least length")
+    #expect(few != exact, "the index was never used")
+  }
+
+  @Test("names", arguments: ["exact", "retrieve=0.02", "window=4096"])
+  func names(text: String) throws {
+    #expect(try AttentionMethod.parse(text).name == text)
+  }
+
+  @Test(
+    "bad names and settings are refused",
+    arguments: [
+      "", "exactly", "retrieve=", "retrieve=x", "retrieve=2", "retrieve=-1", "window", "window=0",
+      "window=x",
+    ])
+  func badNames(text: String) {
+    #expect(engineError { try AttentionMethod.parse(text) }?.code == .argument)
+  }
+
+  @Test("a model with a window of its own keeps it")
+  func ownWindow() throws {
+    let fixture = try TransformerFixture(seed: 71, window: 40)
+    let error = engineError { try fixture.backend(attention: .retrieve(.init())) }
+    #expect(error?.code == .argument && error?.message.contains("window of 40") ?? false)
+  }
+}
