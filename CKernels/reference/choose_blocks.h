@@ -128,6 +128,28 @@ BLOCK uint32_t block_gather(const float *l, float low, float high, uint32_t firs
   return found;
 }
 
+/// An interval of logits, and a wider one around it.
+typedef struct block_rings {
+  float low, high, outer_low, outer_high;
+} block_rings;
+
+/// block_weigh of the inner interval; appends the logits between it and the outer one, with their
+/// tokens and units. Up to 16 places past them are written.
+BLOCK uint64_t block_split(const float *l, float maximum, float factor, float scale,
+                           block_rings rings, uint32_t first, uint32_t *count, float *logits,
+                           uint32_t *tokens, uint32_t *units, uint32_t *appended) {
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
+    logits[found] = l[i];
+    tokens[found] = first + i;
+    units[found] = martlet_choose_units(l[i], maximum, factor, scale);
+    found += l[i] >= rings.outer_low && l[i] <= rings.outer_high &&
+             !(l[i] >= rings.low && l[i] <= rings.high);
+  }
+  *appended = found;
+  return block_weigh(l, maximum, factor, scale, rings.low, rings.high, count);
+}
+
 /// Σ (l - pivot), Σ (l - pivot)² and the number of the finite logits.
 BLOCK uint32_t block_spread(const float *l, float pivot, block_sums *sums) {
   float s[4][MARTLET_LANES] = {{0}}, q[4][MARTLET_LANES] = {{0}};

@@ -256,6 +256,48 @@ LANES uint32_t choose_gather(const float *l, float low, float high, uint32_t fir
   return found;
 }
 
+/// choose_weigh of the inner interval, and what lies between it and the outer one. Few blocks hold
+/// any of that, so sixty-four logits share a branch.
+LANES uint64_t choose_split(const float *l, float maximum, float factor, float scale,
+                            block_rings rings, uint32_t first, uint32_t *count, float *logits,
+                            uint32_t *tokens, uint32_t *units, uint32_t *appended) {
+  const choose_polynomial scaled = choose_polynomial_of(scale);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor);
+  const __m512 lows = lanes_set(rings.low), highs = lanes_set(rings.high);
+  const __m512 outer_lows = lanes_set(rings.outer_low), outer_highs = lanes_set(rings.outer_high);
+  const __m512i steps = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i one = _mm512_set1_epi32(1);
+  __m512 y[4], e[4];
+  __m512i u[4], n = _mm512_setzero_si512();
+  for (int k = 0; k < 4; ++k) u[k] = _mm512_setzero_si512();
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
+    __mmask16 between[4];
+    choose_four(l + i, top, c, &scaled, 0, y, e);
+    for (int k = 0; k < 4; ++k) {
+      const __m512 x = lanes_load(l + i + 16 * k);
+      const __mmask16 in = choose_within(x, lows, highs);
+      between[k] = (__mmask16)(choose_within(x, outer_lows, outer_highs) & ~in);
+      u[k] = _mm512_mask_add_epi32(u[k], in, u[k], _mm512_cvtps_epi32(e[k]));
+      n = _mm512_mask_add_epi32(n, in, n, one);
+    }
+    if (!(between[0] | between[1] | between[2] | between[3])) continue;
+    for (int k = 0; k < 4; ++k) {
+      const __mmask16 b = between[k];
+      const __m512i token =
+          _mm512_add_epi32(steps, _mm512_set1_epi32((int)first + i + 16 * k));
+      _mm512_storeu_ps(logits + found, _mm512_maskz_compress_ps(b, lanes_load(l + i + 16 * k)));
+      _mm512_storeu_si512(tokens + found, _mm512_maskz_compress_epi32(b, token));
+      _mm512_storeu_si512(units + found,
+                          _mm512_maskz_compress_epi32(b, _mm512_cvtps_epi32(e[k])));
+      found += (uint32_t)__builtin_popcount(b);
+    }
+  }
+  *count = (uint32_t)_mm512_reduce_add_epi32(n);
+  *appended = found;
+  return choose_fold_units(u);
+}
+
 LANES uint32_t choose_spread(const float *l, float pivot, choose_sums *sums) {
   const __m512 p = lanes_set(pivot);
   __m512 s[4], q[4];
