@@ -160,7 +160,7 @@ static size_t choose_collect(const choose_state *s, float from, float to) {
 
 /// Weights of collected tokens, and their sum.
 static uint64_t choose_weights(const choose_state *s, size_t n) {
-  const float maximum = s->maximum, factor = s->factor;
+  const float maximum = s->maximum, factor = s->factor, floor = martlet_exp2_floor(factor);
   const float *restrict values = s->values, *restrict scales = s->scales;
   const uint32_t *restrict tokens = s->tokens;
   const uint8_t *restrict shifts = s->shifts;
@@ -169,7 +169,7 @@ static uint64_t choose_weights(const choose_state *s, size_t n) {
   uint64_t sum = 0;
   for (size_t i = 0; i < n; ++i) keyed[i] = scales[tokens[i] / CHOOSE_BLOCK];
   for (size_t i = 0; i < n; ++i)
-    keyed[i] = rintf(martlet_exp2_f32((values[i] - maximum) * factor) * keyed[i]);
+    keyed[i] = rintf(martlet_exp2_f32(values[i] - maximum, factor, floor) * keyed[i]);
   for (size_t i = 0; i < n; ++i) {
     weights[i] = (uint64_t)(uint32_t)(int32_t)keyed[i] << shifts[tokens[i] / CHOOSE_BLOCK];
     sum += weights[i];
@@ -376,6 +376,8 @@ static void choose_bracket(choose_state *s, size_t head, float bar, double share
   *from = -INFINITY;
   *to = INFINITY;
   size_t known = head;
+  // A head that leaves no room for a sample is the better part of the row.
+  if (head + 3 * CHOOSE_BLOCK + s->blocks / step * 16 > s->blocks * CHOOSE_BLOCK) return;
   while (known % CHOOSE_BLOCK) s->values[known++] = -INFINITY;
   const size_t n = choose_sample(s, known, bar, step);
   if (by_count)
@@ -404,13 +406,14 @@ static void choose_bracket(choose_state *s, size_t head, float bar, double share
   for (size_t i = known; i < n; ++i) sampled[places[i]] += s->units[i];
   // A sampled token stands for `each`; the tokens of a bucket weigh about as much as at its edge.
   const double each = (double)(CHOOSE_BLOCK / 16) * (double)step;
+  const float floor = martlet_exp2_floor(s->factor);
   double sum = 0, passed = 0, before = 0, after = 0, squares[CHOOSE_BUCKETS];
   for (int i = 0; i < CHOOSE_BUCKETS; ++i) {
     const float edge = most - (float)i / scale;
     float logit = centre == centre ? centre - edge : edge;
     if (logit > bar) logit = bar;
     const float unit =
-        by_count ? 1 : martlet_exp2_f32((logit - s->maximum) * s->factor) * 0x1p27f;
+        by_count ? 1 : martlet_exp2_f32(logit - s->maximum, s->factor, floor) * 0x1p27f;
     squares[i] = (double)sampled[i] * (double)unit;
     sum += (double)exact[i] + each * (double)sampled[i];
     after += squares[i];
@@ -471,6 +474,7 @@ static void choose_list_alone(choose_state *s) {
 static void choose_measure(choose_state *s) {
   if (s->weighed) return;
   float copy[CHOOSE_BLOCK], low, high;
+  const float floor = martlet_exp2_floor(s->factor);
   uint32_t active = 0;
   for (size_t b = 0; b < s->blocks; ++b) active += s->maxima[b] >= s->set.low;
   if (active <= 3 * CHOOSE_BAR && s->set.high == INFINITY) {
@@ -488,7 +492,8 @@ static void choose_measure(choose_state *s) {
     if (s->maxima[b] < s->set.low) continue;
     const float *row = choose_view(s, b, &s->set, copy, &low, &high);
     uint32_t count = CHOOSE_BLOCK;
-    s->sums[b] = row == s->rows[b] && s->minima[b] >= low && high == INFINITY
+    s->sums[b] = row == s->rows[b] && s->minima[b] >= low && high == INFINITY &&
+                         s->minima[b] - s->maximum >= floor
                      ? choose_weigh_all(row, s->maximum, s->factor, s->scales[b])
                      : choose_weigh(row, s->maximum, s->factor, s->scales[b], low, high, &count);
     s->total += s->sums[b] << s->shifts[b];
@@ -759,7 +764,7 @@ static size_t choose_bend_place(const choose_state *s, size_t n, double share, d
 /// Second differences need ranks, but weights fall from rank to rank, so those from a rank on sum to
 /// at most twice the weight there. So the first ranks alone usually decide where the cut is: the
 /// rest is sorted only where its sum, at most `more`, could move it. Rounding and the polynomial let
-/// weights rise by less than a block's unit and 3e-7 of themselves.
+/// weights rise by less than a block's unit and 5e-7 of themselves.
 static void choose_tail_free(choose_state *s, float share) {
   double uneven = 0;
   for (size_t b = 0; b < s->blocks; ++b)
@@ -1030,7 +1035,7 @@ static void choose_race(const choose_state *s, const martlet_sampling_draw *draw
     for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) bits[i] = martlet_gumbel_bits(key0, key1, start + i);
     if (found == draw->count) {
       const float over = (s->maxima[b] - s->maximum) * s->factor - best[found - 1];
-      if (over < 0) limit = (uint32_t)(martlet_exp2_f32(over) * 4294000000.0f * 1.0002f) + 256;
+      if (over < 0) limit = (uint32_t)(martlet_exp2_f32(over, 1, MARTLET_EXP2_LOW) * 4294000000.0f * 1.0002f) + 256;
     }
     for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) least = bits[i] < least ? bits[i] : least;
     if (least > limit) continue;
@@ -1238,8 +1243,8 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
                      rules->top_k == 0;
   const float factor = martlet_choose_factor(1);
   choose_state s;
-  // Below it a block's y may fall under MARTLET_EXP2_LOW.
-  const float near = maximum - 80.0f;
+  // A block below it needs a clamp.
+  const float floor = martlet_exp2_floor(factor);
   choose_sums sums = choose_sums_begin();
   choose_begin(&s, &m, width, m.own, m.own_maxima, m.own_minima, maximum);
   uint32_t listed = 0;
@@ -1259,11 +1264,11 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
       if (m.own_maxima[b] < s.set.low) {
         s.sums[b] = 0;
         count = 0;
-        if (m.own_minima[b] >= near)
+        if (m.own_minima[b] - maximum >= floor)
           choose_shape_near(m.own[b], maximum, factor, &sums);
         else
           choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
-      } else if (m.own_minima[b] >= near && m.own_minima[b] >= s.set.low) {
+      } else if (m.own_minima[b] - maximum >= floor && m.own_minima[b] >= s.set.low) {
         s.sums[b] = choose_shape_units_near(m.own[b], maximum, factor, s.scales[b], &sums);
       } else {
         s.sums[b] = choose_shape_units(m.own[b], maximum, factor, s.scales[b], s.set.low, &sums,
@@ -1275,7 +1280,7 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
     s.weighed = 1;
   } else {
     for (size_t b = 0; b < blocks; ++b)
-      if (m.own_minima[b] >= near)
+      if (m.own_minima[b] - maximum >= floor)
         choose_shape_near(m.own[b], maximum, factor, &sums);
       else
         choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
