@@ -3,19 +3,18 @@
 ///
 /// Passes over the whole row, 513 KB at 128,256 logits, which L2 delivers at 64 bytes per cycle:
 ///   1. maxima of blocks: 1 cycle per 16 logits, the limit of L2;
-///   2. exponentials with their sum and moment, the by-products: 10 operations per 16 logits, of
-///      which two (the split of the exponent and its return) have one pipe, about 5 cycles; at
-///      temperature 1 the same exponentials give the weights, 6 cycles;
+///   2. exponentials with their sum and moment, the by-products: thirteen operations per 16 logits,
+///      about 4.5 cycles; at temperature 1 the same exponentials give the weights, 5 cycles;
 ///   3. top-nσ alone: sum and squares, 2 cycles;
-///   4. weights of what is left, where the temperature is not 1: 5 cycles, but only in blocks whose
+///   4. weights of what is left, where the temperature is not 1: 4 cycles, but only in blocks whose
 ///      maximum survives.
 /// Every truncation ends as an interval of ranks, so a set is two logits with two token ids for
 /// their ties, and what it holds is found again by comparison. Blocks below the interval are not
 /// touched: after top-k, min-p or top-nσ on a model's row a pass costs tens of blocks, not
-/// hundreds. Ranks are never sorted: top-k takes the k-th largest block maximum as a bar that k
-/// logits reach, and selects among the few above it; top-p tries the tokens above the 64th, and
-/// for flat rows brackets the threshold from a sample and gathers what lies between. Tail-free
-/// sampling needs its second differences by rank, so it alone sorts what is left to it.
+/// hundreds. Ranks are hardly ever sorted: top-k takes the k-th largest block maximum as a bar that
+/// k logits reach, and selects among the few above it; top-p and typical try or take the tokens above
+/// the 64th as known, bound the threshold by them and a sample of the rest, and list what lies between
+/// the bounds in one more pass of weights. Tail-free sampling sorts the ranks that can move its cut.
 
 #ifndef CHOOSE_NATIVE
 #define choose_sums block_sums
