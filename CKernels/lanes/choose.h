@@ -767,7 +767,8 @@ static size_t choose_bend_place(const choose_state *s, size_t n, double share, d
 static void choose_tail_free(choose_state *s, float share) {
   double uneven = 0;
   for (size_t b = 0; b < s->blocks; ++b)
-    uneven += s->maxima[b] < s->set.low ? 0 : 4.0 * CHOOSE_BLOCK * (double)((uint64_t)1 << s->shifts[b]);
+    if (s->maxima[b] >= s->set.low)
+      uneven += 4.0 * CHOOSE_BLOCK * (double)((uint64_t)1 << s->shifts[b]);
   size_t n = 0, place = UINT32_MAX;
   for (int attempt = 0; attempt < 3 && place == UINT32_MAX; ++attempt) {
     const float bar = attempt == 0   ? choose_bar(s, CHOOSE_BAR)
