@@ -1,6 +1,5 @@
 /// Sampling by rules on NEON: the passes of lanes/choose.h over what the compiler makes of reference/choose_blocks.h.
 #include "dispatch/sampling_variants.h"
-#include "reference/choose_blocks.h"
 #include "reference/sampling.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -9,6 +8,10 @@
 
 #define LANES_ISA neon
 #include "arm/lanes_neon.h"
+#include "arm/choose_look_up_neon.h"
+
+#define BLOCK_LOOK_UP choose_look_up
+#include "reference/choose_blocks.h"
 
 #include "lanes/choose.h"
 

@@ -3,19 +3,18 @@
 ///
 /// Passes over the whole row, 513 KB at 128,256 logits, which L2 delivers at 64 bytes per cycle:
 ///   1. maxima of blocks: 1 cycle per 16 logits, the limit of L2;
-///   2. exponentials with their sum and moment, the by-products: 10 operations per 16 logits, of
-///      which two (the split of the exponent and its return) have one pipe, about 5 cycles; at
-///      temperature 1 the same exponentials give the weights, 6 cycles;
+///   2. exponentials with their sum and moment, the by-products: thirteen operations per 16 logits,
+///      about 4.5 cycles; at temperature 1 the same exponentials give the weights, 5 cycles;
 ///   3. top-nσ alone: sum and squares, 2 cycles;
-///   4. weights of what is left, where the temperature is not 1: 5 cycles, but only in blocks whose
+///   4. weights of what is left, where the temperature is not 1: 4 cycles, but only in blocks whose
 ///      maximum survives.
 /// Every truncation ends as an interval of ranks, so a set is two logits with two token ids for
 /// their ties, and what it holds is found again by comparison. Blocks below the interval are not
 /// touched: after top-k, min-p or top-nσ on a model's row a pass costs tens of blocks, not
-/// hundreds. Ranks are never sorted: top-k takes the k-th largest block maximum as a bar that k
-/// logits reach, and selects among the few above it; top-p tries the tokens above the 64th, and
-/// for flat rows brackets the threshold from a sample and gathers what lies between. Tail-free
-/// sampling needs its second differences by rank, so it alone sorts what is left to it.
+/// hundreds. Ranks are hardly ever sorted: top-k takes the k-th largest block maximum as a bar that
+/// k logits reach, and selects among the few above it; top-p and typical try or take the tokens above
+/// the 64th as known, bound the threshold by them and a sample of the rest, and list what lies between
+/// the bounds in one more pass of weights. Tail-free sampling sorts the ranks that can move its cut.
 
 #ifndef CHOOSE_NATIVE
 #define choose_sums block_sums
@@ -29,6 +28,7 @@
 #define choose_weigh block_weigh
 #define choose_count block_count
 #define choose_gather block_gather
+#define choose_split block_split
 #define choose_spread block_spread
 /// What an ISA may skip where a block is known to need no clamp or comparison.
 LANES void choose_shape_near(const float *l, float maximum, float factor, block_sums *sums) {
@@ -45,7 +45,8 @@ LANES uint64_t choose_weigh_all(const float *l, float maximum, float factor, flo
 }
 #endif
 
-enum { CHOOSE_BLOCK = MARTLET_LOGITS_BLOCK, CHOOSE_BAR = 64, CHOOSE_SHORT = 512, CHOOSE_BUCKETS = 256 };
+enum { CHOOSE_BLOCK = MARTLET_LOGITS_BLOCK, CHOOSE_BAR = 64, CHOOSE_SHORT = 512, CHOOSE_BUCKETS = 256,
+       CHOOSE_SAMPLED = 256 };
 #define CHOOSE_LOWEST -3.40282347e38f
 
 /// A set of tokens: low < l < high, and l = low up to a token, and l = high from a token on.
@@ -67,6 +68,9 @@ typedef struct choose_state {
   int listed;          ///< Whether values, tokens and weights hold the set, in order of id.
   size_t length;       ///< Of that list.
   uint64_t total, kept;
+  /// Of all tokens at this temperature, where `shaped`.
+  int shaped;
+  double log_sum, entropy;
   choose_set set;
   float *values, *keyed;
   uint32_t *tokens, *units;
@@ -97,22 +101,35 @@ LANES const float *choose_view(const choose_state *s, size_t b, const choose_set
   return copy;
 }
 
-/// Weighs what of the set is above `bound`, into sums, total and kept; returns the total.
-static uint64_t choose_mass_above(choose_state *s, float bound) {
+/// Weighs what of the set lies in the inner interval, into sums, total and kept; lists what lies
+/// between it and the outer one, with weights; returns their sum.
+static uint64_t choose_split_set(choose_state *s, block_rings rings) {
   float copy[CHOOSE_BLOCK], low, high;
+  uint64_t between = 0;
   s->total = s->kept = 0;
-  const float least = nextafterf(bound, INFINITY);
+  s->length = 0;
   for (size_t b = 0; b < s->blocks; ++b) {
     s->sums[b] = 0;
-    if (s->maxima[b] <= bound || s->maxima[b] < s->set.low) continue;
+    if (s->maxima[b] < rings.outer_low || s->maxima[b] < s->set.low) continue;
     const float *row = choose_view(s, b, &s->set, copy, &low, &high);
-    uint32_t count;
-    s->sums[b] = choose_weigh(row, s->maximum, s->factor, s->scales[b],
-                              low > least ? low : least, high, &count);
+    const block_rings seen = {low > rings.low ? low : rings.low,
+                              high < rings.high ? high : rings.high,
+                              low > rings.outer_low ? low : rings.outer_low,
+                              high < rings.outer_high ? high : rings.outer_high};
+    const size_t n = s->length;
+    uint32_t count, appended;
+    s->sums[b] = choose_split(row, s->maximum, s->factor, s->scales[b], seen,
+                              (uint32_t)b * CHOOSE_BLOCK, &count, s->values + n, s->tokens + n,
+                              s->units + n, &appended);
+    for (size_t i = n; i < n + appended; ++i) {
+      s->weights[i] = (uint64_t)s->units[i] << s->shifts[b];
+      between += s->weights[i];
+    }
+    s->length += appended;
     s->total += s->sums[b] << s->shifts[b];
     s->kept += count;
   }
-  return s->total;
+  return between;
 }
 
 static uint64_t choose_count_above(const choose_state *s, float bound) {
@@ -142,7 +159,7 @@ static size_t choose_collect(const choose_state *s, float from, float to) {
 
 /// Weights of collected tokens, and their sum.
 static uint64_t choose_weights(const choose_state *s, size_t n) {
-  const float maximum = s->maximum, factor = s->factor;
+  const float maximum = s->maximum, factor = s->factor, floor = martlet_exp2_floor(factor);
   const float *restrict values = s->values, *restrict scales = s->scales;
   const uint32_t *restrict tokens = s->tokens;
   const uint8_t *restrict shifts = s->shifts;
@@ -151,7 +168,7 @@ static uint64_t choose_weights(const choose_state *s, size_t n) {
   uint64_t sum = 0;
   for (size_t i = 0; i < n; ++i) keyed[i] = scales[tokens[i] / CHOOSE_BLOCK];
   for (size_t i = 0; i < n; ++i)
-    keyed[i] = rintf(martlet_exp2_f32((values[i] - maximum) * factor) * keyed[i]);
+    keyed[i] = rintf(martlet_exp2_f32(values[i] - maximum, factor, floor) * keyed[i]);
   for (size_t i = 0; i < n; ++i) {
     weights[i] = (uint64_t)(uint32_t)(int32_t)keyed[i] << shifts[tokens[i] / CHOOSE_BLOCK];
     sum += weights[i];
@@ -275,6 +292,19 @@ static choose_cut_point choose_select(float *values, uint64_t *weights, size_t n
   return point;
 }
 
+/// Integers in the order of the floats, and back.
+LANES int32_t choose_key(float value) {
+  int32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits < 0 ? bits ^ 0x7fffffff : bits;
+}
+LANES float choose_of_key(int32_t key) {
+  const uint32_t bits = (uint32_t)(key < 0 ? key ^ 0x7fffffff : key);
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 /// A value that at least k block maxima reach; the low end of a set in few blocks, +inf where a
 /// large one has fewer blocks than that.
 static float choose_bar(const choose_state *s, uint64_t k) {
@@ -295,89 +325,123 @@ static float choose_bar(const choose_state *s, uint64_t k) {
       high = middle;
     }
   }
-  const int32_t key = (int32_t)low;
-  const uint32_t bits = (uint32_t)(key < 0 ? key ^ 0x7fffffff : key);
-  float bar;
-  memcpy(&bar, &bits, sizeof bar);
+  const float bar = choose_of_key((int32_t)low);
   return bar > s->set.low ? bar : s->set.low;
 }
 
-LANES int32_t choose_key(float value) {
-  int32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits < 0 ? bits ^ 0x7fffffff : bits;
+/// Minus a finite distance: logits near the ends of float32 can be further apart than it reaches.
+LANES float choose_nearness(float value, float centre) {
+  const float nearness = -fabsf(value - centre);
+  return nearness > CHOOSE_LOWEST ? nearness : CHOOSE_LOWEST;
 }
 
-/// A bracket for the cut of a large set, from one vector in some blocks: buckets of the sample's
-/// range four standard errors on either side. A bucket's tokens weigh about the same.
-static void choose_bracket(choose_state *s, double share, int by_count, float *from, float *to) {
-  const size_t step = s->blocks / 256 + 1;
-  float copy[CHOOSE_BLOCK], low, high, least = INFINITY, most = -INFINITY;
-  size_t n = 0;
+/// The least and the largest finite value, by keys: compilers make vector code of that.
+LANES void choose_range(const float *values, size_t n, float *least, float *most) {
+  int32_t low = INT32_MAX, high = INT32_MIN;
+  const int32_t lowest = choose_key(CHOOSE_LOWEST);
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t key = choose_key(values[i]);
+    const int32_t counted = key < lowest ? INT32_MAX : key;
+    low = counted < low ? counted : low;
+    high = key > high ? key : high;
+  }
+  *least = choose_of_key(low < high ? low : high);
+  *most = choose_of_key(high);
+}
+
+/// One vector in some blocks, of what is in the set and below `bar`, after `n` values in whole
+/// blocks; returns how many values there are then, in whole blocks too, filled up with -inf.
+static size_t choose_sample(const choose_state *s, size_t n, float bar, size_t step) {
+  float copy[CHOOSE_BLOCK], low, high;
   for (size_t b = 0; b < s->blocks; b += step) {
     if (s->maxima[b] < s->set.low) continue;
     const float *view = choose_view(s, b, &s->set, copy, &low, &high);
     const float *row = view + b / step * 7 % 16 * 16;
-    if (view == s->rows[b] && s->minima[b] >= low && high == INFINITY) {
-      memcpy(s->values + n, row, 16 * sizeof(float));
-      n += 16;
-      continue;
-    }
-    for (size_t i = 0; i < 16; ++i) {
-      s->values[n] = row[i];
-      n += row[i] >= low && row[i] <= high;
-    }
+    for (size_t i = 0; i < 16; ++i)
+      s->values[n + i] = row[i] >= low && row[i] <= high && row[i] < bar ? row[i] : -INFINITY;
+    n += 16;
   }
-  *from = s->set.low;
-  *to = s->set.high;
-  if (n < 64) return;
   while (n % CHOOSE_BLOCK) s->values[n++] = -INFINITY;
-  for (size_t i = 0; i < n; i += CHOOSE_BLOCK) {
-    const float largest = choose_extremes(s->values + i, copy);
-    most = largest > most ? largest : most;
-    for (size_t j = i; j < i + CHOOSE_BLOCK; ++j)
-      least = s->values[j] < least && s->values[j] > -INFINITY ? s->values[j] : least;
-  }
-  if (least == most) return;
+  return n;
+}
+
+/// Where values in falling order, or in order of nearness to `centre` unless it is NaN, are likely
+/// to reach a share of the set's weight or number: between *to and *from. What the list holds,
+/// `head` tokens from `bar` up, is known exactly; a sample stands for the rest, and the bounds are
+/// three of its standard errors and a bucket apart. Uses the list up.
+static void choose_bracket(choose_state *s, size_t head, float bar, double share, int by_count,
+                           float centre, float *from, float *to) {
+  const size_t step = s->blocks / CHOOSE_SAMPLED + 1;
+  *from = -INFINITY;
+  *to = INFINITY;
+  size_t known = head;
+  // A head that leaves no room for a sample is the better part of the row.
+  if (head + 3 * CHOOSE_BLOCK + s->blocks / step * 16 > s->blocks * CHOOSE_BLOCK) return;
+  while (known % CHOOSE_BLOCK) s->values[known++] = -INFINITY;
+  const size_t n = choose_sample(s, known, bar, step);
+  if (by_count)
+    for (size_t i = 0; i < n; ++i) s->units[i] = s->values[i] > -INFINITY;
+  else
+    for (size_t i = 0; i < n; i += CHOOSE_BLOCK)
+      choose_units(s->values + i, s->maximum, s->factor, 0x1p27f, CHOOSE_LOWEST, INFINITY,
+                   s->units + i);
+  float *restrict keys = s->keyed;
+  const float *restrict values = s->values;
+  if (centre == centre)
+    for (size_t i = 0; i < n; ++i) keys[i] = -fabsf(values[i] - centre);
+  else
+    memcpy(keys, values, n * sizeof *keys);
+  float least, most;
+  choose_range(keys, n, &least, &most);
   const float scale = (CHOOSE_BUCKETS - 1) / (most - least);
   if (!(scale > 0 && scale < INFINITY)) return;
-  uint64_t buckets[CHOOSE_BUCKETS] = {0};
-  double sum = 0, inside = 0, passed = 0, variance = 0;
-  for (size_t i = 0; i < n; i += CHOOSE_BLOCK) {
-    uint32_t units[CHOOSE_BLOCK];
-    if (by_count)
-      for (int j = 0; j < CHOOSE_BLOCK; ++j) units[j] = s->values[i + j] > -INFINITY;
-    else
-      choose_units(s->values + i, s->maximum, s->factor, 0x1p30f, CHOOSE_LOWEST, INFINITY, units);
-    for (int j = 0; j < CHOOSE_BLOCK; ++j) {
-      const float x = s->values[i + j] > least ? s->values[i + j] : least;
-      buckets[(int)((most - x) * scale)] += units[j];
-    }
+  uint32_t *restrict places = s->tokens;
+  for (size_t i = 0; i < n; ++i) {
+    const float key = keys[i] > least ? keys[i] : least;
+    places[i] = (uint32_t)(int32_t)((most - key) * scale);
   }
-  for (int i = 0; i < CHOOSE_BUCKETS; ++i) sum += (double)buckets[i];
-  if (!(sum > 0)) return;
+  uint64_t exact[CHOOSE_BUCKETS] = {0}, sampled[CHOOSE_BUCKETS] = {0};
+  for (size_t i = 0; i < known; ++i) exact[places[i]] += s->units[i];
+  for (size_t i = known; i < n; ++i) sampled[places[i]] += s->units[i];
+  // A sampled token stands for `each`; the tokens of a bucket weigh about as much as at its edge.
+  const double each = (double)(CHOOSE_BLOCK / 16) * (double)step;
+  const float floor = martlet_exp2_floor(s->factor);
+  double sum = 0, passed = 0, before = 0, after = 0, squares[CHOOSE_BUCKETS];
   for (int i = 0; i < CHOOSE_BUCKETS; ++i) {
     const float edge = most - (float)i / scale;
-    const double one =
-        by_count ? 1
-                 : (double)martlet_exp2_f32((edge - s->maximum) * s->factor) * 0x1p30;
-    inside += (double)buckets[i];
-    variance += (double)buckets[i] * one *
-                (inside <= share * sum ? (1 - share) * (1 - share) : share * share);
+    float logit = centre == centre ? centre - edge : edge;
+    if (logit > bar) logit = bar;
+    const float unit =
+        by_count ? 1 : martlet_exp2_f32(logit - s->maximum, s->factor, floor) * 0x1p27f;
+    squares[i] = (double)sampled[i] * (double)unit;
+    sum += (double)exact[i] + each * (double)sampled[i];
+    after += squares[i];
   }
-  const double error = 4 * sqrt(variance) / sum;
-  int first = -1, last = CHOOSE_BUCKETS;
-  for (int i = 0; i < CHOOSE_BUCKETS; ++i) {
-    passed += (double)buckets[i];
-    if (first < 0 && passed >= (share - error) * sum) first = i;
-    if (passed >= (share + error) * sum) {
-      last = i + 1;
-      break;
-    }
+  if (!(sum > 0)) return;
+  const double target = share * sum;
+  int at = 0;
+  for (; at + 1 < CHOOSE_BUCKETS; ++at) {
+    const double mass = (double)exact[at] + each * (double)sampled[at];
+    if (passed + mass >= target) break;
+    passed += mass;
+    before += squares[at];
+  }
+  after -= before;
+  // Of (weight before the place) · (1 - share) - (weight after it) · share.
+  const double error =
+      3 * each * sqrt(before * (1 - share) * (1 - share) + (after > 0 ? after : 0) * share * share);
+  int first = at, last = at + 1;
+  double above = passed, through = passed + (double)exact[at] + each * (double)sampled[at];
+  while (first > 0 && above > target - error) {
+    --first;
+    above -= (double)exact[first] + each * (double)sampled[first];
+  }
+  while (last < CHOOSE_BUCKETS && through < target + error) {
+    through += (double)exact[last] + each * (double)sampled[last];
+    ++last;
   }
   if (first > 0) *to = most - (float)first / scale;
   if (last < CHOOSE_BUCKETS) *from = most - (float)last / scale;
-  if (*from < s->set.low) *from = s->set.low;
 }
 
 /// Keeps what of the list is in the set, and weighs it into what `sums` hold already.
@@ -387,6 +451,7 @@ static void choose_list(choose_state *s) {
     const float value = s->values[i];
     const uint32_t token = s->tokens[i];
     if (!(value > s->set.low || (value == s->set.low && token <= s->set.low_token))) continue;
+    if (!(value < s->set.high || (value == s->set.high && token >= s->set.high_token))) continue;
     const uint64_t weight = s->weights[i];
     s->values[kept] = value;
     s->tokens[kept] = token;
@@ -408,6 +473,7 @@ static void choose_list_alone(choose_state *s) {
 static void choose_measure(choose_state *s) {
   if (s->weighed) return;
   float copy[CHOOSE_BLOCK], low, high;
+  const float floor = martlet_exp2_floor(s->factor);
   uint32_t active = 0;
   for (size_t b = 0; b < s->blocks; ++b) active += s->maxima[b] >= s->set.low;
   if (active <= 3 * CHOOSE_BAR && s->set.high == INFINITY) {
@@ -425,7 +491,8 @@ static void choose_measure(choose_state *s) {
     if (s->maxima[b] < s->set.low) continue;
     const float *row = choose_view(s, b, &s->set, copy, &low, &high);
     uint32_t count = CHOOSE_BLOCK;
-    s->sums[b] = row == s->rows[b] && s->minima[b] >= low && high == INFINITY
+    s->sums[b] = row == s->rows[b] && s->minima[b] >= low && high == INFINITY &&
+                         s->minima[b] - s->maximum >= floor
                      ? choose_weigh_all(row, s->maximum, s->factor, s->scales[b])
                      : choose_weigh(row, s->maximum, s->factor, s->scales[b], low, high, &count);
     s->total += s->sums[b] << s->shifts[b];
@@ -456,19 +523,28 @@ static void choose_cut(choose_state *s, uint64_t need, int by_count) {
     bar = choose_bar(s, by_count ? need : CHOOSE_BAR);
     s->length = choose_collect(s, bar, INFINITY);
     have = by_count ? s->length : choose_weights(s, s->length);
-    if (!by_count && have < need && bar > s->set.low) {
+    if (!by_count && have < need && have > need / 2 && bar > s->set.low) {
       bar = choose_bar(s, s->blocks / 2);
       s->length = choose_collect(s, bar, INFINITY);
       have = choose_weights(s, s->length);
     }
     if (have < need && bar > s->set.low) {
-      if (by_count && (choose_measure(s), need >= s->kept)) return;
+      if (by_count) {
+        s->kept = choose_count_above(s, -INFINITY);
+        if (need >= s->kept) return;
+      }
+      const size_t head = s->length;
+      const double share = (double)need / (double)(by_count ? s->kept : s->total);
       float to;
-      choose_bracket(s, (double)need / (double)(by_count ? s->kept : s->total), by_count, &bar,
-                     &to);
-      base = by_count ? choose_count_above(s, to) : choose_mass_above(s, to);
-      s->length = choose_collect(s, bar, to);
-      have = by_count ? s->length : choose_weights(s, s->length);
+      choose_bracket(s, head, bar, share, by_count, NAN, &bar, &to);
+      if (by_count) {
+        base = choose_count_above(s, to);
+        have = s->length = choose_collect(s, bar, to);
+      } else {
+        const block_rings rings = {nextafterf(to, INFINITY), INFINITY, bar, to};
+        have = choose_split_set(s, rings);
+        base = s->total;
+      }
       if (base >= need || base + have < need) {
         bar = s->set.low;
         base = 0;
@@ -522,10 +598,14 @@ static void choose_find_top(choose_state *s) {
   if (s->set.high == INFINITY) return;
   float copy[CHOOSE_BLOCK], low, high, top = -INFINITY;
   for (size_t b = 0; b < s->blocks; ++b) {
-    if (s->maxima[b] < s->set.low || s->maxima[b] < top) continue;
+    if (s->maxima[b] < s->set.low || s->maxima[b] <= top) continue;
     const float *row = choose_view(s, b, &s->set, copy, &low, &high);
-    for (int i = 0; i < CHOOSE_BLOCK; ++i)
-      if (row[i] >= low && row[i] <= high && row[i] > top) top = row[i];
+    int32_t most = INT32_MIN;
+    for (int i = 0; i < CHOOSE_BLOCK; ++i) {
+      const int32_t key = row[i] >= low && row[i] <= high ? choose_key(row[i]) : INT32_MIN;
+      most = key > most ? key : most;
+    }
+    if (most > INT32_MIN && choose_of_key(most) > top) top = choose_of_key(most);
   }
   s->top = top;
 }
@@ -539,6 +619,10 @@ static void choose_raise_share(choose_state *s, double log_share, double tempera
 
 /// The entropy of the set, nats.
 static double choose_entropy(choose_state *s, double *log_sum) {
+  if (s->shaped && s->set.low == CHOOSE_LOWEST && s->set.high == INFINITY) {
+    *log_sum = s->log_sum;
+    return s->entropy;
+  }
   float copy[CHOOSE_BLOCK], low, high;
   choose_sums sums = choose_sums_begin();
   for (size_t b = 0; b < s->blocks; ++b) {
@@ -551,10 +635,19 @@ static double choose_entropy(choose_state *s, double *log_sum) {
   return *log_sum - MARTLET_LN_2 * (choose_sums_second(&sums) / weights);
 }
 
-/// Minus a finite distance: logits near the ends of float32 can be further apart than it reaches.
-LANES float choose_nearness(float value, float centre) {
-  const float nearness = -fabsf(value - centre);
-  return nearness > CHOOSE_LOWEST ? nearness : CHOOSE_LOWEST;
+/// The ends of the logits that are as near to `centre` as `nearness`, found by halving: rounding
+/// makes many logits equally near where the centre is large.
+static void choose_ring(float centre, float nearness, float *low, float *high) {
+  for (int side = 0; side < 2; ++side) {
+    int64_t in = choose_key(centre), out = choose_key(side ? -CHOOSE_LOWEST : CHOOSE_LOWEST);
+    if (choose_nearness(choose_of_key((int32_t)out), centre) >= nearness) in = out;
+    while (in - out > 1 || out - in > 1) {
+      const int64_t middle = in + (out - in) / 2;
+      if (choose_nearness(choose_of_key((int32_t)middle), centre) >= nearness) in = middle;
+      else out = middle;
+    }
+    *(side ? high : low) = choose_of_key((int32_t)in);
+  }
 }
 
 /// Those whose logits are nearest to that of a token of average surprisal.
@@ -563,18 +656,36 @@ static void choose_typical(choose_state *s, float share, double temperature) {
   double log_sum;
   const double entropy = choose_entropy(s, &log_sum);
   const float centre = (float)((double)s->maximum + temperature * (log_sum - entropy));
-  const size_t n = choose_collect(s, s->set.low, INFINITY);
+  const uint64_t need = martlet_share_up(share, s->total);
+  const float bar = choose_bar(s, CHOOSE_BAR);
+  size_t n = choose_collect(s, bar, INFINITY);
+  uint64_t base = 0;
+  float inner = INFINITY;
   s->listed = 0;
-  choose_weights(s, n);
-  for (size_t i = 0; i < n; ++i) s->keyed[i] = choose_nearness(s->values[i], centre);
-  const float nearest =
-      choose_select(s->keyed, s->weights, n, martlet_share_up(share, s->total)).value;
-  float low = INFINITY, high = -INFINITY;
-  for (size_t i = 0; i < n; ++i) {
-    if (choose_nearness(s->values[i], centre) < nearest) continue;
-    low = s->values[i] < low ? s->values[i] : low;
-    high = s->values[i] > high ? s->values[i] : high;
+  if (bar > s->set.low) {
+    float from, to;
+    const uint64_t total = s->total;
+    choose_bracket(s, n, bar, (double)need / (double)total, 0, centre, &from, &to);
+    block_rings rings = {INFINITY, -INFINITY, CHOOSE_LOWEST, INFINITY};
+    if (to < 0) choose_ring(centre, nextafterf(to, INFINITY), &rings.low, &rings.high);
+    if (from > CHOOSE_LOWEST) choose_ring(centre, from, &rings.outer_low, &rings.outer_high);
+    const uint64_t have = choose_split_set(s, rings);
+    n = s->length;
+    base = s->total;
+    inner = rings.high;
+    if (base >= need || base + have < need) {
+      base = 0;
+      n = choose_collect(s, s->set.low, INFINITY);
+      choose_weights(s, n);
+    }
+  } else {
+    choose_weights(s, n);
   }
+  for (size_t i = 0; i < n; ++i) s->keyed[i] = choose_nearness(s->values[i], centre);
+  memcpy(s->spare, s->weights, n * sizeof *s->weights);
+  const float nearest = choose_select(s->keyed, s->spare, n, need - base).value;
+  float low, high;
+  choose_ring(centre, nearest, &low, &high);
   if (low > s->set.low) {
     s->set.low = low;
     s->set.low_token = UINT32_MAX;
@@ -584,59 +695,102 @@ static void choose_typical(choose_state *s, float share, double temperature) {
     s->set.high_token = 0;
   }
   s->weighed = 0;
-  choose_find_top(s);
+  if (base == 0) {
+    choose_find_top(s);
+    return;
+  }
+  s->length = n;
+  choose_list(s);
+  // What the list keeps above the inner ring is above all else.
+  float top = -INFINITY;
+  for (size_t i = 0; i < s->length; ++i) top = s->values[i] > top ? s->values[i] : top;
+  if (top > inner) s->top = top;
+  else choose_find_top(s);
 }
 
-/// Sorts collected tokens by rank: eight bits at a time, from the lowest; stable, so that equal
-/// logits stay in order of id. `keyed` holds the keys' place.
+/// Sorts collected tokens by rank: eleven bits at a time, from the lowest; stable, so that equal
+/// logits stay in order of id. A key and its token move together.
 static void choose_sort(choose_state *s, size_t n) {
-  uint32_t *keys = s->units, *tokens = s->tokens;
-  uint32_t *other_keys = (uint32_t *)(void *)s->weights, *other_tokens = other_keys + n;
-  for (size_t i = 0; i < n; ++i)
-    keys[i] = ~((uint32_t)choose_key(s->values[i] + 0.0f) ^ 0x80000000u);
-  for (int shift = 0; shift < 32; shift += 8) {
-    size_t places[256] = {0}, at = 0;
-    for (size_t i = 0; i < n; ++i) ++places[keys[i] >> shift & 255];
-    for (int i = 0; i < 256; ++i) {
-      const size_t count = places[i];
-      places[i] = at;
+  enum { DIGITS = 3, BITS = 11, PLACES = 1 << BITS };
+  uint64_t *from = s->weights, *to = s->spare;
+  uint32_t places[DIGITS][PLACES];
+  memset(places, 0, sizeof places);
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t key = ~((uint32_t)choose_key(s->values[i] + 0.0f) ^ 0x80000000u);
+    from[i] = (uint64_t)key << 32 | s->tokens[i];
+    for (int digit = 0; digit < DIGITS; ++digit) ++places[digit][key >> BITS * digit & (PLACES - 1)];
+  }
+  for (int digit = 0; digit < DIGITS; ++digit) {
+    uint32_t at = 0;
+    for (int i = 0; i < PLACES; ++i) {
+      const uint32_t count = places[digit][i];
+      places[digit][i] = at;
       at += count;
     }
     for (size_t i = 0; i < n; ++i) {
-      const size_t place = places[keys[i] >> shift & 255]++;
-      other_keys[place] = keys[i];
-      other_tokens[place] = tokens[i];
+      const uint64_t entry = from[i];
+      to[places[digit][entry >> (32 + BITS * digit) & (PLACES - 1)]++] = entry;
     }
-    uint32_t *swap = keys;
-    keys = other_keys;
-    other_keys = swap;
-    swap = tokens;
-    tokens = other_tokens;
-    other_tokens = swap;
+    uint64_t *swap = from;
+    from = to;
+    to = swap;
   }
-  for (size_t i = 0; i < n; ++i)
-    s->values[i] = s->rows[s->tokens[i] / CHOOSE_BLOCK][s->tokens[i] % CHOOSE_BLOCK];
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t token = (uint32_t)from[i];
+    s->tokens[i] = token;
+    s->values[i] = s->rows[token / CHOOSE_BLOCK][token % CHOOSE_BLOCK];
+  }
 }
 
-static void choose_tail_free(choose_state *s, float share) {
-  const size_t n = choose_collect(s, s->set.low, INFINITY);
-  s->listed = 0;
-  if (n < 3) return;
-  choose_sort(s, n);
-  choose_weights(s, n);
+LANES double choose_bend(const uint64_t *weights) {
+  const int64_t bend = (int64_t)(weights[0] - 2 * weights[1] + weights[2]);
+  return (double)(bend < 0 ? -bend : bend);
+}
+
+/// The first of n sorted tokens at which the second differences pass a share of their sum, n - 2 if
+/// none does, for the sum of those n and for that and `more`; UINT32_MAX where these differ.
+static size_t choose_bend_place(const choose_state *s, size_t n, double share, double more) {
   double sum = 0, passed = 0;
-  for (size_t i = 0; i + 2 < n; ++i) {
-    const int64_t bend = (int64_t)(s->weights[i] - 2 * s->weights[i + 1] + s->weights[i + 2]);
-    sum += (double)(bend < 0 ? -bend : bend);
-  }
+  for (size_t i = 0; i + 2 < n; ++i) sum += choose_bend(s->weights + i);
   size_t i = 0;
   for (; i + 2 < n; ++i) {
-    const int64_t bend = (int64_t)(s->weights[i] - 2 * s->weights[i + 1] + s->weights[i + 2]);
-    passed += (double)(bend < 0 ? -bend : bend);
-    if (passed > (double)share * sum) break;
+    passed += choose_bend(s->weights + i);
+    if (passed > share * sum) break;
   }
-  if (i + 2 >= n) return;
-  const size_t last = i > 0 ? i - 1 : 0;
+  return more == 0 || (i + 2 < n && passed > share * (sum + more)) ? i : UINT32_MAX;
+}
+
+/// Second differences need ranks, but weights fall from rank to rank, so those from a rank on sum to
+/// at most twice the weight there. So the first ranks alone usually decide where the cut is: the
+/// rest is sorted only where its sum, at most `more`, could move it. Rounding and the polynomial let
+/// weights rise by less than a block's unit and 5e-7 of themselves.
+static void choose_tail_free(choose_state *s, float share) {
+  double uneven = 0;
+  for (size_t b = 0; b < s->blocks; ++b)
+    if (s->maxima[b] >= s->set.low)
+      uneven += 4.0 * CHOOSE_BLOCK * (double)((uint64_t)1 << s->shifts[b]);
+  size_t n = 0, place = UINT32_MAX;
+  for (int attempt = 0; attempt < 3 && place == UINT32_MAX; ++attempt) {
+    const float bar = attempt == 0   ? choose_bar(s, CHOOSE_BAR)
+                      : attempt == 1 ? choose_bar(s, s->blocks / 2)
+                                     : s->set.low;
+    if (bar == INFINITY) continue;
+    n = choose_collect(s, bar, INFINITY);
+    const int whole = bar <= s->set.low;
+    if (whole) s->listed = 0;
+    if (n < 3) {
+      if (whole) return;
+      continue;
+    }
+    choose_sort(s, n);
+    choose_weights(s, n);
+    const double steps = 2 + 2e-6 * (double)s->width;
+    place = choose_bend_place(s, n, (double)share,
+                              whole ? 0 : steps * (double)s->weights[n - 2] + uneven);
+  }
+  s->listed = 0;
+  if (place + 2 >= n) return;
+  const size_t last = place > 0 ? place - 1 : 0;
   s->set.low = s->values[last];
   s->set.low_token = s->tokens[last];
   s->weighed = 0;
@@ -881,7 +1035,7 @@ static void choose_race(const choose_state *s, const martlet_sampling_draw *draw
     for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) bits[i] = martlet_gumbel_bits(key0, key1, start + i);
     if (found == draw->count) {
       const float over = (s->maxima[b] - s->maximum) * s->factor - best[found - 1];
-      if (over < 0) limit = (uint32_t)(martlet_exp2_f32(over) * 4294000000.0f * 1.0002f) + 256;
+      if (over < 0) limit = (uint32_t)(martlet_exp2_f32(over, 1, MARTLET_EXP2_LOW) * 4294000000.0f * 1.0002f) + 256;
     }
     for (uint32_t i = 0; i < CHOOSE_BLOCK; ++i) least = bits[i] < least ? bits[i] : least;
     if (least > limit) continue;
@@ -1013,7 +1167,7 @@ LANES void choose_begin(choose_state *s, const choose_memory *m, size_t width, c
   s->units = m->units;
   s->weights = m->weights;
   s->spare = m->spare;
-  s->weighed = s->listed = 0;
+  s->weighed = s->listed = s->shaped = 0;
   s->set = (choose_set){CHOOSE_LOWEST, INFINITY, UINT32_MAX, 0};
   for (size_t b = 0; b < s->blocks; ++b) s->keys[b] = choose_key(maxima[b] + 0.0f);
 }
@@ -1089,8 +1243,8 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
                      rules->top_k == 0;
   const float factor = martlet_choose_factor(1);
   choose_state s;
-  // Below it a block's y may fall under MARTLET_EXP2_LOW.
-  const float near = maximum - 80.0f;
+  // A block below it needs a clamp.
+  const float floor = martlet_exp2_floor(factor);
   choose_sums sums = choose_sums_begin();
   choose_begin(&s, &m, width, m.own, m.own_maxima, m.own_minima, maximum);
   uint32_t listed = 0;
@@ -1110,11 +1264,11 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
       if (m.own_maxima[b] < s.set.low) {
         s.sums[b] = 0;
         count = 0;
-        if (m.own_minima[b] >= near)
+        if (m.own_minima[b] - maximum >= floor)
           choose_shape_near(m.own[b], maximum, factor, &sums);
         else
           choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
-      } else if (m.own_minima[b] >= near && m.own_minima[b] >= s.set.low) {
+      } else if (m.own_minima[b] - maximum >= floor && m.own_minima[b] >= s.set.low) {
         s.sums[b] = choose_shape_units_near(m.own[b], maximum, factor, s.scales[b], &sums);
       } else {
         s.sums[b] = choose_shape_units(m.own[b], maximum, factor, s.scales[b], s.set.low, &sums,
@@ -1126,7 +1280,7 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
     s.weighed = 1;
   } else {
     for (size_t b = 0; b < blocks; ++b)
-      if (m.own_minima[b] >= near)
+      if (m.own_minima[b] - maximum >= floor)
         choose_shape_near(m.own[b], maximum, factor, &sums);
       else
         choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
@@ -1136,6 +1290,13 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
   result->clean = 1;
   result->log_sum = martlet_portable_log(sum);
   result->entropy = result->log_sum - MARTLET_LN_2 * (moment / sum);
+  if (shared) {
+    // Excluded logits, which the row's own shape counts, would make a difference to the last bit.
+    s.shaped = 1;
+    for (size_t b = 0; b < blocks; ++b) s.shaped &= m.own_minima[b] > -INFINITY;
+    s.log_sum = result->log_sum;
+    s.entropy = result->entropy;
+  }
   if (!(result->entropy > 0)) result->entropy = 0;
   result->most_likely = choose_first(m.own, m.own_maxima, blocks, maximum);
   result->gap = choose_gap(m.own, m.own_maxima, blocks, result->most_likely);

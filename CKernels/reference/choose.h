@@ -12,33 +12,41 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/// 2^f on [0, 1), a minimax polynomial of degree 5 with constant 1: relative error below 1.5e-7.
-#define MARTLET_EXP2_C1 0x1.62e4bap-1f
-#define MARTLET_EXP2_C2 0x1.ebdb56p-3f
-#define MARTLET_EXP2_C3 0x1.c91ce6p-5f
-#define MARTLET_EXP2_C4 0x1.2778560p-7f
-#define MARTLET_EXP2_C5 0x1.e974fap-10f
-/// Exponents below this act as it, so that no weight is subnormal. NaN passes through.
-#define MARTLET_EXP2_LOW -126.0f
+/// 2^(z · factor) for z ≤ 0, relative error below 4.2e-7. The exponent is cut into a multiple of 1/32
+/// and r, at most 1/64 either way: adding MARTLET_EXP2_SHIFT rounds to that multiple, whose lower
+/// five bits choose from a table and whose upper ones are the power of two. 2^r is K · ((r + A)² + B);
+/// the table has K in it, and where an entry is looked up its place has been added to its bits.
+/// At z = 0 the result is 1.
+#define MARTLET_EXP2_SHIFT 0x1.8p18f
+#define MARTLET_EXP2_SHIFT_A (0x1.8p18f + 1.4375f)
+#define MARTLET_EXP2_B 0x1.0a66bap+1f
+/// Exponents below it act as it, so that no weight and no K · 2^y is subnormal. NaN passes through.
+#define MARTLET_EXP2_LOW -122.0f
+static const uint32_t martlet_exp2_table[32] = {
+    0x3e76e2c6u, 0x3e784abbu, 0x3e78e880u, 0x3e77bb1eu, 0x3e769d8eu, 0x3e75902au,
+    0x3e74934du, 0x3e73a751u, 0x3e72cc98u, 0x3e720380u, 0x3e714c6eu, 0x3e70a7c5u,
+    0x3e7015edu, 0x3e6f9750u, 0x3e6f2c5au, 0x3e6ed578u, 0x3e6e931cu, 0x3e6e65b7u,
+    0x3e6e4dc1u, 0x3e6e4bb0u, 0x3e6e6000u, 0x3e6e8b2eu, 0x3e6ecdbau, 0x3e6f2827u,
+    0x3e6f9afcu, 0x3e7026c0u, 0x3e70cc01u, 0x3e718b4bu, 0x3e726532u, 0x3e735a4bu,
+    0x3e746b2eu, 0x3e759877u};
 #define MARTLET_LOG2_E 1.4426950408889634
 #define MARTLET_LN_2 0.6931471805599453
 
-/// 2^y for y ≤ 0.
-static inline float martlet_exp2_f32(float y) {
-  y = MARTLET_EXP2_LOW > y ? MARTLET_EXP2_LOW : y;
-  const float n = floorf(y), f = y - n;
-  float p = MARTLET_EXP2_C5;
-  p = fmaf(p, f, MARTLET_EXP2_C4);
-  p = fmaf(p, f, MARTLET_EXP2_C3);
-  p = fmaf(p, f, MARTLET_EXP2_C2);
-  p = fmaf(p, f, MARTLET_EXP2_C1);
-  p = fmaf(p, f, 1.0f);
-  if (!(n == n)) return y;
-  int32_t bits;
-  memcpy(&bits, &p, sizeof bits);
-  bits += (int32_t)((uint32_t)(int32_t)n << 23);
-  memcpy(&p, &bits, sizeof bits);
-  return p;
+/// The z that MARTLET_EXP2_LOW makes.
+static inline float martlet_exp2_floor(float factor) {
+  const float low = MARTLET_EXP2_LOW / factor;
+  return low > -3.40282347e38f ? low : -3.40282347e38f;
+}
+static inline float martlet_exp2_f32(float z, float factor, float floor) {
+  z = floor > z ? floor : z;
+  const float t = fmaf(z, factor, MARTLET_EXP2_SHIFT);
+  const float s = fmaf(z, factor, -(t - MARTLET_EXP2_SHIFT_A));
+  uint32_t bits;
+  memcpy(&bits, &t, sizeof bits);
+  bits = martlet_exp2_table[bits & 31] + (bits << 18);
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return fmaf(s, s, MARTLET_EXP2_B) * power;
 }
 
 /// The natural logarithm of a positive number, from additions, multiplications and one division,
@@ -61,7 +69,8 @@ static inline int martlet_choose_places(float block_maximum, float maximum, floa
                                         int grain) {
   float y = (block_maximum - maximum) * factor;
   y = MARTLET_EXP2_LOW > y ? MARTLET_EXP2_LOW : y;
-  const int places = 27 - (int)floorf(y);
+  // The exponential's error must not lift a weight over the power of two above it.
+  const int places = 27 - (int)floorf(y + 0x1p-10f);
   return places < grain ? places : grain;
 }
 
@@ -76,7 +85,8 @@ static inline float martlet_power_of_two(int n) {
 /// The weight of one logit in its block's units.
 static inline uint32_t martlet_choose_units(float logit, float maximum, float factor,
                                             float scale) {
-  return (uint32_t)(int32_t)rintf(martlet_exp2_f32((logit - maximum) * factor) * scale);
+  return (uint32_t)(int32_t)rintf(
+      martlet_exp2_f32(logit - maximum, factor, martlet_exp2_floor(factor)) * scale);
 }
 
 /// log2 e / temperature in float32; positive temperatures below 2⁻¹²⁶ act as 2⁻¹²⁶.

@@ -52,62 +52,96 @@ BLOCK float block_extremes(const float *l, float *smallest) {
   return largest;
 }
 
+/// y = (l - maximum) · factor, l - maximum no less than the exponential's floor, and its power of two,
+/// of sixteen logits, step by step so that compilers make vector code of it; BLOCK_LOOK_UP is an ISA's way to do what the
+/// loop over the table does.
+BLOCK void block_exp2(const float *l, float maximum, float factor, float floor, float *y, float *e) {
+  float s[MARTLET_LANES];
+  uint32_t bits[MARTLET_LANES], powers[MARTLET_LANES];
+  for (int j = 0; j < MARTLET_LANES; ++j) {
+    const float x = l[j] - maximum;
+    const float z = floor > x ? floor : x;
+    y[j] = z * factor;
+    const float t = fmaf(z, factor, MARTLET_EXP2_SHIFT);
+    s[j] = fmaf(z, factor, -(t - MARTLET_EXP2_SHIFT_A));
+    memcpy(bits + j, &t, sizeof t);
+  }
+#ifdef BLOCK_LOOK_UP
+  BLOCK_LOOK_UP(bits, powers);
+#else
+  for (int j = 0; j < MARTLET_LANES; ++j) powers[j] = martlet_exp2_table[bits[j] & 31];
+#endif
+  for (int j = 0; j < MARTLET_LANES; ++j) {
+    const uint32_t power_bits = powers[j] + (bits[j] << 18);
+    float power;
+    memcpy(&power, &power_bits, sizeof power);
+    e[j] = fmaf(s[j], s[j], MARTLET_EXP2_B) * power;
+  }
+}
+/// Units of sixteen logits.
+BLOCK void block_units_of(const float *l, float maximum, float factor, float floor, float scale,
+                          uint32_t *units) {
+  float y[MARTLET_LANES], e[MARTLET_LANES];
+  block_exp2(l, maximum, factor, floor, y, e);
+  for (int j = 0; j < MARTLET_LANES; ++j) units[j] = (uint32_t)(int32_t)rintf(e[j] * scale);
+}
+
 /// Σ 2^y and Σ y·2^y over low ≤ l ≤ high.
 BLOCK void block_shape(const float *l, float maximum, float factor, float low, float high,
                        block_sums *sums) {
+  const float floor = martlet_exp2_floor(factor);
   float w[4][MARTLET_LANES] = {{0}}, m[4][MARTLET_LANES] = {{0}};
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
-    for (int k = 0; k < 4; ++k)
+    for (int k = 0; k < 4; ++k) {
+      const float *x = l + i + MARTLET_LANES * k;
+      float y[MARTLET_LANES], e[MARTLET_LANES];
+      block_exp2(x, maximum, factor, floor, y, e);
       for (int j = 0; j < MARTLET_LANES; ++j) {
-        const float x = l[i + MARTLET_LANES * k + j];
-        float y = (x - maximum) * factor;
-        y = MARTLET_EXP2_LOW > y ? MARTLET_EXP2_LOW : y;
-        float e = martlet_exp2_f32(y);
-        e = x < low || x > high ? 0.0f : e;
-        w[k][j] = w[k][j] + e;
-        m[k][j] = fmaf(e, y, m[k][j]);
+        e[j] = x[j] < low || x[j] > high ? 0.0f : e[j];
+        w[k][j] = w[k][j] + e[j];
+        m[k][j] = fmaf(e[j], y[j], m[k][j]);
       }
+    }
   block_sums_add(sums->first, w);
   block_sums_add(sums->second, m);
-}
-
-/// block_shape of all logits, and block_weigh of those in l ≥ low.
-BLOCK uint64_t block_shape_units(const float *l, float maximum, float factor, float scale,
-                                 float low, block_sums *sums, uint32_t *count) {
-  uint64_t units = 0;
-  uint32_t found = 0;
-  for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
-    const uint32_t u = martlet_choose_units(l[i], maximum, factor, scale);
-    units += l[i] >= low ? u : 0;
-    found += l[i] >= low;
-  }
-  *count = found;
-  block_shape(l, maximum, factor, -INFINITY, INFINITY, sums);
-  return units;
 }
 
 /// The units of each logit in low ≤ l ≤ high, 0 elsewhere.
 BLOCK void block_units(const float *l, float maximum, float factor, float scale, float low,
                        float high, uint32_t *units) {
-  for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
-    const uint32_t u = martlet_choose_units(l[i], maximum, factor, scale);
-    units[i] = l[i] >= low && l[i] <= high ? u : 0;
+  const float floor = martlet_exp2_floor(factor);
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += MARTLET_LANES) {
+    block_units_of(l + i, maximum, factor, floor, scale, units + i);
+    for (int j = i; j < i + MARTLET_LANES; ++j)
+      units[j] = l[j] >= low && l[j] <= high ? units[j] : 0;
   }
 }
 
 /// The sum of them, and how many logits there are.
 BLOCK uint64_t block_weigh(const float *l, float maximum, float factor, float scale, float low,
                            float high, uint32_t *count) {
-  uint64_t sum = 0;
-  uint32_t found = 0;
-  for (int i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
-    const uint32_t u = martlet_choose_units(l[i], maximum, factor, scale);
-    const uint32_t in = l[i] >= low && l[i] <= high;
-    sum += in ? u : 0;
-    found += in;
+  const float floor = martlet_exp2_floor(factor);
+  uint32_t units[MARTLET_LANES], sums[MARTLET_LANES] = {0}, found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += MARTLET_LANES) {
+    block_units_of(l + i, maximum, factor, floor, scale, units);
+    for (int j = 0; j < MARTLET_LANES; ++j) {
+      const uint32_t in = l[i + j] >= low && l[i + j] <= high;
+      sums[j] += in ? units[j] : 0;
+      found += in;
+    }
   }
+  uint64_t sum = 0;
+  for (int j = 0; j < MARTLET_LANES; ++j) sum += sums[j];
   *count = found;
   return sum;
+}
+
+/// block_shape of all logits, and block_weigh of those in l ≥ low.
+BLOCK uint64_t block_shape_units(const float *l, float maximum, float factor, float scale,
+                                 float low, block_sums *sums, uint32_t *count) {
+  const uint64_t units = block_weigh(l, maximum, factor, scale, low, INFINITY, count);
+  block_shape(l, maximum, factor, -INFINITY, INFINITY, sums);
+  return units;
 }
 
 BLOCK uint32_t block_count(const float *l, float low, float high) {
@@ -126,6 +160,29 @@ BLOCK uint32_t block_gather(const float *l, float low, float high, uint32_t firs
     found += l[i] >= low && l[i] <= high;
   }
   return found;
+}
+
+/// An interval of logits, and a wider one around it.
+typedef struct block_rings {
+  float low, high, outer_low, outer_high;
+} block_rings;
+
+/// block_weigh of the inner interval; appends the logits between it and the outer one, with their
+/// tokens and units. Up to 16 places past them are written.
+BLOCK uint64_t block_split(const float *l, float maximum, float factor, float scale,
+                           block_rings rings, uint32_t first, uint32_t *count, float *logits,
+                           uint32_t *tokens, uint32_t *units, uint32_t *appended) {
+  uint32_t all[MARTLET_LOGITS_BLOCK], found = 0;
+  block_units(l, maximum, factor, scale, -INFINITY, INFINITY, all);
+  for (uint32_t i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
+    logits[found] = l[i];
+    tokens[found] = first + i;
+    units[found] = all[i];
+    found += l[i] >= rings.outer_low && l[i] <= rings.outer_high &&
+             !(l[i] >= rings.low && l[i] <= rings.high);
+  }
+  *appended = found;
+  return block_weigh(l, maximum, factor, scale, rings.low, rings.high, count);
 }
 
 /// Σ (l - pivot), Σ (l - pivot)² and the number of the finite logits.
@@ -149,15 +206,17 @@ BLOCK uint32_t block_spread(const float *l, float pivot, block_sums *sums) {
 /// Σ 2^y·(l - other) over finite l; +inf where the other row excludes a token this one allows.
 BLOCK void block_divergence(const float *l, const float *other, float maximum, float factor,
                             block_sums *sums) {
-  float s[4][MARTLET_LANES] = {{0}};
+  const float floor = martlet_exp2_floor(factor);
+  float s[4][MARTLET_LANES] = {{0}}, y[MARTLET_LANES], e[MARTLET_LANES];
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
-    for (int k = 0; k < 4; ++k)
+    for (int k = 0; k < 4; ++k) {
+      const int at = i + MARTLET_LANES * k;
+      block_exp2(l + at, maximum, factor, floor, y, e);
       for (int j = 0; j < MARTLET_LANES; ++j) {
-        const int at = i + MARTLET_LANES * k + j;
-        const float e = martlet_exp2_f32((l[at] - maximum) * factor);
-        const float d = l[at] > -INFINITY ? l[at] - other[at] : 0.0f;
-        s[k][j] = fmaf(e, d, s[k][j]);
+        const float d = l[at + j] > -INFINITY ? l[at + j] - other[at + j] : 0.0f;
+        s[k][j] = fmaf(e[j], d, s[k][j]);
       }
+    }
   block_sums_add(sums->first, s);
 }
 

@@ -1,6 +1,5 @@
 /// Sampling by rules on AVX-512: the passes of lanes/choose.h over choose_blocks_avx512.h.
 #include "dispatch/sampling_variants.h"
-#include "reference/choose_blocks.h"
 #include "reference/sampling.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -13,6 +12,10 @@
     apply_to = function)
 #define LANES_ISA avx512
 #include "x86/lanes_avx512.h"
+#include "x86/choose_look_up_avx512.h"
+
+#define BLOCK_LOOK_UP choose_look_up
+#include "reference/choose_blocks.h"
 #include "x86/choose_blocks_avx512.h"
 
 #include "lanes/choose.h"
