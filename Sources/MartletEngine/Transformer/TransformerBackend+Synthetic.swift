@@ -1,4 +1,5 @@
 import MartletKernels
+import MartletModel
 
 /// Keys and values without a text behind them, for measuring at contexts that take minutes to prefill.
 extension TransformerBackend {
@@ -48,13 +49,12 @@ extension TransformerBackend {
   private func queryNorm(_ pages: Range<PageID>) throws(EngineError) -> Float {
     let count = min(32, maximumBatchTokens)
     let logits = try LogitsBuffer(rows: 1, vocabulary: vocabularySize)
-    try forward(
-      ForwardBatch(
-        tokens: (0..<count).map {
-          BatchToken(
-            token: Token(($0 * 7919 + 13) % vocabularySize), position: $0, sequence: 0,
-            wantsLogits: $0 == count - 1)
-        }, sequences: [[pages.lowerBound]]), logits: logits)
+    let tokens = (0..<count).map { position in
+      BatchToken(
+        token: Token((position * 7919 + 13) % vocabularySize), position: position, sequence: 0,
+        wantsLogits: position == count - 1)
+    }
+    try forward(ForwardBatch(tokens: tokens, sequences: [[pages.lowerBound]]), logits: logits)
     var sum: Float = 0
     for row in 0..<count {
       for value in scratch.queries.row(row) { sum += value * value }
