@@ -22,6 +22,8 @@ final class BranchState: @unchecked Sendable {
   /// The branch's own text, where its run drafts from that.
   var memory: DraftMemory?
   var trust = DraftTrust()
+  /// Those it was forked with, where they are drawn for together.
+  var siblings: SiblingGroup?
   var isReleased = false
   weak var handle: Branch?
 

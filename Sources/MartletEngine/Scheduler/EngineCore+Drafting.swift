@@ -94,9 +94,10 @@ extension EngineCore {
   /// Pages for the tokens of all works first, and then for what is guessed: a guess never takes a
   /// page from a token. Where they do not reach, guesses go.
   private func makeRoom(for works: inout [Pass.Work]) {
-    func prepare(_ work: Pass.Work, _ end: Int) -> Bool {
+    func prepare(_ work: Pass.Work, _ end: Int, forGuesses: Bool = false) -> Bool {
       do throws(PageShortage) {
-        totals.pageCopies += try pool.prepare(work.lane, upTo: end, backend: backend)
+        totals.pageCopies += try pool.prepare(
+          work.lane, upTo: end, backend: backend, forGuesses: forGuesses)
         return true
       } catch {
         return false
@@ -106,7 +107,7 @@ extension EngineCore {
     for index in works.indices {
       guard let draft = works[index].draft else { continue }
       let end = works[index].lane.tokens.count + draft.nodes.count
-      if !isRoomy || !prepare(works[index], end) { works[index].draft = nil }
+      if !isRoomy || !prepare(works[index], end, forGuesses: true) { works[index].draft = nil }
     }
   }
 
@@ -167,12 +168,14 @@ extension EngineCore {
     let run = lane.run
     run.statistics.draftedTokens += draft.nodes.count
     totals.draftedTokens += draft.nodes.count
-    guard let state = work.state, state.lane === lane, state.isRunning, lane.freshRow != nil else {
-      return abandonDraft(of: lane)
-    }
+    guard let state = work.state else { return abandonDraft(of: lane) }
     var draft = draft
+    draft.origin = (state.path, tick)
     draft.setRows(from: firstRow)
     lane.draft = draft
+    guard state.lane === lane, state.isRunning, lane.freshRow != nil else {
+      return abandonDraft(of: lane)
+    }
     draftedLanes.append(lane)
   }
 
