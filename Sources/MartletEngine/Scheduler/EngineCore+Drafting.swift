@@ -24,11 +24,11 @@ extension EngineCore {
       root.memory?.read(root.lane.tokens)
     }
     if sources.contains(.trie), generated == nil {
-      generated = DraftMemory(calibration(of: .trie), limit: 1 << 19)
+      generated = makeGenerated()
     }
   }
 
-  private func calibration(of source: Drafting.Source) -> DraftCalibration {
+  func calibration(of source: Drafting.Source) -> DraftCalibration {
     if let known = draftCalibrations[source] { return known }
     let fresh = DraftCalibration()
     draftCalibrations[source] = fresh
@@ -70,14 +70,16 @@ extension EngineCore {
     state.run.memory?.read(state.lane.tokens, from: known)
   }
 
-  /// Gives the works of a pass that decodes alone the trees that are worth their rows.
-  func plant(_ decodes: inout [Pass.Work]) {
+  /// Gives the works that decode in a pass the trees that are worth their rows. `prefills` are the
+  /// stretches of prompts in the same pass, which come before any guess.
+  func plant(_ decodes: inout [Pass.Work], beside prefills: [Pass.Work] = []) {
     guard isCheap(.siblings),
       decodes.contains(where: { $0.state?.run.drafting.isOn ?? false })
     else { return }
-    let planner = DraftPlanner(cost: rowCost)
     let rows = decodes.count
-    let limit = min(maximumBatch, max(rows, Self.mostRows))
+    let others = prefills.reduce(0) { $0 + $1.range.count }
+    let planner = DraftPlanner(cost: rowCost.beside(others, decodes: rows))
+    let limit = min(maximumBatch - others, max(rows, Self.mostRows - others))
     guard planner.usefulRows(rows: rows, branches: rows, limit: limit) > 0 else { return }
     let states = decodes.map(\.state)
     let plans = planner.plan(states.map(seat), rows: rows, limit: limit) { seat, contexts in
@@ -88,12 +90,13 @@ extension EngineCore {
         tokens: plan.tokens, parents: plan.parents, probabilities: plan.probabilities,
         start: decodes[index].lane.tokens.count)
     }
-    makeRoom(for: &decodes)
+    makeRoom(for: &decodes, after: prefills)
   }
 
   /// Pages for the tokens of all works first, and then for what is guessed: a guess never takes a
   /// page from a token. Where they do not reach, guesses go.
-  private func makeRoom(for works: inout [Pass.Work]) {
+  private func makeRoom(for works: inout [Pass.Work], after prefills: [Pass.Work]) {
+    guard works.contains(where: { $0.draft != nil }) else { return }
     func prepare(_ work: Pass.Work, _ end: Int, forGuesses: Bool = false) -> Bool {
       do throws(PageShortage) {
         totals.pageCopies += try pool.prepare(
@@ -103,7 +106,9 @@ extension EngineCore {
         return false
       }
     }
-    let isRoomy = works.allSatisfy { prepare($0, $0.lane.tokens.count) }
+    let isRoomy =
+      works.allSatisfy { prepare($0, $0.lane.tokens.count) }
+      && prefills.allSatisfy { prepare($0, $0.range.upperBound) }
     for index in works.indices {
       guard let draft = works[index].draft else { continue }
       let end = works[index].lane.tokens.count + draft.nodes.count
