@@ -74,7 +74,8 @@ extension CommandError.Code {
     self =
       switch code {
       case .context, .argument: .usage
-      case .logits: .data
+      case .logits, .data: .data
+      case .file: .input
       case .memory, .cancelled: .unavailable
       case .backend, .state, .released: .software
       }

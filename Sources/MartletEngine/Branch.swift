@@ -57,6 +57,11 @@ public final class Branch: Sendable {
   /// itself stays as it is. Adds no pages; what is still to be processed of the common tokens is
   /// processed once, and all draw their next token from one row of logits.
   ///
+  /// Under the draws `arithmetic`, `without-replacement` and `priority` (``SamplingOptions/Draw``)
+  /// the children of one call draw the first token that they choose together, as a group: spread
+  /// evenly, or distinct while there are tokens. A child that is truncated or appended to before
+  /// leaves the group. The tokens after that are drawn by each alone.
+  ///
   /// Throws ``EngineError/Code/released`` or, while the branch advances,
   /// ``EngineError/Code/state``.
   public func fork(_ count: Int) throws(EngineError) -> [Branch] {

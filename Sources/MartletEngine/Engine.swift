@@ -23,12 +23,17 @@ public struct EngineConfiguration: Sendable, Equatable {
   public var logitsCacheBytes: Int
   /// A folder in which the measured cost of steps is kept between starts; nil for none.
   public var tuningFolder: String?
+  /// The most bytes in which generated text is remembered for drafts (``Drafting/Source/trie``), taken
+  /// as they are needed; the oldest text goes first. 32 KiB hold some 150 tokens, the default
+  /// some hundred thousand.
+  public var draftMemoryBytes: Int
 
   /// Defaults: half of this machine's memory for pages, 256 tokens of prefill per pass, 32 beside decoding.
   public init(
     kvBytesLimit: Int = Int(clamping: ProcessInfo.processInfo.physicalMemory / 2),
     prefillChunk: Int = 256, mixedPrefillChunk: Int = 32, maximumBatchTokens: Int = .max,
-    overrun: Int = 8, logitsCacheBytes: Int = 64 << 20, tuningFolder: String? = nil
+    overrun: Int = 8, logitsCacheBytes: Int = 64 << 20, tuningFolder: String? = nil,
+    draftMemoryBytes: Int = 32 << 20
   ) {
     self.kvBytesLimit = kvBytesLimit
     self.prefillChunk = prefillChunk
@@ -37,6 +42,7 @@ public struct EngineConfiguration: Sendable, Equatable {
     self.overrun = overrun
     self.logitsCacheBytes = logitsCacheBytes
     self.tuningFolder = tuningFolder
+    self.draftMemoryBytes = draftMemoryBytes
   }
 }
 

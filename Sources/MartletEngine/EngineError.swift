@@ -18,6 +18,10 @@ public struct EngineError: Error, CustomStringConvertible, Sendable, Equatable {
     case logits
     /// The system refused memory.
     case memory
+    /// A file cannot be read or written.
+    case file
+    /// A file was read and is not valid here.
+    case data
   }
 
   /// The kind of failure.

@@ -23,6 +23,9 @@ public struct EngineTraceEvent: Sendable, Equatable {
     case submitted(path: BranchPath)
     /// A branch stopped.
     case stopped(path: BranchPath, reason: StopReason, generated: Int)
+    /// A branch's draft ended: `nodes` tokens were processed on trial in the forward pass of index
+    /// `forward`, and `accepted` of them were drawn.
+    case drafted(path: BranchPath, forward: Int, nodes: Int, accepted: Int)
     /// A branch was given up.
     case released(path: BranchPath)
   }

@@ -10,11 +10,11 @@ public struct RunStatistics: Sendable, Equatable {
   public var forcedTokens = 0
   /// Tokens drawn ahead of a decision that discarded them. Varies from run to run.
   public var rolledBackTokens = 0
-  /// Pages held now.
+  /// Pages of tokens held now. Those with nothing but guesses in them are ``draftKVPages``.
   public var kvPages = 0
-  /// The most pages held at once.
+  /// The most of them held at once.
   public var peakKVPages = 0
-  /// The most bytes of pages held at once.
+  /// The most bytes of them held at once.
   public var peakKVBytes = 0
   /// Forward passes that processed at least one token of this run.
   public var forwards = 0
@@ -26,6 +26,11 @@ public struct RunStatistics: Sendable, Equatable {
   public var guessedTokens = 0
   /// Tokens drawn after an accepted guess: each would have taken its branch a step of its own.
   public var savedSteps = 0
+  /// Pages held now that hold nothing but guesses, and the most bytes of them held at once. They
+  /// count toward the engine's ceiling, and return before a token has to do without a page. Vary from
+  /// run to run.
+  public var draftKVPages = 0
+  public var peakDraftKVBytes = 0
 }
 
 /// One prompt, the branches that grow from it, and one gate for their tokens.
@@ -96,6 +101,7 @@ public final class Run: Sendable {
 
   /// Replaces a population: result i continues `population[ancestors[i]]` as a new branch with a
   /// path, and so random draws, of its own. All of `population` is released. Moves references only.
+  /// Results of one ancestor are siblings as those of one ``Branch/fork(_:)``.
   ///
   /// Throws ``EngineError/Code/argument`` for an ancestor outside the population, and as
   /// ``Branch/fork(_:)``; then nothing has changed.

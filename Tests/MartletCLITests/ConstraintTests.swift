@@ -30,9 +30,9 @@ import Testing
   @Test func refusalsSayWhatAndWhere() throws {
     let backreference = try refusal(["--regex", "(a)\\1"])
     #expect(backreference.code == 64 && backreference.error.contains("column 4"))
-    let keyword = try refusal(["--json-schema", #"{"items":{"multipleOf":2}}"#])
+    let keyword = try refusal(["--json-schema", #"{"items":{"uniqueItems":true}}"#])
     #expect(keyword.code == 64 && keyword.error.contains("#/items"))
-    #expect(keyword.error.contains("multipleOf"))
+    #expect(keyword.error.contains("uniqueItems"))
     let both = try refusal(["--regex", "a", "--json-schema", "true"])
     #expect(both.code == 64 && both.error.contains("--json-schema"))
     let space = try refusal(["--regex", "a", "--json-whitespace", "compact"])

@@ -83,6 +83,66 @@ import Testing
   }
 }
 
+/// `martlet run --draft-memory`.
+@Suite struct DraftMemoryCommandTests {
+  private static let run = [
+    "run", "make 46 from 3 7 25?", "--strategy", "best-of-n", "--set", "n=4", "--seed", "5",
+    "--json",
+  ]
+
+  private func result(_ arguments: [String]) throws -> NSDictionary {
+    let output = try Tool.run(Self.run + arguments)
+    #expect(output.code == 0, "\(output.error)")
+    var object = try output.object()
+    object["timing"] = nil
+    return object as NSDictionary
+  }
+
+  @Test func theMemoryOutlivesTheProgramAndChangesNothing() throws {
+    let folder = try TemporaryFolder()
+    let file = folder.url.appendingPathComponent("drafts")
+    let plain = try result([])
+    #expect(try result(["--draft", "auto", "--draft-memory", file.path]) == plain)
+    let first = try Data(contentsOf: file)
+    #expect(first.starts(with: Data("MARTDRFT".utf8)))
+    #expect(try result(["--draft", "siblings+trie", "--draft-memory", file.path]) == plain)
+    // The second program has read what the first one wrote.
+    #expect(try Data(contentsOf: file).count >= first.count)
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: folder.url.path) == ["drafts"],
+      "nothing is left beside it")
+  }
+
+  @Test func aFileThatIsNoMemoryIsRefusedAndKept() throws {
+    let folder = try TemporaryFolder()
+    let bytes = Data("these are my notes, not a memory of drafts".utf8)
+    let file = try folder.file("notes", bytes)
+    let output = try Tool.run(Self.run + ["--draft", "auto", "--draft-memory", file.path])
+    #expect(output.code == 65)
+    #expect(output.error.contains(file.path) && output.error.contains("no memory of drafts"))
+    #expect(try Data(contentsOf: file) == bytes)
+    let folderGiven = try Tool.run(
+      Self.run + ["--draft", "auto", "--draft-memory", folder.url.path])
+    #expect(folderGiven.code == 66, "\(folderGiven.error)")
+  }
+
+  @Test func itDoesNothingWithoutTrieAndSaysSo() throws {
+    for draft in [[], ["--draft", "siblings"], ["--draft", "off"]] {
+      let output = try Tool.run(Self.run + draft + ["--draft-memory", "/tmp/x"])
+      #expect(output.code == 64)
+      #expect(output.error.contains("--draft-memory") && output.error.contains("trie"))
+    }
+  }
+
+  @Test func aFolderThatIsNotThereCostsTheMemoryAlone() throws {
+    let output = try Tool.run(
+      Self.run + ["--draft", "auto", "--draft-memory", "/nowhere/at/all/drafts"])
+    #expect(output.code == 73)
+    #expect(output.error.contains("/nowhere/at/all"))
+    #expect(try output.object()["answer"] is String)
+  }
+}
+
 /// `martlet run --chat` with a model that carries a template.
 @Suite struct ChatTests {
   @Test func theEmbeddedModelHasNoTemplateAndSaysSo() throws {

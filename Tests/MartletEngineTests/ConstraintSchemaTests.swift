@@ -22,6 +22,13 @@ struct ConstraintSchemaTests {
     ##"{"type":"number","maximum":-0.001}"##,
     ##"{"type":"integer","minimum":-1234.5,"exclusiveMaximum":-77}"##,
     ##"{"type":"integer","exclusiveMinimum":98,"maximum":10003}"##,
+    ##"{"type":"integer","multipleOf":7}"##,
+    ##"{"type":"integer","multipleOf":12,"minimum":-100,"exclusiveMaximum":3000}"##,
+    ##"{"type":"number","multipleOf":0.25,"minimum":-3,"maximum":1000}"##,
+    ##"{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"integer","maximum":0},"c":{"type":"boolean"},"d":{"type":"null"}},"required":["c"],"minProperties":2,"maxProperties":3}"##,
+    ##"{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"additionalProperties":{"type":"boolean"},"minProperties":3}"##,
+    ##"{"type":"object","additionalProperties":{"type":"null"},"minProperties":1,"maxProperties":4}"##,
+    ##"{"allOf":[{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"maxProperties":5},{"maxProperties":1,"minProperties":1}]}"##,
     ##"{"anyOf":[{"type":"object","properties":{"x":{"type":"integer"}},"required":["x"]},{"type":"object","properties":{"x":{"type":"string"},"y":{"type":"null"}},"required":["x","y"]},{"type":"boolean"}]}"##,
     ##"{"oneOf":[{"type":"object","properties":{"kind":{"const":"a"},"v":{"type":"integer"}},"required":["kind","v"]},{"type":"object","properties":{"kind":{"const":"b"},"w":{"type":"boolean"}},"required":["kind"]},{"type":"array","items":{"type":"null"}}]}"##,
     ##"{"allOf":[{"$ref":"#/$defs/base"},{"properties":{"b":{"type":"integer","maximum":9}},"required":["b"]},{"properties":{"b":{"minimum":3}}}],"$defs":{"base":{"type":"object","properties":{"a":{"type":"string","maxLength":3}},"required":["a"]}}}"##,
@@ -103,9 +110,80 @@ struct ConstraintSchemaTests {
   }
 
   @Test(
+    "multiples are accepted and no other numbers",
+    arguments: ["1", "2", "3", "7", "10", "64", "99", "0.5", "0.07", "0.25", "1.5", "2.50", "1e2"])
+  func multiples(step: String) throws {
+    let units = try #require(Decimal(string: step)) * 100
+    for (type, bounds, range) in [
+      ("number", "", -1000...1000),
+      ("number", ##","minimum":-2,"exclusiveMaximum":3.5"##, -200...349),
+      ("integer", "", -1000...1000), ("integer", ##","minimum":-2,"maximum":9"##, -200...900),
+    ] {
+      let schema = ##"{"type":"\##(type)","multipleOf":\##(step)\##(bounds)}"##
+      let constraint = try Constraint.jsonSchema(schema)
+      for value in -1000...1000 {
+        let hundredths = abs(value) % 100
+        let isMultiple = Decimal(value).isMultiple(of: units) && range.contains(value)
+        let sign = value < 0 ? "-" : ""
+        let whole = "\(sign)\(abs(value) / 100)"
+        if hundredths == 0 {
+          #expect(constraint.accepts(whole.utf8) == isMultiple, "\(schema): \(whole)")
+          continue
+        }
+        // As many places as it takes, or two; of more than the step has, no text is made.
+        var text = "\(whole).\(hundredths < 10 ? "0" : "")\(hundredths)"
+        while text.hasSuffix("0") { text.removeLast() }
+        #expect(
+          constraint.accepts(text.utf8) == (isMultiple && type == "number"), "\(schema): \(text)")
+      }
+      for text in ["-0", "007", "1.", ".5", "1e1", "-", ""] {
+        #expect(!constraint.accepts(text.utf8), "\(schema): \(text)")
+      }
+    }
+  }
+
+  @Test("so many members and no fewer or more")
+  func memberCounts() throws {
+    func check(_ schema: String, valid: [String], invalid: [String]) throws {
+      let constraint = try Constraint.jsonSchema(schema)
+      for text in valid { #expect(constraint.accepts(text.utf8), "\(schema): \(text)") }
+      for text in invalid { #expect(!constraint.accepts(text.utf8), "\(schema): \(text)") }
+    }
+    let listed = ##"{"properties":{"a":{},"b":{},"c":{}},"required":["b"],"##
+    try check(
+      listed + ##""minProperties":2}"##,
+      valid: [##"{"a":1,"b":2}"##, ##"{"b":1,"c":2}"##, ##"{"a":1,"b":2,"c":3}"##],
+      invalid: [##"{"b":1}"##, ##"{"a":1,"c":2}"##, "{}"])
+    try check(
+      listed + ##""maxProperties":2}"##,
+      valid: [##"{"a":1,"b":2}"##, ##"{"b":1}"##],
+      invalid: [##"{"a":1,"b":2,"c":3}"##, "{}"])
+    // Others count, but only one of them surely is a member more.
+    try check(
+      ##"{"properties":{"a":{}},"additionalProperties":true,"minProperties":2,"maxProperties":3}"##,
+      valid: [##"{"a":1,"x":2}"##, ##"{"a":1,"x":2,"y":3}"##],
+      invalid: [
+        ##"{"a":1}"##, ##"{"x":1}"##, ##"{"x":1,"x":2}"##, ##"{"a":1,"x":2,"y":3,"z":4}"##,
+      ])
+    try check(
+      ##"{"type":"object","maxProperties":0}"##, valid: ["{}", "{ }"], invalid: [##"{"a":1}"##])
+    try check(
+      ##"{"type":"object","minProperties":1}"##,
+      valid: [##"{"a":1}"##, ##"{"a":1,"b":2,"c":3,"d":4}"##], invalid: ["{}"])
+  }
+
+  @Test(
     "what is not supported or contradicts itself is refused with its place",
     arguments: [
-      (##"{"type":"object","properties":{"a":{"multipleOf":3}}}"##, "#/properties/a", "multipleOf"),
+      (##"{"type":"object","properties":{"a":{"multipleOf":0}}}"##, "#/properties/a", "multipleOf"),
+      (##"{"multipleOf":-2}"##, "#", "above 0"), (##"{"multipleOf":123456}"##, "#", "10000"),
+      (##"{"multipleOf":"2"}"##, "#", "must be a number"),
+      (##"{"type":"integer","multipleOf":50,"minimum":51,"maximum":99}"##, "#", "multipleOf"),
+      (##"{"type":"array","uniqueItems":true}"##, "#", "uniqueItems"),
+      (##"{"properties":{"a":{}},"minProperties":2}"##, "#", "minProperties"),
+      (##"{"type":"object","minProperties":2}"##, "#", "may repeat a name"),
+      (##"{"required":["a","b"],"maxProperties":1}"##, "#", "maxProperties"),
+      (##"{"minProperties":3,"maxProperties":2}"##, "#", "maxProperties"),
       (##"{"type":"array","items":{"not":{}}}"##, "#/items", "not"),
       (##"{"type":"strnig"}"##, "#", "strnig"), (##"{"typ":"string"}"##, "#", "typ"),
       (##"{"properties":{"a/b":{"type":"string","format":"iri"}}}"##, "#/properties/a~1b", "iri"),
@@ -261,6 +339,15 @@ indirect enum TestJSON: Equatable {
   }
 }
 
+extension Decimal {
+  func isMultiple(of step: Decimal) -> Bool {
+    var quotient = self / step
+    var rounded = Decimal()
+    NSDecimalRound(&rounded, &quotient, 0, .plain)
+    return rounded * step == self
+  }
+}
+
 /// A validator written from the specification, apart from what it checks.
 struct SchemaValidator {
   let document: TestJSON
@@ -328,6 +415,11 @@ struct SchemaValidator {
       return require(Decimal(text.unicodeScalars.count) >= n)
     case ("maxLength", .number(let n, _), .text(let text)):
       return require(Decimal(text.unicodeScalars.count) <= n)
+    case ("multipleOf", .number(let n, _), .number(let x, _)): return require(x.isMultiple(of: n))
+    case ("minProperties", .number(let n, _), .object(let members)):
+      return require(Decimal(Set(members.map { Array($0.0.utf8) }).count) >= n)
+    case ("maxProperties", .number(let n, _), .object(let members)):
+      return require(Decimal(members.count) <= n)
     case ("minimum", .number(let n, _), .number(let x, _)): return require(x >= n)
     case ("maximum", .number(let n, _), .number(let x, _)): return require(x <= n)
     case ("exclusiveMinimum", .number(let n, _), .number(let x, _)): return require(x > n)

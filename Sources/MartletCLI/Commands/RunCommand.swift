@@ -60,6 +60,14 @@ struct RunCommand: AsyncParsableCommand {
       """, valueName: "auto|off|…"))
   var draft: String?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where generated text is remembered from run to run, for --draft with trie: read if the file is \
+      there, written at the end. The text can be read out of it.
+      """, valueName: "file"), transform: path)
+  var draftMemory: String?
+
   @Option(parsing: .unconditional, help: "The most generated tokens per branch.")
   var maxTokens: Int?
 
@@ -87,8 +95,12 @@ struct RunCommand: AsyncParsableCommand {
     let text = try promptText()
     var request = try makeRequest(text)
     request.constraint = try constraint.constraint()
+    try checkDraftMemory(request)
     let session = try model.open()
     request.drafting = try session.opened(request.drafting)
+    if let draftMemory, FileManager.default.fileExists(atPath: draftMemory) {
+      try session.engine.loadGenerated(from: draftMemory)
+    }
     if chat { try render(&request, session) }
     let codec = session.engine.tokenizer
     let recorder = trace == nil ? nil : TraceRecorder { token in codec.text(of: [token]) }
@@ -100,8 +112,23 @@ struct RunCommand: AsyncParsableCommand {
       print(stream ? "" : result.text)
       StandardError.write(summary(of: result) + "\n")
     }
-    // After the answer, which a trace that cannot be written must not cost.
+    // After the answer, which a file that cannot be written must not cost.
     if let recorder, let trace { try recorder.write(to: trace, result: result) }
+    if let draftMemory {
+      do throws(EngineError) {
+        try session.engine.saveGenerated(to: draftMemory)
+      } catch {
+        throw CommandError(.output, error.message)
+      }
+    }
+  }
+
+  private func checkDraftMemory(_ request: RunRequest) throws(CommandError) {
+    guard let draftMemory, !request.drafting.sources.contains(.trie) else { return }
+    throw CommandError(
+      .usage,
+      "--draft-memory \(draftMemory) does nothing unless --draft includes trie, as auto does; add it, "
+        + "or leave the file out")
   }
 
   /// Runs the request; control-C ends it with the best answer so far.

@@ -25,6 +25,16 @@ struct DraftTree {
   private(set) var nodes: [Node] = []
   /// The node whose token the lane ends with; -1 before the first.
   private var cursor = -1
+  /// Whose it is, and in which pass it was processed.
+  var origin: (path: BranchPath, forward: Int) = (.root, 0)
+  /// How many of its tokens were drawn.
+  private var accepted = 0
+
+  /// What became of it.
+  var event: EngineTraceEvent.Kind {
+    .drafted(
+      path: origin.path, forward: origin.forward, nodes: nodes.count, accepted: accepted)
+  }
 
   /// A tree of nodes named by the index of their parent, before them in the list. `probabilities`
   /// are what the order of slots goes by. `start` is the position after the lane's last token.
@@ -62,6 +72,7 @@ struct DraftTree {
     for index in max(0, cursor)..<nodes.count
     where nodes[index].parent == cursor && nodes[index].token == token {
       cursor = index
+      accepted += 1
       return nodes[index]
     }
     return nil

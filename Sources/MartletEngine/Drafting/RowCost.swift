@@ -17,6 +17,13 @@ struct RowCost {
   /// Passes of one width that weigh as much as the curve or line.
   private static let priorPasses = 2.0
   private static let mostPasses = 16.0
+  /// What rows add beside few, times this, they are taken to add at least beside many: passes with
+  /// prompts are not measured, and curves have steps.
+  private static let leastShare = 0.5
+
+  /// Rows that are processed anyway, and the rows that decode beside them.
+  private var others = 0
+  private var decodes = 0
 
   /// Weight, means, and sums of squared and mixed deviations of rows and seconds.
   private var weight = 0.0
@@ -49,8 +56,24 @@ struct RowCost {
     corrections[count] = own
   }
 
+  /// The same for `decodes` rows that share their pass with `others`, which are processed anyway: what
+  /// the decoding rows would cost alone, and for every row more what it adds to the shared pass. A
+  /// token gained is worth what a pass without the others takes for one.
+  func beside(_ others: Int, decodes: Int) -> RowCost {
+    var cost = self
+    cost.others = others
+    cost.decodes = decodes
+    return cost
+  }
+
   /// The cost of `count` rows, 1 for one.
   func callAsFunction(_ count: Int) -> Double {
+    guard others > 0 else { return alone(count) }
+    let shared = max(0, alone(count + others) - alone(decodes + others))
+    return alone(decodes) + max(shared, Self.leastShare * (alone(count) - alone(decodes)))
+  }
+
+  private func alone(_ count: Int) -> Double {
     if let curve, curve.origin == .stated { return curve.cost(count) }
     guard weight > 0 else { return curve?.cost(count) ?? 1 + Self.priorSlope * Double(count - 1) }
     return max(1e-3, estimate(count) / max(estimate(1), 1e-12))

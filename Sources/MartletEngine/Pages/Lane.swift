@@ -53,8 +53,12 @@ final class Lane {
   var isAlive: Bool { isOwned || members > 0 }
   var hasLogits: Bool { logits != nil || freshRow != nil }
 
-  /// Pages it holds or will adopt.
-  var pageCount: Int { base?.pageCount ?? pages.count }
+  /// Ends its draft, and records what came of it.
+  func endDraft() {
+    guard let ended = draft else { return }
+    draft = nil
+    run.record(ended.event)
+  }
 
   func dropLogits() {
     logits = nil
@@ -107,7 +111,7 @@ extension PagePool {
 
   /// Lowers the number of processed positions and returns the pages behind it.
   mutating func setProcessed(_ lane: Lane, _ positions: Int, pageTokens: Int) {
-    lane.draft = nil
+    lane.endDraft()
     lane.processed = positions
     let keep = PagePool.pages(for: positions, pageTokens: pageTokens)
     while lane.pages.count > keep { release(lane.pages.removeLast()) }
@@ -142,9 +146,11 @@ extension PagePool {
   /// Makes pages of the positions `lane.processed ..< end` its own to write: copies a shared page
   /// before it is written, adds new ones. Called on the driver thread.
   ///
-  /// Throws why there is no page; then the lane is as before. Returns the copies made.
+  /// Pages of positions that are but guessed (`forGuesses`) count apart from those of tokens, until
+  /// they are prepared for tokens too. Throws why there is no page; then the lane is as before.
+  /// Returns the copies made.
   mutating func prepare(
-    _ lane: Lane, upTo end: Int, backend: any Backend
+    _ lane: Lane, upTo end: Int, backend: any Backend, forGuesses: Bool = false
   ) throws(PageShortage) -> Int {
     let pageTokens = backend.pageTokens
     var copies = 0
@@ -160,13 +166,30 @@ extension PagePool {
     let needed = PagePool.pages(for: end, pageTokens: pageTokens)
     while lane.pages.count < needed {
       do throws(PageShortage) {
-        lane.pages.append(try allocate(for: lane.run))
+        lane.pages.append(try allocate(for: lane.run, forGuesses: forGuesses))
       } catch {
         setProcessed(lane, lane.processed, pageTokens: pageTokens)
         throw error
       }
     }
+    if !forGuesses { keepPages(lane, upTo: end, pageTokens: pageTokens) }
     return copies
+  }
+
+  /// Counts the pages of the first `end` positions as pages of tokens.
+  mutating func keepPages(_ lane: Lane, upTo end: Int, pageTokens: Int) {
+    // Guessed pages are the last ones, and few.
+    var index = min(PagePool.pages(for: end, pageTokens: pageTokens), lane.pages.count) - 1
+    while index >= 0, isGuessed(lane.pages[index]) {
+      keep(lane.pages[index])
+      index -= 1
+    }
+  }
+
+  /// How many pages of tokens a lane holds or will adopt.
+  func pageCount(_ lane: Lane) -> Int {
+    if let base = lane.base { return pageCount(base) }
+    return lane.pages.count - lane.pages.reversed().prefix(while: isGuessed).count
   }
 
   /// Gives a branch's lane up.
@@ -178,7 +201,7 @@ extension PagePool {
   private mutating func dropIfUnused(_ lane: Lane) {
     guard !lane.isAlive else { return }
     lane.revision += 1
-    lane.draft = nil
+    lane.endDraft()
     lane.dropLogits()
     while let page = lane.pages.popLast() { release(page) }
     leaveBase(lane)

@@ -16,6 +16,8 @@ struct PagePool {
   let limit: Int
   private var references: [Int32] = []
   private var owners: [RunState?] = []
+  /// Whether nothing but guesses is in it yet: such a page counts apart.
+  private var guessed: [Bool] = []
   private var free: [PageID] = []
   private(set) var inUse = 0
   private(set) var peak = 0
@@ -25,18 +27,31 @@ struct PagePool {
     limit = min(byteLimit / max(1, backend.bytesPerPage), Int(PageID.max))
   }
 
-  /// A page with one reference, counted for `run`.
+  /// A page with one reference, counted for `run`; `forGuesses` apart from those of its tokens.
   ///
   /// Called on the driver thread.
-  mutating func allocate(for run: RunState) throws(PageShortage) -> PageID {
+  mutating func allocate(
+    for run: RunState, forGuesses: Bool = false
+  ) throws(PageShortage) -> PageID {
     if free.isEmpty { try grow() }
     let page = free.removeLast()
     references[Int(page)] = 1
     owners[Int(page)] = run
+    guessed[Int(page)] = forGuesses
     inUse += 1
     peak = max(peak, inUse)
-    run.pageTaken()
+    if forGuesses { run.guessPageTaken() } else { run.pageTaken() }
     return page
+  }
+
+  func isGuessed(_ page: PageID) -> Bool { guessed[Int(page)] }
+
+  /// Counts a page that was taken for guesses as one of tokens from now on.
+  mutating func keep(_ page: PageID) {
+    guard guessed[Int(page)] else { return }
+    guessed[Int(page)] = false
+    owners[Int(page)]?.guessPageReturned()
+    owners[Int(page)]?.pageTaken()
   }
 
   mutating func retain(_ page: PageID) { references[Int(page)] += 1 }
@@ -46,7 +61,11 @@ struct PagePool {
     guard references[Int(page)] == 0 else { return }
     free.append(page)
     inUse -= 1
-    owners[Int(page)]?.pageReturned()
+    if guessed[Int(page)] {
+      owners[Int(page)]?.guessPageReturned()
+    } else {
+      owners[Int(page)]?.pageReturned()
+    }
     owners[Int(page)] = nil
   }
 
@@ -81,6 +100,7 @@ struct PagePool {
     }
     references.append(contentsOf: repeatElement(0, count: wanted - have))
     owners.append(contentsOf: repeatElement(nil, count: wanted - have))
+    guessed.append(contentsOf: repeatElement(false, count: wanted - have))
     // Lowest id on top.
     free.append(contentsOf: (have..<wanted).reversed().map { PageID($0) })
   }

@@ -9,6 +9,8 @@ struct RandomStream: Sendable {
     case branch = 2
     /// A strategy's own randomness, by run.
     case run = 3
+    /// Choosing the first tokens of siblings together.
+    case siblings = 4
   }
 
   private let key: (UInt32, UInt32)

@@ -1,3 +1,4 @@
+import Foundation
 import MartletKernels
 import MartletModel
 
@@ -11,7 +12,7 @@ public struct SampledToken: Sendable, Equatable {
   /// Entropy of the model's own distribution, nats.
   public let entropy: Float
   /// Its log-probability in the distribution it was drawn from, after all rules, nats. Of a group,
-  /// the first token alone has it; the others have nil.
+  /// the first token alone has it, and under Mirostat all; the others have nil.
   public let keptLogprob: Float?
   /// How many tokens the rules left in the draw.
   public let kept: Int
@@ -92,6 +93,7 @@ public struct Sampler: Sendable {
       switch options.draw {
       case .gumbel, .withoutReplacement: .gumbel(key: noise.key, count: 1)
       case .inverse, .arithmetic: .inverse([noise.uniform])
+      case .priority: .priority(count: 1)
       }
     let drawn = try Self.sound(
       Kernels.sample(row, rules: rules, draw: draw, scratch: &scratch))
@@ -104,8 +106,10 @@ public struct Sampler: Sendable {
   /// from one random start: each follows the distribution, together they cover it (source:
   /// "Arithmetic Sampling: Parallel Diverse Decoding for Large Language Models"). With
   /// ``SamplingOptions/Draw/withoutReplacement`` the tokens are distinct, the first of them an
-  /// ordinary draw (source: "Stochastic Beams and Where to Find Them"), and fewer than `count`
-  /// where fewer are kept. Otherwise each sibling has noise of its own, derived from `noise`.
+  /// ordinary draw (source: "Stochastic Beams and Where to Find Them"); with
+  /// ``SamplingOptions/Draw/priority`` they are the most likely in order (source: "Priority Sampling
+  /// of Large Language Models for Compilers"). Of both there are fewer than `count` where fewer are
+  /// kept. Otherwise each sibling has noise of its own, derived from `noise`.
   ///
   /// One pass over the row serves all of them. Throws as
   /// ``sample(_:history:noise:generated:mirostatMu:allowed:)``.
@@ -124,6 +128,7 @@ public struct Sampler: Sendable {
           return min(shifted >= 1 ? shifted - 1 : shifted, 1 - 0x1p-53)
         })
     case .withoutReplacement: draw = .gumbel(key: noise.key, count: count)
+    case .priority: draw = .priority(count: count)
     case .inverse:
       draw = .inverse(
         (0..<count).map { sibling in
@@ -147,7 +152,14 @@ public struct Sampler: Sendable {
       return tokens
     }
     let drawn = try Self.sound(Kernels.sample(row, rules: rules, draw: draw, scratch: &scratch))
-    return drawn.tokens.map { token(drawn, $0, row) }
+    // Mirostat asks how surprising every one of them was.
+    let law =
+      options.mirostatTau == nil || count == 1
+      ? [] : Kernels.distribution(row, rules: rules, scratch: &scratch)
+    return drawn.tokens.enumerated().map { index, chosen in
+      token(
+        drawn, chosen, row, keptLogprob: index > 0 && !law.isEmpty ? log(law[chosen]) : nil)
+    }
   }
 
   /// The distribution that tokens are drawn from: one probability per token, 0 where it is out.
@@ -248,11 +260,14 @@ public struct Sampler: Sendable {
     }
   }
 
-  private func token(_ drawn: SampledRow, _ token: Int, _ row: Span<Float>) -> SampledToken {
+  private func token(
+    _ drawn: SampledRow, _ token: Int, _ row: Span<Float>, keptLogprob: Float? = nil
+  ) -> SampledToken {
     SampledToken(
       token: Token(token), logprob: Float(Double(row[token]) - drawn.maximum - drawn.logSum),
       entropy: Float(drawn.entropy),
-      keptLogprob: token == drawn.tokens[0] ? Float(drawn.keptLogprob) : nil, kept: drawn.kept,
+      keptLogprob: token == drawn.tokens[0] ? Float(drawn.keptLogprob) : keptLogprob,
+      kept: drawn.kept,
       gap: Float(drawn.gap))
   }
 }

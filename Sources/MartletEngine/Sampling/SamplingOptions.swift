@@ -76,8 +76,10 @@ public struct SamplingOptions: Sendable, Equatable {
   /// How chance chooses.
   public var draw: Draw = .inverse
 
-  /// How tokens are drawn. Alone, `arithmetic` is `inverse` and `without-replacement` is `gumbel`;
-  /// what they add shows among siblings (``Sampler/sampleGroup(_:history:count:noise:generated:mirostatMu:allowed:)``).
+  /// How tokens are drawn. Alone, `arithmetic` is `inverse`, `without-replacement` is `gumbel` and
+  /// `priority` takes the most likely token; what they add shows at the first token that siblings
+  /// choose after ``Branch/fork(_:)``, which they draw together
+  /// (``Sampler/sampleGroup(_:history:count:noise:generated:mirostatMu:allowed:)``).
   public enum Draw: String, Sendable, CaseIterable {
     /// By one number along the cumulative distribution in order of id.
     case inverse
@@ -87,6 +89,8 @@ public struct SamplingOptions: Sendable, Equatable {
     case arithmetic
     /// Siblings get distinct tokens.
     case withoutReplacement = "without-replacement"
+    /// Siblings get the most likely tokens in order, without chance.
+    case priority
   }
 
   /// Plain sampling at temperature 1.

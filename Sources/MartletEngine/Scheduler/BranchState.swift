@@ -24,6 +24,8 @@ final class BranchState: @unchecked Sendable {
   var trust = DraftTrust()
   /// What its run's drafter last guessed.
   var proposal: BranchProposal?
+  /// Those it was forked with, where they are drawn for together.
+  var siblings: SiblingGroup?
   var isReleased = false
   weak var handle: Branch?
 

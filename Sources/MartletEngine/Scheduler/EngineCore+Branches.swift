@@ -18,7 +18,7 @@ extension EngineCore {
   }
 
   func kvPages(_ state: BranchState) -> Int {
-    locked { () throws(Never) in state.isReleased ? 0 : state.lane.pageCount }
+    locked { () throws(Never) in state.isReleased ? 0 : pool.pageCount(state.lane) }
   }
 
   func fork(_ state: BranchState, count: Int) throws(EngineError) -> [Branch] {
@@ -30,7 +30,8 @@ extension EngineCore {
       guard count > 0 else { return [] }
       state.run.record(
         .forked(path: state.path, first: Int(state.nextChild), count: count))
-      return makeChildren(of: state, count: count).map(handle(for:))
+      let group = SiblingGroup(of: state, count: count)
+      return makeChildren(of: state, count: count, group).map(handle(for:))
     }
   }
 
@@ -41,7 +42,7 @@ extension EngineCore {
       // page, or a new one when that is full.
       let common = PagePool.pages(
         for: state.lane.tokens.count, pageTokens: backend.pageTokens)
-      return (common - state.lane.pageCount + count) * backend.bytesPerPage
+      return (common - pool.pageCount(state.lane) + count) * backend.bytesPerPage
     }
   }
 
@@ -112,7 +113,13 @@ extension EngineCore {
           .argument, "ancestor \(bad) is outside the population of \(population.count)")
       }
       run.record(.resampled(population: population.count, results: ancestors.count))
-      let results = ancestors.map { handle(for: makeChildren(of: population[$0], count: 1)[0]) }
+      var groups: [Int: SiblingGroup] = [:]
+      for (ancestor, clones) in Dictionary(grouping: ancestors, by: { $0 }) {
+        groups[ancestor] = SiblingGroup(of: population[ancestor], count: clones.count)
+      }
+      let results = ancestors.map {
+        handle(for: makeChildren(of: population[$0], count: 1, groups[$0])[0])
+      }
       for state in population { give(up: state) }
       return results
     }
@@ -163,7 +170,9 @@ extension EngineCore {
   }
 
   /// Children that share the branch's lane as their base. See ``Lane``.
-  private func makeChildren(of state: BranchState, count: Int) -> [BranchState] {
+  private func makeChildren(
+    of state: BranchState, count: Int, _ group: SiblingGroup?
+  ) -> [BranchState] {
     let base: Lane
     if let shared = state.lane.base, shared.tokens.count == state.lane.tokens.count {
       base = shared
@@ -181,6 +190,7 @@ extension EngineCore {
       state.nextChild += 1
       child.memory = state.memory
       child.trust = state.trust
+      child.siblings = group
       child.logprobs = state.logprobs
       child.entropies = state.entropies
       child.mirostatStates = state.mirostatStates

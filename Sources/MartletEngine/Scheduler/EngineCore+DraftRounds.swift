@@ -88,7 +88,7 @@ extension EngineCore {
     if drafter.usesTargetPages {
       do throws(PageShortage) {
         totals.pageCopies += try pool.prepare(
-          lane, upTo: lane.tokens.count + limits.nodes, backend: backend)
+          lane, upTo: lane.tokens.count + limits.nodes, backend: backend, forGuesses: true)
       } catch {
         return nil
       }

@@ -24,11 +24,11 @@ extension EngineCore {
       root.memory?.read(root.lane.tokens)
     }
     if sources.contains(.trie), generated == nil {
-      generated = DraftMemory(calibration(of: .trie), limit: 1 << 19)
+      generated = makeGenerated()
     }
   }
 
-  private func calibration(of source: Drafting.Source) -> DraftCalibration {
+  func calibration(of source: Drafting.Source) -> DraftCalibration {
     if let known = draftCalibrations[source] { return known }
     let fresh = DraftCalibration()
     draftCalibrations[source] = fresh
@@ -70,18 +70,19 @@ extension EngineCore {
     state.run.memory?.read(state.lane.tokens, from: known)
   }
 
-  /// Gives the works of a pass that decodes alone the trees that are worth their rows.
-  func plant(_ decodes: inout [Pass.Work]) {
-    let isProposed = stakes.isDrafted
-    guard isProposed || isCheap(.siblings),
+  /// Gives the works that decode in a pass the trees that are worth their rows. `prefills` are the
+  /// stretches of prompts in the same pass, which come before any guess.
+  func plant(_ decodes: inout [Pass.Work], beside prefills: [Pass.Work] = []) {
+    guard stakes.isDrafted || isCheap(.siblings),
       decodes.contains(where: { $0.state?.run.drafting.isOn ?? false })
     else { return }
-    var planner = DraftPlanner(cost: rowCost)
+    let rows = decodes.count
+    let others = prefills.reduce(0) { $0 + $1.range.count }
+    var planner = DraftPlanner(cost: rowCost.beside(others, decodes: rows))
     if let id = stakes.drafter, let record = drafterRecords[id] {
       planner.calibration = record.calibration
     }
-    let rows = decodes.count
-    let limit = min(maximumBatch, max(rows, Self.mostRows))
+    let limit = min(maximumBatch - others, max(rows, Self.mostRows - others))
     guard planner.usefulRows(rows: rows, branches: rows, limit: limit) > 0 else { return }
     let states = decodes.map(\.state)
     let plans = planner.plan(states.map(seat), rows: rows, limit: limit) { seat, contexts in
@@ -92,25 +93,29 @@ extension EngineCore {
         tokens: plan.tokens, parents: plan.parents, probabilities: plan.probabilities,
         start: decodes[index].lane.tokens.count)
     }
-    makeRoom(for: &decodes)
+    makeRoom(for: &decodes, after: prefills)
   }
 
   /// Pages for the tokens of all works first, and then for what is guessed: a guess never takes a
   /// page from a token. Where they do not reach, guesses go.
-  private func makeRoom(for works: inout [Pass.Work]) {
-    func prepare(_ work: Pass.Work, _ end: Int) -> Bool {
+  private func makeRoom(for works: inout [Pass.Work], after prefills: [Pass.Work]) {
+    guard works.contains(where: { $0.draft != nil }) else { return }
+    func prepare(_ work: Pass.Work, _ end: Int, forGuesses: Bool = false) -> Bool {
       do throws(PageShortage) {
-        totals.pageCopies += try pool.prepare(work.lane, upTo: end, backend: backend)
+        totals.pageCopies += try pool.prepare(
+          work.lane, upTo: end, backend: backend, forGuesses: forGuesses)
         return true
       } catch {
         return false
       }
     }
-    let isRoomy = works.allSatisfy { prepare($0, $0.lane.tokens.count) }
+    let isRoomy =
+      works.allSatisfy { prepare($0, $0.lane.tokens.count) }
+      && prefills.allSatisfy { prepare($0, $0.range.upperBound) }
     for index in works.indices {
       guard let draft = works[index].draft else { continue }
       let end = works[index].lane.tokens.count + draft.nodes.count
-      if !isRoomy || !prepare(works[index], end) { works[index].draft = nil }
+      if !isRoomy || !prepare(works[index], end, forGuesses: true) { works[index].draft = nil }
     }
   }
 
@@ -179,12 +184,14 @@ extension EngineCore {
     let run = lane.run
     run.statistics.draftedTokens += draft.nodes.count
     totals.draftedTokens += draft.nodes.count
-    guard let state = work.state, state.lane === lane, state.isRunning, lane.freshRow != nil else {
-      return abandonDraft(of: lane)
-    }
+    guard let state = work.state else { return abandonDraft(of: lane) }
     var draft = draft
+    draft.origin = (state.path, tick)
     draft.setRows(from: firstRow)
     lane.draft = draft
+    guard state.lane === lane, state.isRunning, lane.freshRow != nil else {
+      return abandonDraft(of: lane)
+    }
     draftedLanes.append(lane)
   }
 

@@ -72,22 +72,17 @@ extension EngineCore {
       return
     }
     let lane = state.lane
-    let noise = run.draws.noise(
-      path: state.path, epoch: state.epoch, position: lane.tokens.count)
+    // What was guessed until now is text once a token follows it.
+    pool.keepPages(lane, upTo: lane.tokens.count, pageTokens: backend.pageTokens)
     do throws(EngineError) {
-      let allowed = try allowedTokens(state)
       let drawn: SampledToken
       if let row = lane.freshRow {
         drawn = try logits.withRow(row) { (row: Span<Float>) throws(EngineError) in
-          try run.sampler.sample(
-            row, history: lane.tokens[...], noise: noise, generated: state.count,
-            mirostatMu: state.mirostatMu, allowed: allowed)
+          try choose(row, for: state)
         }
       } else {
         let row = lane.logits!
-        drawn = try run.sampler.sample(
-          row.span, history: lane.tokens[...], noise: noise, generated: state.count,
-          mirostatMu: state.mirostatMu, allowed: allowed)
+        drawn = try choose(row.span, for: state)
       }
       run.statistics.generatedTokens += 1
       totals.sampledTokens += 1

@@ -51,22 +51,30 @@ extension EngineCore {
       }
       decodes = order.prefix(room).map { decodes[$0] }
     }
-    if prefills.isEmpty { plant(&decodes) }
+    let stretches = divide(prefills, among: min(chunk, maximumBatch - decodes.count))
+    plant(&decodes, beside: stretches)
     for work in decodes { add(work, tokens: 1, to: &pass) }
     pass.decodeRows = decodes.count
+    for work in stretches { add(work, tokens: work.range.count, to: &pass) }
+    return pass
+  }
 
-    var left = min(chunk, maximumBatch - pass.batch.tokens.count)
+  /// Stretches of prompts for `rows` rows, shared fairly among runs.
+  private func divide(_ prefills: [[Pass.Work]], among rows: Int) -> [Pass.Work] {
+    var stretches: [Pass.Work] = []
+    var left = rows
     for turn in prefills.indices {
       let run = prefills[(turn + tick) % prefills.count]
       var share = (left + prefills.count - turn - 1) / (prefills.count - turn)
-      for work in run where share > 0 {
-        let before = pass.batch.tokens.count
-        add(work, tokens: min(share, work.remaining), to: &pass)
-        share -= pass.batch.tokens.count - before
-        left -= pass.batch.tokens.count - before
+      for var work in run where share > 0 {
+        let count = min(share, work.remaining)
+        work.range = work.lane.processed..<work.lane.processed + count
+        stretches.append(work)
+        share -= count
+        left -= count
       }
     }
-    return pass
+    return stretches
   }
 
   /// The work at hand, each lane once: single tokens, and longer stretches by run.
@@ -114,6 +122,7 @@ extension EngineCore {
             refusal.code,
             "\(backend.name): no room for more keys and values: \(refusal.message); use fewer or "
               + "shorter branches, or free memory"))
+        isWoken = true  // Others may go on where this one cannot.
       }
       return
     }

@@ -12,6 +12,8 @@ final class RunState: @unchecked Sendable {
   let drafting: Drafting
   let recorder: (any EngineObserver)?
   let draws: RandomStream
+  /// For what siblings draw together.
+  let siblingDraws: RandomStream
   let bytesPerPage: Int
   /// Tokens of the prompt.
   let promptCount: Int
@@ -73,6 +75,7 @@ final class RunState: @unchecked Sendable {
     self.recorder = recorder
     stopPatterns = stops.stopStrings.map { Array($0.utf8) }
     draws = RandomStream(seed: seed, purpose: .token)
+    siblingDraws = RandomStream(seed: seed, purpose: .siblings)
     sampler = Sampler(options: sampling)
     bytesPerPage = core.backend.bytesPerPage
     statistics.promptTokens = prompt.count
@@ -93,6 +96,14 @@ final class RunState: @unchecked Sendable {
   }
 
   func pageReturned() { statistics.kvPages -= 1 }
+
+  func guessPageTaken() {
+    statistics.draftKVPages += 1
+    statistics.peakDraftKVBytes = max(
+      statistics.peakDraftKVBytes, statistics.draftKVPages * bytesPerPage)
+  }
+
+  func guessPageReturned() { statistics.draftKVPages -= 1 }
 
   func record(_ kind: @autoclosure () -> EngineTraceEvent.Kind) {
     guard let recorder else { return }

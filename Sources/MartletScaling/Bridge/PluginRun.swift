@@ -103,7 +103,7 @@ final class PluginRun: Sendable {
   /// Notes an error of the engine that is no fault of the strategy's.
   func noteEngine(_ error: EngineError) {
     switch error.code {
-    case .backend, .logits, .memory:
+    case .backend, .logits, .memory, .file, .data:
       state.withLock { $0.engineFailure = $0.engineFailure ?? error }
     case .context, .argument, .state, .released, .cancelled: break
     }

@@ -44,6 +44,7 @@ struct RunEnding: Sendable {
     timing.draftedTokens = statistics.draftedTokens
     timing.acceptedTokens = statistics.acceptedTokens
     timing.savedSteps = statistics.savedSteps
+    timing.peakDraftKVBytes = statistics.peakDraftKVBytes
     return RunResult(
       answer: winner?.answer ?? trimmed, text: winner?.text ?? "", answerCandidate: answer,
       stoppedBecause: cause, failure: failure, seed: request.seed, model: model,

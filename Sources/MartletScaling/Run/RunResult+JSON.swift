@@ -69,6 +69,7 @@ extension RunResult.Timing: Encodable {
     case draftedTokens = "drafted_tokens"
     case acceptedTokens = "accepted_tokens"
     case savedSteps = "saved_steps"
+    case peakDraftKVBytes = "peak_draft_kv_bytes"
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -80,6 +81,7 @@ extension RunResult.Timing: Encodable {
     try fields.encode(draftedTokens, forKey: .draftedTokens)
     try fields.encode(acceptedTokens, forKey: .acceptedTokens)
     try fields.encode(savedSteps, forKey: .savedSteps)
+    try fields.encode(peakDraftKVBytes, forKey: .peakDraftKVBytes)
   }
 }
 

@@ -39,9 +39,11 @@ public struct RunResult: Sendable, Equatable {
     public var forcedTokens = 0
     /// Tokens that scorers ran through a model; scorers that read text use none.
     public var scoredTokens = 0
-    /// All of the above.
+    /// All of the above. Drafted tokens are not among them: how many there are depends on what
+    /// passes cost at the moment, so they are in ``RunResult/Timing``, and this stays comparable.
     public var totalTokens: Int { promptTokens + generatedTokens + scoredTokens }
-    /// The most bytes of keys and values held at once.
+    /// The most bytes of keys and values of tokens held at once; guesses are in
+    /// ``RunResult/Timing/peakDraftKVBytes``.
     public var peakKVBytes = 0
   }
 
@@ -62,6 +64,8 @@ public struct RunResult: Sendable, Equatable {
     /// Tokens that took their branch no forward pass of its own, because the one before was a guess
     /// that came true.
     public var savedSteps = 0
+    /// The most bytes of keys and values held at once for guesses alone.
+    public var peakDraftKVBytes = 0
   }
 
   /// One answer that the strategy considered.

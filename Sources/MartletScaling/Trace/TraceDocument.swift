@@ -91,6 +91,13 @@ struct TraceDocument {
       span(
         "advance", from: advances.removeValue(forKey: path) ?? time, to: time, track: track(path),
         args)
+    case .drafted(let path, let forward, let nodes, let accepted):
+      instant(
+        "draft", at: time, track: track(path),
+        [
+          "forward": .integer(Int64(forward)), "drafted": .integer(Int64(nodes)),
+          "accepted": .integer(Int64(accepted)),
+        ])
     case .released(let path):
       instant("release", at: time, track: track(path), [:])
     }

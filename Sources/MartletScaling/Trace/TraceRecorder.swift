@@ -5,7 +5,8 @@ import Synchronization
 /// Records what happens in a run and writes it in the Chrome trace format, which Perfetto opens.
 ///
 /// One track shows the forward passes, one the strategy, and one each branch: its advances, its
-/// tokens with log-probabilities, and an arrow from the branch it was forked from.
+/// tokens with log-probabilities, its drafts with how much of each came true, and an arrow from the
+/// branch it was forked from.
 public final class TraceRecorder: EngineObserver {
   private let items = Mutex<[Item]>([])
   private let decode: @Sendable (Int32) -> String

@@ -112,7 +112,8 @@ struct Schema: Sendable {
   static let supported: Set<String> = [
     "type", "enum", "const", "properties", "required", "additionalProperties", "items",
     "prefixItems", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format", "minimum",
-    "maximum", "exclusiveMinimum", "exclusiveMaximum", "anyOf", "oneOf", "allOf", "$ref", "$defs",
+    "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minProperties",
+    "maxProperties", "anyOf", "oneOf", "allOf", "$ref", "$defs",
     "definitions", Self.morePatterns,
   ]
   /// Patterns that merging adds to `pattern`.
@@ -135,7 +136,7 @@ struct Schema: Sendable {
       guard !Self.isAnnotation(keyword), !Self.supported.contains(keyword) else { continue }
       // Keywords that ask for nothing.
       switch (keyword, member.value) {
-      case ("uniqueItems", .flag(false)), ("minProperties", .number("0")),
+      case ("uniqueItems", .flag(false)),
         ("unevaluatedProperties", .flag(true)), ("unevaluatedItems", .flag(true)),
         ("propertyNames", .flag(true)), ("patternProperties", .object([])):
         continue
@@ -189,10 +190,12 @@ extension Schema {
     var types: Set<SchemaType> = []
     for member in assertions {
       switch member.key {
-      case "properties", "required", "additionalProperties": types.insert(.object)
+      case "properties", "required", "additionalProperties", "minProperties", "maxProperties":
+        types.insert(.object)
       case "items", "prefixItems", "minItems", "maxItems": types.insert(.array)
       case "minLength", "maxLength", "pattern", "format", Self.morePatterns: types.insert(.string)
-      case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum": types.insert(.number)
+      case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf":
+        types.insert(.number)
       default: break
       }
     }

@@ -23,7 +23,72 @@ extension SchemaCompiler {
       }
       members.append((name, others ?? Schema(path: "#/true", keywords: []), true))
     }
-    return try self.members(members, others: others)
+    let least = try schema.count("minProperties") ?? 0
+    let most = try schema.count("maxProperties")
+    guard least > 0 || most != nil else { return try self.members(members, others: others) }
+    let needed = max(least, members.count(where: \.isRequired))
+    if let most, most < needed {
+      throw schema.failure(
+        "maxProperties", "\(most) is less than the \(needed) members that are needed")
+    }
+    // Other members may repeat a name, so only one of them is sure to count.
+    guard least <= members.count + (others == nil ? 0 : 1) else {
+      throw schema.failure(
+        "minProperties",
+        "\(least) members cannot be made sure of: properties and required name \(members.count), and "
+          + "other members may repeat a name; name more, or ask for fewer")
+    }
+    return try self.members(members, others: others, least: least, most: most ?? .max)
+  }
+
+  /// ``members(_:others:)`` with at least `least` and at most `most` of them: a layer of the automaton
+  /// for every number of members written.
+  private mutating func members(
+    _ members: [(name: String, schema: Schema, isRequired: Bool)], others: Schema?, least: Int,
+    most: Int
+  ) throws(EngineError) -> PatternGraph.Fragment {
+    let begin = try sign("{")
+    let close = try sign("}", spaceBefore: true)
+    // By members written so far: where the text stands then.
+    var layers: [Int: Int32] = [0: begin.end]
+    for member in members {
+      var following: [Int: Int32] = member.isRequired ? [:] : layers
+      for (count, at) in layers.sorted(by: { $0.key < $1.key }) where count < most {
+        let body = try graph.sequence([try key(member.name), try value(member.schema)])
+        if count > 0 {
+          try connectByComma(at, body.start)
+        } else {
+          graph.connect(at, body.start)
+        }
+        let after = try graph.node()
+        graph.connect(body.end, after)
+        if let skipped = following[count + 1] { graph.connect(skipped, after) }
+        following[count + 1] = after
+      }
+      layers = following
+    }
+    let names = members.map(\.name)
+    for (listed, start) in layers.sorted(by: { $0.key < $1.key }) {
+      if listed >= least { graph.connect(start, close.start) }
+      guard let others else { continue }
+      var at = start
+      // Without a bound the second one repeats.
+      for written in 0..<(most == .max ? 2 : most - listed) {
+        let body = try graph.sequence([
+          try otherNames(than: names), try sign(":"), try value(others),
+        ])
+        if listed + written > 0 {
+          try connectByComma(at, body.start)
+        } else {
+          graph.connect(at, body.start)
+        }
+        at = try graph.node()
+        graph.connect(body.end, at)
+        if listed + 1 >= least { graph.connect(at, close.start) }
+        if most == .max, written == 1 { try connectByComma(at, body.start) }
+      }
+    }
+    return .init(start: begin.start, end: close.end)
   }
 
   private static func escaped(_ name: String) -> String {

@@ -91,6 +91,16 @@ extension SchemaCompiler {
   ) throws(EngineError) -> PatternGraph.Fragment {
     let lower = try Self.bound(schema, "minimum", "exclusiveMinimum") { $1 < $0 }
     let upper = try Self.bound(schema, "maximum", "exclusiveMaximum") { $0 < $1 }
+    if let multiples = try Self.multiples(schema) {
+      let range = NumberRange(lower: lower, upper: upper, isInteger: isInteger)
+      var own = PatternGraph()
+      let parts = [
+        try range.compile(&own), try multiples.compile(&own, isInteger: isInteger),
+      ]
+      return try AutomatonProduct.add(
+        parts, of: own, to: &graph, what: "JSON schema, \(schema.path)",
+        nothing: "no number meets multipleOf and the bounds")
+    }
     if lower == nil, upper == nil {
       let pattern =
         isInteger
@@ -99,6 +109,21 @@ extension SchemaCompiler {
       return try RegexParser.parse(pattern, what: "numbers").compile(&graph, .plain)
     }
     return try NumberRange(lower: lower, upper: upper, isInteger: isInteger).compile(&graph)
+  }
+
+  /// What `multipleOf` asks for; nil where it is not there.
+  private static func multiples(_ schema: Schema) throws(EngineError) -> Multiples? {
+    guard let value = schema["multipleOf"] else { return nil }
+    guard case .number(let text) = value, let step = DecimalNumber(text) else {
+      throw schema.failure("multipleOf", "must be a number, not \(value.kindName)")
+    }
+    guard let multiples = Multiples(of: step) else {
+      throw schema.failure(
+        "multipleOf",
+        "\(text) is not supported: it must be above 0, with at most 9 places and at most "
+          + "\(Multiples.mostUnits) in units of its last place")
+    }
+    return multiples
   }
 
   /// The tighter of a bound and an exclusive bound.
@@ -153,6 +178,15 @@ enum AutomatonProduct {
     var own = PatternGraph()
     var fragments: [PatternGraph.Fragment] = []
     for condition in conditions { fragments.append(try condition.compile(&own, .json)) }
+    return try add(
+      fragments, of: own, to: &graph, what: what, nothing: "no string meets all conditions")
+  }
+
+  /// What all of `fragments`, of the graph `own`, match; where that is nothing, an error that says so.
+  static func add(
+    _ fragments: [PatternGraph.Fragment], of own: PatternGraph, to graph: inout PatternGraph,
+    what: String, nothing: String
+  ) throws(EngineError) -> PatternGraph.Fragment {
     let classes = ByteClasses(own)
     var determiner = Determiniser(own, classes)
     var product = Minimiser.minimised(try determiner.automaton(of: fragments[0], what: what))
@@ -163,7 +197,7 @@ enum AutomatonProduct {
       product = Minimiser.minimised(try intersection(left, right, what: what))
     }
     guard let product else {
-      throw EngineError(.argument, "\(what): no string meets all conditions")
+      throw EngineError(.argument, "\(what): \(nothing)")
     }
     return try embed(product, classes, in: &graph)
   }
@@ -189,8 +223,8 @@ enum AutomatonProduct {
       guard pairs.count <= RuleAutomaton.stateLimit else {
         throw EngineError(
           .argument,
-          "\(what): meeting all conditions on the string needs more than "
-            + "\(RuleAutomaton.stateLimit) states, the limit; use smaller lengths")
+          "\(what): meeting all conditions at once needs more than "
+            + "\(RuleAutomaton.stateLimit) states, the limit; use smaller lengths or numbers")
       }
       at += 1
     }

@@ -111,7 +111,7 @@ struct SchemaCompiler {
         ? try anyString() : try call("\(schema.path) (string)", .string(schema))
     case .number, .integer:
       let isInteger = type == .integer
-      let isFree = !["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]
+      let isFree = !["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]
         .contains(where: schema.has)
       let name = isFree ? "any \(type.rawValue)" : "\(schema.path) (\(type.rawValue))"
       return try call(name, .number(schema, isInteger: isInteger))

@@ -133,11 +133,13 @@ struct SchemaMerging {
     case ("items", _, _):
       return Self.together(left, right)
     case ("minItems", .number(let x), .number(let y)),
+      ("minProperties", .number(let x), .number(let y)),
       ("minLength", .number(let x), .number(let y)),
       ("minimum", .number(let x), .number(let y)),
       ("exclusiveMinimum", .number(let x), .number(let y)):
       return Self.isLess(x, y) ? right : left
     case ("maxItems", .number(let x), .number(let y)),
+      ("maxProperties", .number(let x), .number(let y)),
       ("maxLength", .number(let x), .number(let y)),
       ("maximum", .number(let x), .number(let y)),
       ("exclusiveMaximum", .number(let x), .number(let y)):

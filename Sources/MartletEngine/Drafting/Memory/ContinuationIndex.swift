@@ -10,7 +10,7 @@ import MartletModel
 struct ContinuationIndex {
   /// The tokens that followed one context.
   struct Entry {
-    fileprivate var key: UInt64 = 0
+    fileprivate(set) var key: UInt64 = 0
     fileprivate(set) var tokens = SIMD4<Int32>(repeating: -1)
     fileprivate(set) var counts = SIMD4<UInt16>()
 
@@ -74,7 +74,8 @@ struct ContinuationIndex {
     }
   }
 
-  private static let smallest = 512
+  /// The fewest entries of a generation.
+  static let smallest = 512
 
   private var table = Table(capacity: smallest)
   private var old: Table?
@@ -109,6 +110,22 @@ struct ContinuationIndex {
       if table.entries[place].total > 0 { known(length, table.entries[place]) }
       table.entries[place].count(token)
     }
+  }
+
+  /// What is known of every context: what the old generation alone knows, then the present one.
+  var all: [Entry] {
+    (old?.entries ?? []).filter { $0.key != 0 && table.entry($0.key) == nil }
+      + table.entries.filter { $0.key != 0 }
+  }
+
+  /// Puts in what was known of a context elsewhere.
+  mutating func insert(_ key: UInt64, _ tokens: SIMD4<Int32>, _ counts: SIMD4<UInt16>) {
+    if table.isCrowded { makeRoom() }
+    let place = table.place(of: key)
+    if table.entries[place].key == 0 { table.used += 1 }
+    table.entries[place].key = key
+    table.entries[place].tokens = tokens
+    table.entries[place].counts = counts
   }
 
   private mutating func makeRoom() {

@@ -8,19 +8,34 @@ import MartletModel
 /// fades by halving. One per engine and source: what one run learned serves the next. Used with the
 /// engine's lock held.
 final class DraftCalibration {
-  private struct Rate {
+  struct Rate: Equatable {
     var hits: Float
     var trials: Float
   }
 
-  private static let kinds = TokenTail.lengths * 12
+  /// How many kinds there are.
+  static let count = TokenTail.lengths * 12
   /// Trials after which evidence has half its weight.
   private static let memory: Float = 128
   private static let priorTrials: Float = 4
   private static let prior: Float = 0.1
 
-  private var rates = [Rate](
-    repeating: Rate(hits: prior * priorTrials, trials: priorTrials), count: kinds)
+  private var rates: [Rate]
+
+  init() {
+    rates = [Rate](
+      repeating: Rate(hits: Self.prior * Self.priorTrials, trials: Self.priorTrials),
+      count: Self.count)
+  }
+
+  /// With rates learned before, ``count`` of them.
+  init(_ rates: [Rate]) {
+    precondition(rates.count == Self.count, "\(rates.count) rates")
+    self.rates = rates
+  }
+
+  /// What was learned.
+  var values: [Rate] { rates }
 
   /// Shares are cut at 0.3, 0.6 and 0.9, totals at 2 and 5.
   @inline(__always)

@@ -26,14 +26,22 @@ struct DraftGuesses {
 
 /// A text that drafts are copied from, with how far its guesses can be trusted.
 struct DraftMemory {
-  private var index: ContinuationIndex
-  private let calibration: DraftCalibration
+  var index: ContinuationIndex
+  let calibration: DraftCalibration
 
   /// An empty text of at most some `limit` / 6 tokens, twice.
   init(_ calibration: DraftCalibration, limit: Int = 1 << 17) {
     self.calibration = calibration
     index = ContinuationIndex(limit: limit)
   }
+
+  private init(_ index: ContinuationIndex, _ calibration: DraftCalibration) {
+    self.index = index
+    self.calibration = calibration
+  }
+
+  /// A copy with rates of its own.
+  func detached() -> DraftMemory { DraftMemory(index, DraftCalibration(calibration.values)) }
 
   /// Takes in text that nobody drew: a prompt, or what was appended. The first `known` of `tokens` only
   /// serve as context.

@@ -1,0 +1,139 @@
+import Foundation
+import MartletKernels
+import MartletModel
+
+/// A memory of generated text as bytes: what followed which contexts, and how far such guesses can be
+/// trusted.
+///
+/// All numbers are little-endian:
+///
+/// | bytes | |
+/// | ---: | --- |
+/// | 8 | `MARTDRFT` |
+/// | 4 | version, 1 |
+/// | 4 | number of rates |
+/// | 8 | fingerprint of the vocabulary |
+/// | 8 | number of entries |
+/// | 8 × rates | hits and trials, float32 each |
+/// | 32 × entries | hash of the context, four tokens (-1 for none), four counts of 16 bits |
+/// | 8 | XXH64 of everything before |
+///
+/// Contexts are stored as hashes, but the tokens that followed are there to read: such a file is as
+/// private as the text it was made from. It is bound to the vocabulary, because tokens and hashes mean
+/// nothing in another one; not to the model, because models of one family write alike, rates correct
+/// themselves, and no guess can change a text.
+enum DraftMemoryFile {
+  private static let magic = Array("MARTDRFT".utf8)
+  private static let version: UInt32 = 1
+  private static let headerBytes = 32
+  private static let entryBytes = 32
+
+  /// What is wrong with a file's bytes.
+  struct Damage: Error {
+    let reason: String
+    init(_ reason: String) { self.reason = reason }
+  }
+
+  static func bytes(of memory: DraftMemory, vocabulary: UInt64) -> [UInt8] {
+    let entries = memory.index.all
+    let rates = memory.calibration.values
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(
+      headerBytes + rates.count * 8 + entries.count * entryBytes + 8)
+    bytes += magic
+    append(version, to: &bytes)
+    append(UInt32(rates.count), to: &bytes)
+    append(vocabulary, to: &bytes)
+    append(UInt64(entries.count), to: &bytes)
+    for rate in rates {
+      append(rate.hits.bitPattern, to: &bytes)
+      append(rate.trials.bitPattern, to: &bytes)
+    }
+    for entry in entries {
+      append(entry.key, to: &bytes)
+      for i in 0..<4 { append(UInt32(bitPattern: entry.tokens[i]), to: &bytes) }
+      for i in 0..<4 { append(entry.counts[i], to: &bytes) }
+    }
+    append(bytes.withUnsafeBytes { Checksum.xxh64($0) }, to: &bytes)
+    return bytes
+  }
+
+  /// The memory that `bytes` hold, of at most `limit` entries a generation; the oldest go first.
+  static func memory(
+    _ bytes: [UInt8], vocabulary: UInt64, vocabularySize: Int, limit: Int
+  ) throws(Damage) -> DraftMemory {
+    guard bytes.count >= headerBytes + 8, bytes.starts(with: magic) else {
+      throw Damage("it is no memory of drafts")
+    }
+    var reader = Reader(bytes: bytes, offset: magic.count)
+    let version: UInt32 = reader.next()
+    guard version == Self.version else {
+      throw Damage("it has version \(version), and this program reads \(Self.version)")
+    }
+    let rateCount: UInt32 = reader.next()
+    let fingerprint: UInt64 = reader.next()
+    let entryCount: UInt64 = reader.next()
+    guard rateCount == DraftCalibration.count, entryCount < 1 << 32,
+      bytes.count
+        == headerBytes + Int(rateCount) * 8 + Int(entryCount) * entryBytes + 8
+    else { throw Damage("its length is not what its header says; it was cut or damaged") }
+    var end = Reader(bytes: bytes, offset: bytes.count - 8)
+    let stated: UInt64 = end.next()
+    guard bytes.withUnsafeBytes({ Checksum.xxh64(.init(rebasing: $0.dropLast(8))) }) == stated
+    else { throw Damage("its checksum is wrong") }
+    guard fingerprint == vocabulary else {
+      throw Damage("it was written with another tokenizer")
+    }
+    return try content(&reader, Int(rateCount), Int(entryCount), vocabularySize, limit)
+  }
+
+  /// Rates and entries; what no writer would have written is damage too, whatever the checksum.
+  private static func content(
+    _ reader: inout Reader, _ rateCount: Int, _ entryCount: Int, _ vocabularySize: Int, _ limit: Int
+  ) throws(Damage) -> DraftMemory {
+    var rates: [DraftCalibration.Rate] = []
+    for _ in 0..<rateCount {
+      let hits = Float(bitPattern: reader.next())
+      let trials = Float(bitPattern: reader.next())
+      guard hits >= 0, hits <= trials, trials > 0, trials < 1e6 else {
+        throw Damage("a rate of \(hits) in \(trials) is impossible")
+      }
+      rates.append(.init(hits: hits, trials: trials))
+    }
+    var memory = DraftMemory(DraftCalibration(rates), limit: limit)
+    for index in 0..<entryCount {
+      let key: UInt64 = reader.next()
+      var tokens = SIMD4<Int32>()
+      var counts = SIMD4<UInt16>()
+      for i in 0..<4 { tokens[i] = Int32(bitPattern: reader.next()) }
+      for i in 0..<4 { counts[i] = reader.next() }
+      for i in 0..<4 {
+        // A count may have faded to 0.
+        guard tokens[i] < vocabularySize, tokens[i] >= (counts[i] > 0 ? 0 : -1) else {
+          throw Damage("entry \(index) has the token \(tokens[i]) \(counts[i]) times")
+        }
+      }
+      guard key != 0, counts != .zero else { throw Damage("entry \(index) is empty") }
+      memory.index.insert(key, tokens, counts)
+    }
+    return memory
+  }
+
+  private static func append<I: FixedWidthInteger>(_ value: I, to bytes: inout [UInt8]) {
+    for shift in stride(from: 0, to: I.bitWidth, by: 8) {
+      bytes.append(UInt8(truncatingIfNeeded: value >> I(shift)))
+    }
+  }
+
+  private struct Reader {
+    let bytes: [UInt8]
+    var offset: Int
+
+    mutating func next<I: FixedWidthInteger>() -> I {
+      var value: I = 0
+      for i in 0..<I.bitWidth / 8 { value |= I(truncatingIfNeeded: bytes[offset + i]) << I(8 * i) }
+      offset += I.bitWidth / 8
+      return value
+    }
+  }
+}
