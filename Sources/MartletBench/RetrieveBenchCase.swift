@@ -177,8 +177,9 @@ final class RetrieveBenchCase {
       distribution: RetrieveBench.Distribution.ood.rawValue, queries: group,
       buildNs: index == .exact ? 0 : buildNs, insertNs: index == .exact ? 0 : insertNs,
       queryNs: measured.samples.median, queryMinNs: measured.samples.minimum,
-      coldQueryNs: measured.cold.median, attendNs: measured.attention.median,
-      recallAt100: measured.recall / count, attentionMass: measured.mass / count,
+      coldQueryNs: measured.cold.median, coldQueryMinNs: measured.cold.minimum,
+      attendNs: measured.attention.median, attendMinNs: measured.attention.minimum,
+      recallAt_100: measured.recall / count, attentionMass: measured.mass / count,
       outputError: measured.error / count, bytesPerKey: kept,
       touched: measured.touched / Double(settings.repetitions),
       variant: kernelVariants().first { $0.operation == operation && $0.serving }?.name ?? "",
@@ -242,7 +243,7 @@ final class RetrieveBenchCase {
     return try search.search(
       rows, rows: 0..<rows.rows, layer: 0, kvHead: 0, codebook: codebook,
       pages: 0..<keys / KVSlab.pageTokens,
-      method: index == .pages ? .bounds : .scan(candidates: max(2 * settings.wanted, part)),
+      method: index == .pages ? .bounds : .scan(candidates: max(4 * settings.wanted, part)),
       wanted: index == .pages ? settings.wanted * 4 : settings.wanted)
   }
 

@@ -15,9 +15,9 @@ import MartletBench
     #expect(report.rows.count == 2 * 3 * 2)
     for row in report.rows {
       #expect(row.samplesNs.count == 3 && row.queryMinNs > 0 && row.queryMinNs <= row.queryNs)
-      #expect((0...1.000_001).contains(row.attentionMass) && (0...1).contains(row.recallAt100))
+      #expect((0...1.000_001).contains(row.attentionMass) && (0...1).contains(row.recallAt_100))
       if row.index == "exact" {
-        #expect(row.recallAt100 == 1 && row.outputError == 0 && row.touched == 1)
+        #expect(row.recallAt_100 == 1 && row.outputError == 0 && row.touched == 1)
       } else {
         #expect(row.touched < 1 && row.outputError > 0 && row.buildNs > 0 && row.insertNs > 0)
       }
