@@ -1,5 +1,5 @@
-/// The index of retrieval attention on NEON: the bodies of lanes/retrieve.h and retrieve_search.h over
-/// lanes_neon.h and wide_neon.h.
+/// The index of retrieval attention on NEON: the bodies of lanes/retrieve.h and
+/// retrieve_search.h over lanes_neon.h and wide_neon.h.
 #include "dispatch/retrieve_variants.h"
 
 #pragma STDC FP_CONTRACT OFF

@@ -45,7 +45,8 @@ LANES void retrieve_map_tile(const retrieve_book *book, const float *keys, size_
   for (int i = 0; i < LANES_TILE; ++i) low[i] = high[i] = lanes_zero();
   const float *map = book->key_map + j;
   for (size_t d = 0; d < book->dimensions; ++d, map += book->padded) {
-    const lanes a = lanes_load(keys + d * kv_positions), b = lanes_load(keys + d * kv_positions + 16);
+    const lanes a = lanes_load(keys + d * kv_positions);
+    const lanes b = lanes_load(keys + d * kv_positions + 16);
     for (int i = 0; i < LANES_TILE; ++i) {
       const lanes factor = lanes_set(map[i]);
       low[i] = lanes_fma(factor, a, low[i]);
@@ -167,7 +168,8 @@ LANES void retrieve_map_query(int vectors, const retrieve_book *book, const floa
   const float *map = book->query_map + j;
   for (size_t d = 0; d < book->dimensions; ++d, map += book->padded) {
     const lanes factor = lanes_set(query[d]);
-    for (int i = 0; i < vectors; ++i) sums[i] = lanes_fma(factor, lanes_load(map + 16 * i), sums[i]);
+    for (int i = 0; i < vectors; ++i)
+      sums[i] = lanes_fma(factor, lanes_load(map + 16 * i), sums[i]);
   }
   for (int i = 0; i < vectors; ++i) lanes_store(x + j + 16 * (size_t)i, sums[i]);
 }

@@ -23,8 +23,8 @@ struct RetrievalDoorTests {
     let batch = AttentionBatch(slab: slab)
     var random = SeededRandom(5)
     // Not in order, as after forks.
-    let table = (0..<pages).map { Int32(($0 * 5 + 2) % (pages + 3)) }
-    #expect(Set(table).count == pages)
+    let table = (0..<pages).map { Int32(pages + 2 - $0) }
+    try #require(Set(table).count == pages)
     let keys = try FloatMatrix(rows: 1, columns: kvHeads * dimensions)
     let values = try FloatMatrix(rows: 1, columns: kvHeads * dimensions)
     let queries = try FloatMatrix(rows: 16, columns: kvHeads * group * dimensions)
@@ -34,9 +34,11 @@ struct RetrievalDoorTests {
       keys.setRow(0, key)
       values.setRow(0, random.floats(kvHeads * dimensions))
       if let row = targets.firstIndex(of: position) {
+        // Far out in its direction, so that its page's box reaches there too.
+        keys.setRow(0, key.map { 3 * $0 })
         let query = (0..<kvHeads).flatMap { head in
           (0..<group).flatMap { _ in
-            key[head * dimensions..<(head + 1) * dimensions].map { 6 * $0 }
+            key[head * dimensions..<(head + 1) * dimensions].map { 1.2 * $0 }
           }
         }
         queries.setRow(row, query)

@@ -65,7 +65,7 @@ typedef struct martlet_retrieve_fit_arguments {
 
 /// Bytes of scratch that a fit needs.
 MARTLET_API size_t martlet_retrieve_fit_scratch(const martlet_retrieve_shape *shape);
-/// Fits a codebook: about 60 ms for 128 dimensions. A codebook is plain bytes without addresses and
+/// Fits a codebook: 50 to 80 ms for 128 dimensions. A codebook is plain bytes without addresses and
 /// may be copied and stored; it and `scratch` are aligned to 64 bytes.
 /// MARTLET_E_ARGUMENT also when a key or query that was read is not finite or beyond 1e15.
 MARTLET_API martlet_status martlet_retrieve_fit(const martlet_retrieve_fit_arguments *arguments,
@@ -74,7 +74,7 @@ MARTLET_API martlet_status martlet_retrieve_fit(const martlet_retrieve_fit_argum
 /// Encodes the first `slots` (1 ... 32) positions of a page of one head; any of the parts may be
 /// null. What belongs to later slots is zero, and bounds cover the first `slots` alone. Parts are
 /// aligned to 64 bytes. Keys beyond what the fit saw are clamped in rows and bounds.
-/// Some 5 µs for a page of 128 dimensions.
+/// About 7 µs for a page of 128 dimensions and all parts.
 MARTLET_API martlet_status martlet_retrieve_encode(const void *codebook,
                                                    const martlet_kv_layout *layout,
                                                    const void *page, uint32_t kv_head,

@@ -15,7 +15,8 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       BenchMachineCommand.self, BenchModelCommand.self, BenchGemmCommand.self,
-      BenchAttentionCommand.self, BenchSampleCommand.self, BenchVerifyCommand.self,
+      BenchAttentionCommand.self, BenchRetrieveCommand.self, BenchSampleCommand.self,
+      BenchVerifyCommand.self,
       BenchSpeculateCommand.self, BenchConstrainCommand.self, BenchOpenCommand.self,
       BenchContentionCommand.self, BenchContextCommand.self,
     ])

@@ -1,0 +1,265 @@
+import Foundation
+import MartletKernels
+import MartletMachine
+
+/// One set of keys with its index, and queries that look for some of them.
+final class RetrieveBenchCase {
+  private let keys: Int
+  private let dimensions: Int
+  private let settings: RetrieveBench.Settings
+  private let slab: KVSlab
+  private let batch: AttentionBatch
+  private let table: [Int32]
+  private let codebook: RetrievalCodebook
+  private let buildNs: Double
+  private let insertNs: Double
+  /// Copies of the index: one to be warm, all in turn to be cold.
+  private let copies: [RetrievalSlab]
+  /// Scores of the true best and all, query by query.
+  private let vectors: [[Float]]
+  private let queries: [[Float]]
+  private let scale: Float
+
+  private static let truths = 32
+  private static let samples = 1024
+
+  init(keys: Int, dimensions: Int, _ settings: RetrieveBench.Settings) throws {
+    self.keys = keys
+    self.dimensions = dimensions
+    self.settings = settings
+    var source = SyntheticAttention(dimensions: dimensions)
+    let pages = keys / KVSlab.pageTokens
+    slab = try KVSlab(type: .bf16, layers: 1, kvHeads: 1, headDimensions: dimensions)
+    try slab.reserve(pages)
+    table = (0..<Int32(pages)).map { $0 }
+    batch = AttentionBatch(slab: slab)
+    vectors = try Self.fill(batch, table, keys, &source)
+    let sample = try FloatMatrix(rows: Self.samples, columns: dimensions)
+    for row in 0..<Self.samples { sample.setRow(row, source.query()) }
+    queries = (0..<Self.truths).map { _ in source.query() }
+    scale = RetrieveBench.logitDeviation / Self.deviation(queries, vectors)
+
+    let shape = try RetrievalShape(headDimensions: dimensions, nibbles: settings.nibbles)
+    let began = monotonicNanoseconds()
+    codebook = try RetrievalCodebook(
+      fitting: shape, to: slab, layer: 0, kvHead: 0, pages: table, queries: sample)
+    buildNs = Double(monotonicNanoseconds() - began)
+    let parts: Set<RetrievalPart> = [.codes, .rows, .bounds]
+    let bytes = parts.reduce(0) { $0 + shape.bytes(of: $1) } * pages
+    let count = RetrieveBench.coldBytes / bytes + 2
+    copies = try (0..<count).map { _ in
+      let index = try RetrievalSlab(shape: shape, layers: 1, kvHeads: 1, parts: parts)
+      try index.reserve(pages)
+      return index
+    }
+    var insert = Double.infinity
+    for copy in copies {
+      let began = monotonicNanoseconds()
+      for page in 0..<pages {
+        copy.encode(page: page, layer: 0, kvHead: 0, of: slab, codebook: codebook)
+      }
+      insert = min(insert, Double(monotonicNanoseconds() - began) / Double(keys))
+    }
+    insertNs = insert
+  }
+
+  /// Writes keys and values; returns the keys.
+  private static func fill(
+    _ batch: AttentionBatch, _ table: [Int32], _ keys: Int, _ source: inout SyntheticAttention
+  ) throws -> [[Float]] {
+    let step = 1_024
+    let (keyRows, valueRows) = (
+      try FloatMatrix(rows: step, columns: source.dimensions),
+      try FloatMatrix(rows: step, columns: source.dimensions)
+    )
+    var vectors: [[Float]] = []
+    for begin in stride(from: 0, to: keys, by: step) {
+      let count = min(step, keys - begin)
+      for row in 0..<count {
+        vectors.append(source.key())
+        keyRows.setRow(row, vectors[begin + row])
+        valueRows.setRow(row, source.value())
+      }
+      batch.begin(
+        tables: [table],
+        rows: (begin..<begin + count).map { AttentionRow(sequence: 0, position: $0) })
+      batch.select(layer: 0)
+      batch.write(keys: keyRows, values: valueRows, rows: 0..<count)
+    }
+    return vectors
+  }
+
+  private static func dot(_ a: [Float], _ b: [Float]) -> Float {
+    a.withUnsafeBufferPointer { a in
+      b.withUnsafeBufferPointer { b in
+        var sum = SIMD16<Float>()
+        var i = 0
+        while i + 16 <= a.count {
+          var (x, y) = (SIMD16<Float>(), SIMD16<Float>())
+          for lane in 0..<16 {
+            x[lane] = a[i + lane]
+            y[lane] = b[i + lane]
+          }
+          sum += x * y
+          i += 16
+        }
+        var rest = sum.sum()
+        while i < a.count {
+          rest += a[i] * b[i]
+          i += 1
+        }
+        return rest
+      }
+    }
+  }
+
+  /// Of the scores of some keys.
+  private static func deviation(_ queries: [[Float]], _ keys: [[Float]]) -> Float {
+    let deviations = queries.map { query -> Float in
+      let scores = stride(from: 0, to: keys.count, by: 16).map { dot(query, keys[$0]) }
+      let mean = scores.reduce(0, +) / Float(scores.count)
+      let squares = scores.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+      return (squares / Float(scores.count)).squareRoot()
+    }
+    return deviations.reduce(0, +) / Float(deviations.count)
+  }
+
+  // MARK: Rows
+
+  /// What exact attention makes of a query.
+  private struct Truth {
+    var best: Set<UInt32>
+    /// Weights that add up to 1.
+    var weights: [Double]
+  }
+
+  private lazy var truths: [Truth] = queries.map { query in
+    let scores = vectors.map { Double(scale * Self.dot(query, $0)) }
+    let largest = scores.max() ?? 0
+    let weights = scores.map { exp($0 - largest) }
+    let sum = weights.reduce(0, +)
+    let order = scores.indices.sorted { (scores[$1], $0) < (scores[$0], $1) }
+    return Truth(best: Set(order.prefix(100).map { UInt32($0) }), weights: weights.map { $0 / sum })
+  }
+
+  private struct Measured {
+    var samples = Samples()
+    var cold = Samples()
+    var attention = Samples()
+    var recall = 0.0
+    var mass = 0.0
+    var error = 0.0
+    var touched = 0.0
+    var queries = 0
+  }
+
+  func row(
+    _ index: RetrieveBench.Index, queries group: Int, _ limits: MachineLimits
+  ) throws -> RetrieveBench.Row {
+    let measured = try measure(index, group)
+    let shape = codebook.shape
+    let page = Double(KVSlab.pageTokens)
+    let scanned =
+      switch index {
+      case .scan: Double(shape.bytes(of: .codes)) / page
+      case .pages: Double(shape.bytes(of: .bounds)) / page
+      case .exact: Double(4 * dimensions)
+      }
+    let kept = index == .scan ? scanned + Double(shape.bytes(of: .rows)) / page : scanned
+    let operation =
+      index == .exact
+      ? "attention_f32"
+      : index == .scan
+        ? "retrieve_scan" : "retrieve_scan_bounds"
+    let count = Double(max(1, measured.queries))
+    return RetrieveBench.Row(
+      index: index.rawValue, keys: keys, dim: dimensions,
+      distribution: RetrieveBench.Distribution.ood.rawValue, queries: group,
+      buildNs: index == .exact ? 0 : buildNs, insertNs: index == .exact ? 0 : insertNs,
+      queryNs: measured.samples.median, queryMinNs: measured.samples.minimum,
+      coldQueryNs: measured.cold.median, coldQueryMinNs: measured.cold.minimum,
+      attendNs: measured.attention.median, attendMinNs: measured.attention.minimum,
+      recallAt_100: measured.recall / count, attentionMass: measured.mass / count,
+      outputError: measured.error / count, bytesPerKey: kept,
+      touched: measured.touched / Double(settings.repetitions),
+      variant: kernelVariants().first { $0.operation == operation && $0.serving }?.name ?? "",
+      samplesNs: measured.samples.nanoseconds,
+      fractionOfLimit: scanned * Double(keys) / limits.readGbPerS / measured.samples.median,
+      command: "\(settings.command) --keys \(keys) --dim \(dimensions) --index \(index.rawValue) "
+        + "--queries \(group)")
+  }
+
+  private func measure(_ index: RetrieveBench.Index, _ group: Int) throws -> Measured {
+    var measured = Measured()
+    let searches = copies.map { RetrievalSearch(slab: $0) }
+    for search in searches { search.begin(table: table) }
+    let rows = try FloatMatrix(rows: group, columns: dimensions)
+    let (exact, sparse) = (
+      try FloatMatrix(rows: group, columns: dimensions),
+      try FloatMatrix(rows: group, columns: dimensions)
+    )
+    batch.begin(
+      tables: [table],
+      rows: (0..<group).map { _ in AttentionRow(sequence: 0, position: keys - 1) })
+    batch.select(layer: 0)
+    for sample in 0..<settings.repetitions {
+      let own = (0..<group).map { (sample * group + $0) % queries.count }
+      for (row, query) in own.enumerated() { rows.setRow(row, queries[query]) }
+      let began = monotonicNanoseconds()
+      batch.attend(queries: rows, scale: scale, into: exact, rows: 0..<group, kvHeads: 0..<1)
+      let exactNs = Double(monotonicNanoseconds() - began)
+      var found: [UInt32] = []
+      if index == .exact {
+        measured.samples.append(exactNs)
+        measured.cold.append(exactNs)
+        measured.attention.append(exactNs)
+        found = (0..<UInt32(keys)).map { $0 }
+      } else {
+        // The attention before took the caches; a first search brings the index back.
+        _ = try search(searches[0], index, rows)
+        let warm = monotonicNanoseconds()
+        found = try search(searches[0], index, rows)
+        measured.samples.append(Double(monotonicNanoseconds() - warm))
+        let copy = searches[1 + sample % (searches.count - 1)]
+        let cold = monotonicNanoseconds()
+        _ = try search(copy, index, rows)
+        measured.cold.append(Double(monotonicNanoseconds() - cold))
+        let path = Kernels.retrievalPath(found: found, sinks: 0, recent: keys, end: keys)
+        let attention = monotonicNanoseconds()
+        batch.attend(
+          rows: 0..<group, kvHead: 0, path: path, queries: rows, scale: scale, into: sparse)
+        measured.attention.append(Double(monotonicNanoseconds() - attention))
+      }
+      measured.touched += Double(found.count) / Double(keys)
+      add(&measured, own, found, index == .exact ? exact : sparse, exact)
+    }
+    return measured
+  }
+
+  private func search(
+    _ search: RetrievalSearch, _ index: RetrieveBench.Index, _ rows: FloatMatrix
+  ) throws -> [UInt32] {
+    let part = settings.candidates * keys / 131_072
+    return try search.search(
+      rows, rows: 0..<rows.rows, layer: 0, kvHead: 0, codebook: codebook,
+      pages: 0..<keys / KVSlab.pageTokens,
+      method: index == .pages ? .bounds : .scan(candidates: max(4 * settings.wanted, part)),
+      wanted: index == .pages ? settings.wanted * 4 : settings.wanted)
+  }
+
+  private func add(
+    _ measured: inout Measured, _ own: [Int], _ found: [UInt32], _ output: FloatMatrix,
+    _ exact: FloatMatrix
+  ) {
+    for (row, query) in own.enumerated() {
+      let truth = truths[query]
+      measured.queries += 1
+      measured.recall += Double(found.count { truth.best.contains($0) }) / 100
+      measured.mass += found.reduce(0.0) { $0 + truth.weights[Int($1)] }
+      let (near, far) = (output.row(row), exact.row(row))
+      let error = zip(near, far).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
+      let size = far.reduce(0.0) { $0 + Double($1 * $1) }
+      measured.error += (error / size).squareRoot()
+    }
+  }
+}
