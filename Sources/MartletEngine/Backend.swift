@@ -1,3 +1,4 @@
+import MartletKernels
 import MartletModel
 
 /// The id of one page of keys and values: 0 ..< the count last reserved.
@@ -84,6 +85,15 @@ public protocol Backend: AnyObject, Sendable {
   /// Processes the batch. Row i of `logits` belongs to the i-th token with `wantsLogits`, in order.
   /// `logits` has at least ``ForwardBatch/logitsRows`` rows of `vocabularySize`.
   func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError)
+  /// Elements of the hidden states that `forward` can keep; nil if it cannot.
+  var hiddenWidth: Int? { get }
+  /// From now on `forward` leaves the hidden state of every token of its batch, after the final norm,
+  /// as logits are computed from it, in ``hiddenStates``. Costs that norm for every token and no more;
+  /// logits stay the same bits. On the driver thread, or before the engine is made.
+  func keepHiddenStates() throws(EngineError)
+  /// Row i is the hidden state of the last pass's i-th token; nil where none are kept. On the driver
+  /// thread.
+  var hiddenStates: FloatMatrix? { get }
   /// Seconds of a pass in which `width` branches decode one token each, from a backend that states
   /// them, such as a simulation; nil when they have to be measured.
   func statedStepSeconds(width: Int) -> Double?
@@ -99,6 +109,11 @@ extension Backend {
   ) {
     preconditionFailure("\(name) says that it supports trees but cannot move a position")
   }
+  public var hiddenWidth: Int? { nil }
+  public func keepHiddenStates() throws(EngineError) {
+    throw EngineError(.backend, "\(name) keeps no hidden states, which draft heads read")
+  }
+  public var hiddenStates: FloatMatrix? { nil }
   public func statedStepSeconds(width: Int) -> Double? { nil }
   public var costIdentity: String? { nil }
 }

@@ -48,6 +48,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   let products: [LayerProducts]
   let slab: KVSlab
   let attention: AttentionBatch
+  /// Row per token of the last pass, once somebody asked for them.
+  public private(set) var hiddenStates: FloatMatrix?
   private let times = Mutex(ForwardStatistics())
 
   /// A backend over weights in memory.
@@ -123,6 +125,17 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {
     slab.move(from: (Int(source.page), source.slot), to: (Int(target.page), target.slot))
+  }
+
+  public var hiddenWidth: Int? { parts.configuration.width }
+
+  public func keepHiddenStates() throws(EngineError) {
+    guard hiddenStates == nil else { return }
+    do throws(KernelError) {
+      hiddenStates = try FloatMatrix(rows: maximumBatchTokens, columns: parts.configuration.width)
+    } catch {
+      throw Self.engineError(error, "\(name): hidden states of \(maximumBatchTokens) tokens")
+    }
   }
 
   public func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
