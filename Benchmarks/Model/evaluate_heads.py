@@ -1,7 +1,7 @@
 """Measures draft heads on held-out problems, and writes what other implementations are checked against.
 
     python3 evaluate_heads.py ../../Sources/Martlet/Resources/martlet-arith.gguf medusa.gguf eagle.gguf
-    python3 evaluate_heads.py BASE medusa.gguf eagle.gguf --golden goldens.json
+    python3 evaluate_heads.py BASE medusa.gguf eagle.gguf --golden FOLDER
 
 A chain of four guesses follows each token that was drawn; a guess is right when it is the token that the
 model's own text has there. Per pass: guesses that came true before the first that did not. The next chain
@@ -9,6 +9,9 @@ begins after them and the token that the pass drew.
 """
 import argparse
 import json
+import os
+import re
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -64,26 +67,42 @@ def measure(heads, model, problems, seed):
                   flush=True)
 
 
-def golden(kinds, model, rows=10):
-    """Features of the first tokens of a text and what each kind makes of them."""
+def write_golden(model, base_path, paths, folder, rows=10):
+    """What the first tokens of a text become under heads: those of `paths`, and two small untrained ones of
+    other shapes. Held-out prompts besides."""
+    torch.manual_seed(1)
+    own = h.Medusa(model, heads=2, own_output=True, blocks=2)
+    small = h.Eagle(model, replace(model.config, kv_heads=1, ffn=32), bare=True)
+    for p in [*own.parameters(), *small.fc.parameters()]:
+        p.data.add_(torch.randn_like(p) * 0.02)
+    for heads, name in ((own, "medusa-own.gguf"), (small, "eagle-bare.gguf")):
+        paths = [*paths, os.path.join(folder, name)]
+        h.write(heads, paths[-1], base_path)
+
     ids = torch.tensor([[m.BOS] + m.encode("make 46 from 3 7 25? 3*7=21 21+25=46 #")])[:, : rows + 1]
     features = features_of(model, ids)[:, :rows]
-    out = {"tokens": ids[0].tolist(), "features": features[0].tolist()}
-    for heads in kinds:
+    prompts = [p.prompt for family in tasks.FAMILIES for p in tasks.problems(family, "heads", 100)]
+    out = {"tokens": ids[0].tolist(), "features": features[0].tolist(), "prompts": prompts,
+           "medusa": {}, "eagle": {}}
+    for path in paths:
+        heads, name = h.read(path, model), os.path.basename(path)
         if heads.kind == "medusa":
-            out["medusa"] = heads(features)[:, 0].tolist()
-        else:
-            # Depth 0 over true features, then one chain of two from the last row.
-            made, earlier = heads(features, ids[:, 1:])
-            guess = heads.logits(made)[0, -1].argmax()
-            following = torch.cat((ids[:, 1:], guess[None, None]), 1)
-            again = h.shifted(torch.cat((made, made[:, :1]), 1), 1)
-            padded = [tuple(F.pad(y, (0, 0, 0, 1)) for y in earlier[0])]
-            chained, _ = heads(again, following, padded)
-            out["eagle"] = {
-                "features": made[0].tolist(), "logits": heads.logits(made)[0].tolist(),
-                "drafted": guess.item(), "chained": heads.logits(chained)[0, -1].tolist()}
-    return json.loads(json.dumps(out), parse_float=lambda x: float(f"{float(x):.7g}"))
+            out["medusa"][name] = heads(features)[:, 0].tolist()
+            continue
+        # Depth 0 over true features, then one guess in the last row's chain.
+        made, earlier = heads(features, ids[:, 1:])
+        guess = heads.logits(made)[0, -1].argmax()
+        following = torch.cat((ids[:, 1:], guess[None, None]), 1)
+        again = h.shifted(F.pad(made, (0, 0, 0, 1)), 1)
+        padded = [tuple(F.pad(y, (0, 0, 0, 1)) for y in earlier[0])]
+        chained, _ = heads(again, following, padded)
+        out["eagle"][name] = {
+            "features": made[0, -1].tolist(), "logits": heads.logits(made)[0].tolist(),
+            "drafted": guess.item(), "chained": heads.logits(chained)[0, -1].tolist()}
+    text = json.dumps(out, separators=(",", ":"))
+    text = re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda x: f"{float(x.group()):.6g}", text)
+    with open(os.path.join(folder, "golden.json"), "w") as file:
+        file.write(text)
 
 
 def main():
@@ -92,18 +111,15 @@ def main():
     parser.add_argument("heads", nargs="+")
     parser.add_argument("--problems", type=int, default=200, help="of each family")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--golden")
+    parser.add_argument("--golden", help="a folder for golden.json and two small files of heads")
     a = parser.parse_args()
     torch.set_num_threads(1)
     model = export.read(a.base)
-    kinds = [h.read(path, model) for path in a.heads]
     with torch.no_grad():
         if a.golden:
-            with open(a.golden, "w") as out:
-                json.dump(golden(kinds, model), out, separators=(",", ":"))
-            return
-        for heads in kinds:
-            measure(heads, model, a.problems, a.seed)
+            return write_golden(model, a.base, a.heads, a.golden)
+        for path in a.heads:
+            measure(h.read(path, model), model, a.problems, a.seed)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,15 @@ A feature is the base model's hidden state after its final norm, the one its log
 Feature t and the token at t + 1, which it chose, are known when drafting begins; guess 1 is for the token
 at t + 2, and so on, for both kinds.
 
-Medusa ("Medusa: Simple LLM Inference Acceleration Framework with Multiple Decoding Heads"): head k is a
-residual block x + SiLU(W x + b) on feature t and an output projection, its own or the base's; it guesses the
-token at t + 1 + k from feature t alone.
+Medusa ("Medusa: Simple LLM Inference Acceleration Framework with Multiple Decoding Heads"): head k, from 1, is
+a residual block x + SiLU(W x + b), or several, on feature t and an output projection, its own or the base's; it
+guesses the token at t + 1 + k from feature t alone.
 
 EAGLE ("EAGLE: Speculative Sampling Requires Rethinking Feature Uncertainty"): one decoder layer over
 fc(embedding of the token at t + 1, feature t) gives feature t + 1; the base's output projection makes logits
 of it. Row t of its keys and values is rotated as position t.
 """
-import struct
+from dataclasses import replace
 
 import gguf
 import numpy as np
@@ -20,29 +20,32 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+import export
 import model as m
 
 
 class MedusaHead(nn.Module):
-    def __init__(self, base, own_output):
+    def __init__(self, base, own_output, blocks):
         super().__init__()
         width = base.config.width
-        self.block = nn.Linear(width, width)
-        nn.init.zeros_(self.block.weight)
-        nn.init.zeros_(self.block.bias)
+        self.blk = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        for block in self.blk:
+            nn.init.zeros_(block.weight)
+            nn.init.zeros_(block.bias)
         self.output = nn.Parameter(base.embed.weight.detach().clone()) if own_output else None
 
     def forward(self, x, shared):
-        x = x + F.silu(self.block(x))
+        for block in self.blk:
+            x = x + F.silu(block(x))
         return F.linear(x, shared if self.output is None else self.output)
 
 
 class Medusa(nn.Module):
     kind = "medusa"
 
-    def __init__(self, base, heads=4, own_output=False):
+    def __init__(self, base, heads=4, own_output=False, blocks=1):
         super().__init__()
-        self.heads = nn.ModuleList(MedusaHead(base, own_output) for _ in range(heads))
+        self.heads = nn.ModuleList(MedusaHead(base, own_output, blocks) for _ in range(heads))
         self.base = (base,)  # a tuple, so that the base's weights are not this module's
 
     def forward(self, features):
@@ -53,15 +56,19 @@ class Medusa(nn.Module):
 class Eagle(nn.Module):
     kind = "eagle"
 
-    def __init__(self, base):
+    def __init__(self, base, config=None, bare=False):
+        """A layer of the base's shape, or of `config`'s. `bare` leaves out the bias and the first and last
+        norm, as published heads do."""
         super().__init__()
-        c = base.config
-        self.fc = nn.Linear(2 * c.width, c.width)
+        self.config = c = config or base.config
+        self.fc = nn.Linear(2 * c.width, c.width, bias=not bare)
         self.block = m.Block(c)
         for linear in (self.block.o, self.block.down):
             nn.init.normal_(linear.weight, std=0.02)
         self.norm = m.RMSNorm(c.width, c.rms_eps)
         self.norm.weight.data.copy_(base.norm.weight)
+        if bare:
+            self.norm = self.block.attn_norm = nn.Identity()
         self.base = (base,)
 
     def forward(self, features, tokens, earlier=()):
@@ -72,7 +79,7 @@ class Eagle(nn.Module):
         row of its own chain of every depth after. Returns the features and the list with this depth's.
         """
         base, block = self.base[0], self.block
-        c, time, depth = base.config, tokens.shape[1], len(earlier)
+        c, time, depth = self.config, tokens.shape[1], len(earlier)
         x = self.fc(torch.cat((base.embed(tokens), features), -1))
         q, k, v = block.project(x, base.cos[:time], base.sin[:time])
         k, v = (y.repeat_interleave(c.heads // c.kv_heads, 1) for y in (k, v))
@@ -128,8 +135,8 @@ def single(x):
 
 def write(heads, path, base_path):
     """Matrices as f16, vectors as f32."""
-    base, arch = heads.base[0], f"martlet-{heads.kind}"
-    c, w = base.config, gguf.GGUFWriter(path, arch)
+    arch = f"martlet-{heads.kind}"
+    c, w = heads.base[0].config if heads.kind == "medusa" else heads.config, gguf.GGUFWriter(path, arch)
     w.add_name(f"martlet-arith-{heads.kind}")
     w.add_license("Apache-2.0")
     w.add_string("martlet.base.fingerprint", fingerprint(base_path))
@@ -137,10 +144,11 @@ def write(heads, path, base_path):
     w.add_vocab_size(c.vocabulary)
     if heads.kind == "medusa":
         w.add_uint32(f"{arch}.head_count", len(heads.heads))
-        w.add_block_count(1)
+        w.add_block_count(len(heads.heads[0].blk))
         for k, head in enumerate(heads.heads):
-            w.add_tensor(f"head.{k}.blk.0.weight", half(head.block.weight))
-            w.add_tensor(f"head.{k}.blk.0.bias", single(head.block.bias))
+            for i, block in enumerate(head.blk):
+                w.add_tensor(f"head.{k}.blk.{i}.weight", half(block.weight))
+                w.add_tensor(f"head.{k}.blk.{i}.bias", single(block.bias))
             if head.output is not None:
                 w.add_tensor(f"head.{k}.output.weight", half(head.output))
     else:
@@ -155,13 +163,16 @@ def write(heads, path, base_path):
         w.add_rope_freq_base(c.rope_base)
         w.add_rope_dimension_count(c.head)
         w.add_tensor("fc.weight", half(heads.fc.weight))
-        w.add_tensor("fc.bias", single(heads.fc.bias))
-        import export
-
+        vectors = {"fc.bias": heads.fc.bias, "output_norm.weight": getattr(heads.norm, "weight", None)}
         for ours, theirs in export.TENSORS.items():
-            weight = getattr(heads.block, ours).weight
-            w.add_tensor(f"blk.0.{theirs}.weight", (single if "norm" in ours else half)(weight))
-        w.add_tensor("output_norm.weight", single(heads.norm.weight))
+            weight = getattr(getattr(heads.block, ours), "weight", None)
+            if "norm" in ours:
+                vectors[f"blk.0.{theirs}.weight"] = weight
+            else:
+                w.add_tensor(f"blk.0.{theirs}.weight", half(weight))
+        for name, vector in vectors.items():
+            if vector is not None:
+                w.add_tensor(name, single(vector))
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
@@ -170,17 +181,18 @@ def write(heads, path, base_path):
 
 def read(path, base):
     """The heads of a file that `write` wrote, in float32, over `base`."""
-    import export
-
     r = gguf.GGUFReader(path)
     data = {t.name: torch.from_numpy(t.data.astype(np.float32)) for t in r.tensors}
     kind = r.fields["general.architecture"].contents().removeprefix("martlet-")
     if kind == "medusa":
-        heads = Medusa(base, r.fields["martlet-medusa.head_count"].contents(), "head.0.output.weight" in data)
-        renamed = {n.replace("head.", "heads.").replace("blk.0", "block").replace("output.weight", "output"): x
-                   for n, x in data.items()}
+        count, blocks = (r.fields[f"martlet-medusa.{x}"].contents() for x in ("head_count", "block_count"))
+        heads = Medusa(base, count, "head.0.output.weight" in data, blocks)
+        renamed = {n.replace("head.", "heads.").replace("output.weight", "output"): x for n, x in data.items()}
     else:
-        heads = Eagle(base)
+        a = {x: r.fields[f"martlet-eagle.{y}"].contents() for x, y in (
+            ("heads", "attention.head_count"), ("kv_heads", "attention.head_count_kv"),
+            ("ffn", "feed_forward_length"))}
+        heads = Eagle(base, replace(base.config, **a), bare="fc.bias" not in data)
         names = {f"blk.0.{theirs}": f"block.{ours}" for ours, theirs in export.TENSORS.items()}
         names |= {"fc": "fc", "output_norm": "norm"}
         renamed = {f"{names[n.rpartition('.')[0]]}.{n.rpartition('.')[2]}": x for n, x in data.items()}

@@ -114,7 +114,10 @@ def train(a, model):
     with open(a.texts) as file:
         rows = json.load(file)
     torch.manual_seed(a.seed)
-    heads = h.Medusa(model, a.heads, a.own_output) if a.kind == "medusa" else h.Eagle(model)
+    if a.resume:
+        heads = h.read(a.resume, model).train()
+    else:
+        heads = h.Medusa(model, a.heads, a.own_output) if a.kind == "medusa" else h.Eagle(model)
     optimizer = torch.optim.AdamW(heads.parameters(), lr=a.rate, betas=(0.9, 0.95), weight_decay=0.01)
     source = endless(model, rows, a.batch_tokens, random.Random(a.seed))
     begun, step, losses = time.time(), 0, []
@@ -149,6 +152,7 @@ def main():
         parser_of.add_argument("texts")
         parser_of.add_argument("out")
         parser_of.add_argument("--seconds", type=float, default=600)
+        parser_of.add_argument("--resume", help="heads to go on from")
         parser_of.add_argument("--rate", type=float, default=rate)
         parser_of.add_argument("--batch-tokens", type=int, default=4096)
         if kind == "medusa":

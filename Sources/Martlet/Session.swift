@@ -5,6 +5,7 @@ import MartletKernels
 import MartletMachine
 import MartletModel
 import MartletScaling
+import Synchronization
 
 /// A model opened on this machine, ready to run prompts under strategies.
 ///
@@ -63,6 +64,13 @@ public final class Session: Sendable {
   /// What was chosen for this model on this machine.
   public let tuning: Tuning
 
+  let numericClass: NumericClass
+  let packCache: PackCacheOptions
+  /// The most bytes of keys and values that one draft model holds.
+  let draftBytesLimit: Int
+  /// What was opened to draft.
+  let drafters = Mutex<[Drafting.Model: any Drafter]>([:])
+
   /// Opens a model.
   ///
   /// ``model``'s `opening` says where the time went.
@@ -90,6 +98,9 @@ public final class Session: Sendable {
         placement: MemoryPlan(plan: team.plan).weights, packCache: configuration.packCache,
         progress: progress)
     }
+    numericClass = configuration.numericClass
+    packCache = configuration.packCache
+    draftBytesLimit = configuration.engine.kvBytesLimit / 8
     let packers = try makeTeam(configuration.threads)
     let first = try configuration.tuned(load(packers), packers, makeTeam)
     (tokenizer, tuning, team) = (first.tokenizer, first.tuning, first.team)

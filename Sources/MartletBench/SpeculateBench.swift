@@ -97,7 +97,7 @@ public enum SpeculateBench {
     let prompts = settings.prompts.map {
       session.engine.tokenizer.encode($0, addSpecial: true, parseSpecial: false)
     }
-    let drafts = [.off] + settings.drafts.filter(\.isOn)
+    let drafts: [Drafting] = [.off] + settings.drafts.filter(\.isOn)
     var rows: [Row] = []
     for (index, live) in settings.live.enumerated() {
       var lanes = try drafts.map { try Lane($0, session, settings, live: live) }
@@ -148,11 +148,15 @@ public enum SpeculateBench {
     }
 
     init(_ drafting: Drafting, _ session: Session, _ settings: Settings, live: Int) throws {
-      self.drafting = drafting
       self.settings = settings
       self.live = live
       threads = session.team.width
       engine = try Engine(backend: TransformerBackend(model: session.model, team: session.team))
+      var drafting = drafting
+      if let model = drafting.model {
+        drafting.drafter = try session.makeDrafter(model, for: engine)
+      }
+      self.drafting = drafting
     }
 
     mutating func decode(

@@ -87,13 +87,14 @@ public protocol Backend: AnyObject, Sendable {
   func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError)
   /// Elements of the hidden states that `forward` can keep; nil if it cannot.
   var hiddenWidth: Int? { get }
-  /// From now on `forward` leaves the hidden state of every token of its batch, after the final norm,
-  /// as logits are computed from it, in ``hiddenStates``. Costs that norm for every token and no more;
-  /// logits stay the same bits. On the driver thread, or before the engine is made.
-  func keepHiddenStates() throws(EngineError)
-  /// Row i is the hidden state of the last pass's i-th token; nil where none are kept. On the driver
-  /// thread.
-  var hiddenStates: FloatMatrix? { get }
+  /// From now on `forward` keeps, beside keys and values, the hidden state of every token after the
+  /// final norm, from which logits are computed, in at most `byteLimit` bytes. `copyPage` and
+  /// `movePosition` carry them along. Logits stay the same bits. On the driver thread, as is the next.
+  /// Called only if there is a `hiddenWidth`.
+  func keepHiddenStates(byteLimit: Int)
+  /// Copies the hidden state of the position stored in a slot into a row of `hiddenWidth` columns.
+  /// False, and nothing done, where none is kept: the limit was reached, or it was not asked for yet.
+  func copyHiddenState(page: PageID, slot: Int, into target: FloatMatrix, row: Int) -> Bool
   /// Seconds of a pass in which `width` branches decode one token each, from a backend that states
   /// them, such as a simulation; nil when they have to be measured.
   func statedStepSeconds(width: Int) -> Double?
@@ -110,10 +111,12 @@ extension Backend {
     preconditionFailure("\(name) says that it supports trees but cannot move a position")
   }
   public var hiddenWidth: Int? { nil }
-  public func keepHiddenStates() throws(EngineError) {
-    throw EngineError(.backend, "\(name) keeps no hidden states, which draft heads read")
+  public func keepHiddenStates(byteLimit: Int) {
+    preconditionFailure("\(name) says that it has no hidden states to keep")
   }
-  public var hiddenStates: FloatMatrix? { nil }
+  public func copyHiddenState(page: PageID, slot: Int, into target: FloatMatrix, row: Int) -> Bool {
+    false
+  }
   public func statedStepSeconds(width: Int) -> Double? { nil }
   public var costIdentity: String? { nil }
 }

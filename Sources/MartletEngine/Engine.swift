@@ -65,6 +65,8 @@ public struct EngineStatistics: Sendable, Equatable {
   /// Tokens that were guessed ahead and processed; and those of them that were drawn.
   public var draftedTokens = 0
   public var acceptedTokens = 0
+  /// Seconds in which drafters computed guesses.
+  public var draftSeconds = 0.0
   /// Seconds inside the backend's forward.
   public var forwardSeconds = 0.0
 }
@@ -111,6 +113,7 @@ public final class Engine: Sendable {
     stops: StopRules = .init(), constraint: Constraint? = nil, drafting: Drafting = .off,
     recorder: (any EngineObserver)? = nil
   ) throws(EngineError) -> Run {
+    try drafting.drafter?.check(for: backend)
     if drafting.isOn, let curve = costs.known(core) { core.setRowCost(curve) }
     return try Run(
       engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
@@ -126,4 +129,18 @@ public final class Engine: Sendable {
   /// Stops the driver thread, cancels all work and makes later calls throw. Blocks until a forward
   /// pass in progress ends. May be called again.
   public func shutdown() { core.shutdown() }
+
+  /// Has the model keep the hidden state of every token it processes from the next pass on, for
+  /// drafters that read them, in at most `byteLimit` bytes beside the keys and values.
+  ///
+  /// - Throws: `EngineError` `.backend` for a model without hidden states, `.cancelled`.
+  public func keepHiddenStates(byteLimit: Int) throws(EngineError) {
+    let backend = backend
+    guard backend.hiddenWidth != nil else {
+      throw EngineError(.backend, "\(backend.name) has no hidden states, which draft heads read")
+    }
+    guard core.onDriver({ backend.keepHiddenStates(byteLimit: byteLimit) }) != nil else {
+      throw EngineError(.cancelled, "the engine was shut down")
+    }
+  }
 }

@@ -22,6 +22,8 @@ public struct RunStatistics: Sendable, Equatable {
   public var draftedTokens = 0
   /// Those of them that were drawn.
   public var acceptedTokens = 0
+  /// Tokens that a drafter guessed; those worth a row were drafted.
+  public var guessedTokens = 0
   /// Tokens drawn after an accepted guess: each would have taken its branch a step of its own.
   public var savedSteps = 0
 }

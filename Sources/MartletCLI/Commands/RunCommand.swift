@@ -88,6 +88,7 @@ struct RunCommand: AsyncParsableCommand {
     var request = try makeRequest(text)
     request.constraint = try constraint.constraint()
     let session = try model.open()
+    request.drafting = try session.opened(request.drafting)
     if chat { try render(&request, session) }
     let codec = session.engine.tokenizer
     let recorder = trace == nil ? nil : TraceRecorder { token in codec.text(of: [token]) }

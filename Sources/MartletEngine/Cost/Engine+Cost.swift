@@ -73,6 +73,27 @@ final class CostKeeper: @unchecked Sendable {
     mustMeasure = true
   }
 
+  /// The layers that an earlier search found.
+  func keptDraftLayers(_ backend: TransformerBackend) -> [Int]? {
+    guard let identity = backend.costIdentity,
+      let layers = store?.record(identity)?.draftLayers, !layers.isEmpty,
+      layers.allSatisfy(backend.layers.indices.contains),
+      zip(layers, layers.dropFirst()).allSatisfy({ $0 < $1 })
+    else { return nil }
+    return layers
+  }
+
+  func keep(draftLayers: [Int], _ backend: TransformerBackend) {
+    guard let store, let identity = backend.costIdentity else { return }
+    var record = store.record(identity) ?? TuningRecord(identity: identity)
+    record.draftLayers = draftLayers
+    do throws(MachineError) {
+      try store.keep(record)
+    } catch {
+      logger.info("the layers that draft best are not kept: \(error.message)")
+    }
+  }
+
   private func find(_ core: EngineCore) -> CostCurve {
     let backend = core.backend
     if !mustMeasure, let curve = read(core) { return curve }

@@ -13,6 +13,9 @@ public struct TuningRecord: Sendable, Codable, Equatable {
   /// The size of prefill chunks that did best.
   public var prefillChunk: Int?
 
+  /// The layers that draft best for the whole model.
+  public var draftLayers: [Int]?
+
   public init(identity: String) { self.identity = identity }
 }
 

@@ -20,6 +20,8 @@ struct DraftPlanner {
     /// What a token gained is worth: 1, or less for a branch that is ahead of those it is waited for
     /// with.
     var worth: Double
+    /// What a drafter guesses, for those after the sequence and further down.
+    var proposal: DraftProposal?
   }
 
   private struct Candidate: Comparable {
@@ -31,6 +33,8 @@ struct DraftPlanner {
     var depth: Int
     var token: Token
     var tail: TokenTail
+    /// Its index in the seat's proposal; -2 where it is not from that.
+    var proposed: Int
 
     static func < (a: Candidate, b: Candidate) -> Bool {
       (a.value, b.seat, b.parent, b.token) < (b.value, a.seat, a.parent, a.token)
@@ -57,6 +61,8 @@ struct DraftPlanner {
   private static let leastValue = 0.02
 
   let cost: RowCost
+  /// How often guesses of a drafter come true.
+  var calibration = GuessCalibration()
 
   /// How many rows could pay at all: 0 where even a sure guess would not.
   func usefulRows(rows: Int, branches: Int, limit: Int) -> Int {
@@ -77,22 +83,42 @@ struct DraftPlanner {
   ) -> [Plan] {
     var plans = [Plan](repeating: Plan(), count: seats.count)
     var heap = Heap<Candidate>()
-    func push(_ seat: Int, _ parent: Int, _ depth: Int, _ tail: TokenTail, _ reach: Double) {
+    func push(
+      _ seat: Int, _ parent: Int, _ depth: Int, _ tail: TokenTail, _ reach: Double, _ proposed: Int
+    ) {
       guard depth < seats[seat].depth else { return }
-      let guesses = guesses(seat, tail.contexts)
-      for i in 0..<4 where guesses.tokens[i] >= 0 {
-        let token = guesses.tokens[i]
-        let reach = reach * min(0.99, Double(guesses.probabilities[i]) * seats[seat].trust)
+      func insert(_ token: Token, _ probability: Double, _ proposed: Int) {
+        let reach = reach * min(0.99, probability)
         let value = reach * seats[seat].worth
-        guard value >= Self.leastValue else { continue }
+        guard value >= Self.leastValue else { return }
         heap.insert(
           Candidate(
             reach: reach, value: value, seat: seat, parent: parent, depth: depth + 1,
-            token: token, tail: tail.pushing(token)))
+            token: token, tail: tail.pushing(token), proposed: proposed))
+      }
+      let guesses = guesses(seat, tail.contexts)
+      var chances: [(token: Token, probability: Double, proposed: Int)] = []
+      if proposed > -2, let proposal = seats[seat].proposal {
+        proposal.forEachChild(of: proposed) { index, guess in
+          let probability = calibration.probability(rank: guess.rank, guess.probability)
+          chances.append((guess.token, Double(probability), index))
+        }
+      }
+      // Of a text and a model whoever is surer is heard; both could be right, but never about
+      // different tokens.
+      let most = chances.reduce(0) { max($0, $1.probability) }
+      if !chances.isEmpty && most >= Double(guesses.most) * seats[seat].trust {
+        for chance in chances { insert(chance.token, chance.probability, chance.proposed) }
+      } else {
+        for i in 0..<4 where guesses.tokens[i] >= 0 {
+          let known = chances.first { $0.token == guesses.tokens[i] }?.proposed
+          insert(
+            guesses.tokens[i], Double(guesses.probabilities[i]) * seats[seat].trust, known ?? -2)
+        }
       }
     }
     for (seat, state) in seats.enumerated() where state.nodes > 0 {
-      push(seat, -1, 0, state.tail, 1)
+      push(seat, -1, 0, state.tail, 1, state.proposal == nil ? -2 : -1)
     }
 
     var expected = Double(seats.count)
@@ -106,7 +132,7 @@ struct DraftPlanner {
       plans[next.seat].parents.append(next.parent)
       plans[next.seat].probabilities.append(next.reach)
       order.append(next.seat)
-      push(next.seat, node, next.depth, next.tail, next.reach)
+      push(next.seat, node, next.depth, next.tail, next.reach, next.proposed)
       expected += next.value
       let rate = expected / cost(rows + order.count)
       if rate > best.rate { best = (rate, order.count) }

@@ -56,6 +56,9 @@ struct RowCost {
     return max(1e-3, estimate(count) / max(estimate(1), 1e-12))
   }
 
+  /// Seconds of a pass of `count` rows, once one was seen.
+  func seconds(_ count: Int) -> Double? { weight > 0 ? estimate(count) : nil }
+
   private func estimate(_ count: Int) -> Double {
     base(count) * (count < corrections.count ? corrections[count].ratio : 1)
   }

@@ -22,6 +22,8 @@ final class BranchState: @unchecked Sendable {
   /// The branch's own text, where its run drafts from that.
   var memory: DraftMemory?
   var trust = DraftTrust()
+  /// What its run's drafter last guessed.
+  var proposal: BranchProposal?
   var isReleased = false
   weak var handle: Branch?
 

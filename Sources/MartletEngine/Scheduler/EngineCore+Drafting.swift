@@ -72,10 +72,14 @@ extension EngineCore {
 
   /// Gives the works of a pass that decodes alone the trees that are worth their rows.
   func plant(_ decodes: inout [Pass.Work]) {
-    guard isCheap(.siblings),
+    let isProposed = stakes.isDrafted
+    guard isProposed || isCheap(.siblings),
       decodes.contains(where: { $0.state?.run.drafting.isOn ?? false })
     else { return }
-    let planner = DraftPlanner(cost: rowCost)
+    var planner = DraftPlanner(cost: rowCost)
+    if let id = stakes.drafter, let record = drafterRecords[id] {
+      planner.calibration = record.calibration
+    }
     let rows = decodes.count
     let limit = min(maximumBatch, max(rows, Self.mostRows))
     guard planner.usefulRows(rows: rows, branches: rows, limit: limit) > 0 else { return }
@@ -122,7 +126,7 @@ extension EngineCore {
     return found
   }
 
-  private func seat(_ state: BranchState?) -> DraftPlanner.Seat {
+  func seat(_ state: BranchState?) -> DraftPlanner.Seat {
     guard let state, state.run.drafting.isOn else {
       return .init(tail: TokenTail(), depth: 0, nodes: 0, trust: 1, worth: 1)
     }
@@ -139,7 +143,15 @@ extension EngineCore {
     return .init(
       tail: TokenTail(state.lane.tokens), depth: depth,
       nodes: depth > 0 ? min(drafting.maximumNodes, slots) : 0, trust: state.trust.factor,
-      worth: worth(of: state))
+      worth: worth(of: state), proposal: proposal(of: state))
+  }
+
+  /// What a drafter guessed for the place where a branch is now.
+  private func proposal(of state: BranchState) -> DraftProposal? {
+    guard let proposal = state.proposal, proposal.cursor < 0,
+      proposal.count == state.lane.tokens.count
+    else { return nil }
+    return proposal.tree
   }
 
   /// Branches of a run are waited for together, so the slowest one's tokens are what counts.

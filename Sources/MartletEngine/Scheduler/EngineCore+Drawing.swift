@@ -113,6 +113,7 @@ extension EngineCore {
       || run.stops.stopTokens.contains(token)
     let textEnd = state.text.bytes.count
     remember(token, state)
+    judgeProposal(token, state)
     state.lane.tokens.append(token)
     state.lane.dropLogits()
     follow(token, state)

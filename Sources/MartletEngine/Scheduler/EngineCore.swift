@@ -46,6 +46,9 @@ final class EngineCore: @unchecked Sendable {
   var generated: DraftMemory?
   /// How far guesses from each source can be trusted.
   var draftCalibrations: [Drafting.Source: DraftCalibration] = [:]
+  /// What drafters that compute have shown, and what the pass at hand says about one of them.
+  var drafterRecords: [ObjectIdentifier: DrafterRecord] = [:]
+  var stakes = DraftStakes()
   /// What rows cost, for runs that draft.
   var rowCost = RowCost()
   /// A branch's share of a decoding pass, seconds; 0 before the first.
@@ -164,6 +167,7 @@ final class EngineCore: @unchecked Sendable {
         lock.lock()
         continue
       }
+      askDrafters()
       let pass = gather()
       if !pass.work.isEmpty {
         execute(pass)
@@ -185,6 +189,18 @@ final class EngineCore: @unchecked Sendable {
     lock.unlock()
     for errand in undone { errand(false) }
     driverEnd.signal()
+  }
+
+  /// Has coming tokens guessed, without the lock; then gives the lock back.
+  private func askDrafters() {
+    for question in draftQuestions() {
+      lock.unlock()
+      let started = monotonicNanoseconds()
+      let answer = ask(question)
+      let seconds = Double(monotonicNanoseconds() - started) * 1e-9
+      lock.lock()
+      take(answer, to: question, seconds: seconds)
+    }
   }
 
   /// Runs `body` on the driver thread between two passes and returns what it gives; nil once the
@@ -234,8 +250,12 @@ final class EngineCore: @unchecked Sendable {
       let share = seconds / Double(pass.decodeRows)
       branchSeconds = branchSeconds == 0 ? share : 0.9 * branchSeconds + 0.1 * share
     }
+    let drawn = totals.sampledTokens
     finish(pass, failure)
     while settle() {}
+    settleStakes(
+      tokens: totals.sampledTokens - drawn, seconds: seconds,
+      wasDecoding: failure == nil && pass.isDecoding)
     keepUnusedLogits()
   }
 

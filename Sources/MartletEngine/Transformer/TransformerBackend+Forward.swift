@@ -52,7 +52,7 @@ extension TransformerBackend {
     products.projections.run(on: team)
     clock.mark(.projections)
 
-    attention.select(layer: index)
+    attention.select(layer: slabLayers[index])
     rotateAndStore(layer, positions)
     clock.mark(.rotation)
 
@@ -116,7 +116,12 @@ extension TransformerBackend {
   /// Logits of the rows that want them.
   private func output(_ batch: ForwardBatch, _ logits: LogitsBuffer) {
     if let hiddenStates {
-      normalize(parts.outputNorm, batch.tokens.count, into: hiddenStates)
+      normalize(parts.outputNorm, batch.tokens.count, into: scratch.normed)
+      for (row, token) in batch.tokens.enumerated() {
+        hiddenStates.store(
+          batch.sequences[token.sequence][token.slot / pageTokens], token.slot % pageTokens,
+          from: scratch.normed, row: row)
+      }
     }
     let wanted = batch.tokens.indices.filter { batch.tokens[$0].wantsLogits }
     guard !wanted.isEmpty else { return }

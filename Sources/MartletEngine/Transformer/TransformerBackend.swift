@@ -48,8 +48,10 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   let products: [LayerProducts]
   let slab: KVSlab
   let attention: AttentionBatch
-  /// Row per token of the last pass, once somebody asked for them.
-  public private(set) var hiddenStates: FloatMatrix?
+  /// The slab's layer that each of `parts.layers` stores in.
+  let slabLayers: [Int]
+  /// Kept once somebody asked for them.
+  private(set) var hiddenStates: HiddenStates?
   private let times = Mutex(ForwardStatistics())
 
   /// A backend over weights in memory.
@@ -84,6 +86,26 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     let activation: GateActivation = c.activation == .gelu ? .gelu : .silu
     products = parts.layers.map { LayerProducts($0, activation, scratch) }
     attention = AttentionBatch(slab: slab)
+    slabLayers = Array(parts.layers.indices)
+  }
+
+  /// A part of `whole`, in its memory; see ``part(layers:)``.
+  init(_ whole: TransformerBackend, layers: [Int]) {
+    name = "\(whole.name), \(layers.count) of \(whole.parts.layers.count) layers"
+    vocabularySize = whole.vocabularySize
+    contextLength = whole.contextLength
+    maximumBatchTokens = whole.maximumBatchTokens
+    tokenizer = whole.tokenizer
+    team = whole.team
+    var parts = whole.parts
+    parts.layers = layers.map { whole.parts.layers[$0] }
+    parts.configuration.layers = layers.count
+    self.parts = parts
+    scratch = whole.scratch
+    slab = whole.slab
+    attention = AttentionBatch(slab: whole.slab)
+    products = layers.map { whole.products[$0] }
+    slabLayers = layers.map { whole.slabLayers[$0] }
   }
 
   /// A backend over a loaded model, with the tokenizer of its file.
@@ -117,6 +139,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
 
   public func copyPage(from source: PageID, to target: PageID, positions: Int) {
     slab.copy(from: Int(source), to: Int(target), positions: positions)
+    hiddenStates?.copyPage(from: source, to: target, positions: positions)
   }
 
   public var supportsTrees: Bool { true }
@@ -125,17 +148,21 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {
     slab.move(from: (Int(source.page), source.slot), to: (Int(target.page), target.slot))
+    hiddenStates?.move(from: source, to: target)
   }
 
   public var hiddenWidth: Int? { parts.configuration.width }
 
-  public func keepHiddenStates() throws(EngineError) {
-    guard hiddenStates == nil else { return }
-    do throws(KernelError) {
-      hiddenStates = try FloatMatrix(rows: maximumBatchTokens, columns: parts.configuration.width)
-    } catch {
-      throw Self.engineError(error, "\(name): hidden states of \(maximumBatchTokens) tokens")
+  public func keepHiddenStates(byteLimit: Int) {
+    if hiddenStates == nil {
+      hiddenStates = HiddenStates(width: parts.configuration.width, byteLimit: byteLimit)
     }
+  }
+
+  public func copyHiddenState(
+    page: PageID, slot: Int, into target: FloatMatrix, row: Int
+  ) -> Bool {
+    hiddenStates?.copy(page, slot, into: target, row: row) ?? false
   }
 
   public func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {

@@ -42,7 +42,8 @@ struct WeightReader {
     prefetch(number + 1)
     let tensors = plan.layers[number]
     return LayerWeights(
-      attentionNorm: try optionalVector(tensors, .attentionNorm) ?? [], query: try matrix(tensors, .query),
+      attentionNorm: try optionalVector(tensors, .attentionNorm) ?? [],
+      query: try matrix(tensors, .query),
       key: try matrix(tensors, .key), value: try matrix(tensors, .value),
       attentionOutput: try matrix(tensors, .attentionOutput),
       queryBias: try optionalVector(tensors, .queryBias),

@@ -30,17 +30,15 @@ public final class EagleForward: @unchecked Sendable {
         outputNorm: head.outputNorm, output: base.output, embedding: embedding,
         tokenizer: base.tokenizer),
       team: team, options: options)
-    try backend.keepHiddenStates()
+    backend.keepHiddenStates(byteLimit: .max)
   }
 
   /// Elements of a feature.
   public var width: Int { embedding.width }
 
-  /// Row i is the feature that the last pass made of its i-th token.
-  public var madeFeatures: FloatMatrix { backend.hiddenStates! }
-
-  /// Processes the batch, whose i-th token follows the feature in row i of `features`. `features` may
-  /// be ``madeFeatures`` of an earlier pass only if a copy. Logits as in ``Backend``.
+  /// Processes the batch, whose i-th token follows the feature in row i of `features`. Logits as in
+  /// ``Backend``; the feature made of a token is what the backend keeps for its slot
+  /// (``Backend/copyHiddenState(page:slot:into:row:)``).
   ///
   /// Throws `.argument` for features of another shape, else as ``TransformerBackend`` does.
   public func forward(

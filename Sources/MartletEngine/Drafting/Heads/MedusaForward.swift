@@ -63,7 +63,8 @@ public final class MedusaForward: @unchecked Sendable {
     headCount = count
     vocabularySize = heads.vocabularySize
     do throws(KernelError) {
-      func matrices(_ count: Int, _ rows: Int, _ columns: Int) throws(KernelError) -> [FloatMatrix] {
+      func matrices(_ count: Int, _ rows: Int, _ columns: Int) throws(KernelError) -> [FloatMatrix]
+      {
         var made: [FloatMatrix] = []
         for _ in 0..<count { made.append(try FloatMatrix(rows: rows, columns: columns)) }
         return made
@@ -79,7 +80,7 @@ public final class MedusaForward: @unchecked Sendable {
       ) throws(KernelError) -> [ActivationType: PreparedActivations] {
         var room: [ActivationType: PreparedActivations] = [:]
         for type in Set(weights.map(\.activationType)) {
-          room[type] = try PreparedActivations(rows: rows, depth: width)
+          room[type] = try PreparedActivations(rows: rows, depth: heads.width)
         }
         return room
       }
@@ -93,12 +94,13 @@ public final class MedusaForward: @unchecked Sendable {
       for (index, head) in heads.heads.enumerated() {
         first.add(
           head.blocks[0].weight, bias: head.blocks[0].bias, from: features, into: projected[index])
-        others.append(
-          head.blocks.dropFirst().map { block in
-            var group = ProductGroup()
-            group.add(block.weight, bias: block.bias, from: features, into: projected[index])
-            return group
-          })
+        var rest: [ProductGroup] = []
+        for block in head.blocks.dropFirst() {
+          var group = ProductGroup()
+          group.add(block.weight, bias: block.bias, from: features, into: projected[index])
+          rest.append(group)
+        }
+        others.append(rest)
         guard let own = head.output else { continue }
         var group = ProductGroup()
         group.add(own, from: read, into: logits[index])

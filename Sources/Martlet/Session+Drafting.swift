@@ -1,0 +1,110 @@
+import Logging
+import MartletEngine
+import MartletModel
+
+extension Session {
+  /// A kind of drafting with what computes its guesses opened: a model's file loaded, layers found.
+  /// Each is opened once per session.
+  ///
+  /// A draft model computes with the session's threads and numeric class and holds keys and values of
+  /// its own, at most an eighth of what the engine may hold.
+  ///
+  /// - Throws: `ModelError` for the file, also where its vocabulary is another than this model's;
+  ///   `EngineError`.
+  public func opened(_ drafting: Drafting) throws -> Drafting {
+    guard let model = drafting.model, drafting.drafter == nil else { return drafting }
+    var opened = drafting
+    if let known = drafters.withLock({ $0[model] }) {
+      opened.drafter = known
+    } else {
+      let drafter = try makeDrafter(model, for: engine)
+      drafters.withLock { $0[model] = drafter }
+      opened.drafter = drafter
+    }
+    return opened
+  }
+
+  /// A drafter for another engine on this session's model and threads.
+  public func makeDrafter(
+    _ model: Drafting.Model, for engine: Engine
+  ) throws -> any Drafter {
+    guard let whole = engine.backend as? TransformerBackend else {
+      throw EngineError(.argument, "\(engine.backend.name) cannot be drafted for by a model")
+    }
+    switch model {
+    case .file(let path):
+      let small = try TransformerModel.load(
+        path: path, numericClass: numericClass, team: team, packCache: packCache)
+      let backend = try TransformerBackend(model: small, team: team)
+      try requireSameVocabulary(backend.tokenizer, of: path)
+      return try ModelDrafter(
+        name: model.name, backend: backend, byteLimit: draftBytesLimit)
+    case .selfSkipping:
+      return try ModelDrafter(
+        name: model.name, backend: whole.part(layers: engine.selfDraftLayers()),
+        sharesPages: true)
+    case .earlyExit(let layers):
+      guard layers < whole.layers.count else {
+        throw EngineError(
+          .argument,
+          "\(model.name): \(whole.name) has \(whole.layers.count) layers; an early exit uses fewer")
+      }
+      return try ModelDrafter(
+        name: model.name, backend: whole.part(layers: Array(0..<layers)), sharesPages: true)
+    case .medusa(let path), .eagle(let path):
+      return try makeHeads(model, path, for: engine, whole)
+    }
+  }
+
+  /// Heads that were trained for this model, which keeps its hidden states from now on.
+  private func makeHeads(
+    _ model: Drafting.Model, _ path: String, for engine: Engine, _ whole: TransformerBackend
+  ) throws -> any Drafter {
+    let heads = try DraftHeads.load(path: path, base: self.model, team: team)
+    let asksForMedusa = if case .medusa = model { true } else { false }
+    let drafter: any Drafter
+    switch heads {
+    case .medusa(let heads) where asksForMedusa:
+      drafter = try MedusaDrafter(
+        name: model.name,
+        forward: MedusaForward(
+          heads: heads, output: self.model.output, team: team, maximumRows: 64), target: whole)
+    case .eagle(let head) where !asksForMedusa:
+      let forward = try EagleForward(
+        head: head, base: TransformerParts(model: self.model, tokenizer: engine.tokenizer),
+        team: team)
+      drafter = try ModelDrafter(
+        name: model.name, eagle: forward, target: whole, byteLimit: draftBytesLimit)
+    case .medusa, .eagle:
+      throw EngineError(
+        .argument,
+        "\(path) holds \(asksForMedusa ? "an EAGLE head" : "Medusa heads"); write "
+          + "\(asksForMedusa ? "eagle" : "medusa")=\(path)")
+    }
+    try engine.keepHiddenStates(byteLimit: draftBytesLimit)
+    if let trained = heads.baseFingerprint, trained != self.model.fingerprint {
+      Logger(label: "martlet.session").info(
+        "\(path) was trained for the model \(trained), not \(self.model.fingerprint): guesses may be worse"
+      )
+    }
+    return drafter
+  }
+
+  /// Throws unless every token of the draft model means what it does here.
+  private func requireSameVocabulary(_ other: any TokenCodec, of path: String) throws {
+    let own = engine.tokenizer
+    guard other.vocabularySize == own.vocabularySize else {
+      throw ModelError(
+        .unsupported,
+        "\(path) has \(other.vocabularySize) tokens and \(self.model.path) \(own.vocabularySize): a "
+          + "draft model needs the vocabulary of the model it drafts for")
+    }
+    for token in 0..<Token(own.vocabularySize)
+    where other.bytes(of: token, renderSpecial: true) != own.bytes(of: token, renderSpecial: true) {
+      throw ModelError(
+        .unsupported,
+        "token \(token) is '\(other.text(of: [token]))' in \(path) and '\(own.text(of: [token]))' in "
+          + "\(self.model.path): a draft model needs the vocabulary of the model it drafts for")
+    }
+  }
+}
