@@ -111,7 +111,8 @@ let package = Package(
     .executableTarget(
       name: "PluginProbe", dependencies: ["MartletScaling", "MartletSimulation"],
       path: "Tests/PluginProbe", swiftSettings: strict),
-    tests("MartletTests", ["Martlet", "MartletSimulation"], excluding: ["greedy.json"]),
+    tests(
+      "MartletTests", ["Martlet", "MartletSimulation"], excluding: ["greedy.json", "Fixtures"]),
     tests("MartletBenchTests", ["MartletBench"]),
     // Runs the built tool; building the tests builds the tool and the plugins too.
     tests("MartletCLITests", []),

@@ -1,3 +1,4 @@
+import Logging
 import MartletEngine
 import MartletModel
 
@@ -50,9 +51,43 @@ extension Session {
       }
       return try ModelDrafter(
         name: model.name, backend: whole.part(layers: Array(0..<layers)), sharesPages: true)
-    case .medusa, .eagle:
-      throw EngineError(.argument, "\(model.name): heads are not supported yet")
+    case .medusa(let path), .eagle(let path):
+      return try makeHeads(model, path, for: engine, whole)
     }
+  }
+
+  /// Heads that were trained for this model, which keeps its hidden states from now on.
+  private func makeHeads(
+    _ model: Drafting.Model, _ path: String, for engine: Engine, _ whole: TransformerBackend
+  ) throws -> any Drafter {
+    let heads = try DraftHeads.load(path: path, base: self.model, team: team)
+    let asksForMedusa = if case .medusa = model { true } else { false }
+    let drafter: any Drafter
+    switch heads {
+    case .medusa(let heads) where asksForMedusa:
+      drafter = try MedusaDrafter(
+        name: model.name,
+        forward: MedusaForward(
+          heads: heads, output: self.model.output, team: team, maximumRows: 64), target: whole)
+    case .eagle(let head) where !asksForMedusa:
+      let forward = try EagleForward(
+        head: head, base: TransformerParts(model: self.model, tokenizer: engine.tokenizer),
+        team: team)
+      drafter = try ModelDrafter(
+        name: model.name, eagle: forward, target: whole, byteLimit: draftBytesLimit)
+    case .medusa, .eagle:
+      throw EngineError(
+        .argument,
+        "\(path) holds \(asksForMedusa ? "an EAGLE head" : "Medusa heads"); write "
+          + "\(asksForMedusa ? "eagle" : "medusa")=\(path)")
+    }
+    try engine.keepHiddenStates(byteLimit: draftBytesLimit)
+    if let trained = heads.baseFingerprint, trained != self.model.fingerprint {
+      Logger(label: "martlet.session").info(
+        "\(path) was trained for the model \(trained), not \(self.model.fingerprint): guesses may be worse"
+      )
+    }
+    return drafter
   }
 
   /// Throws unless the tokens that both have mean the same; vocabularies that are padded at their end

@@ -1,3 +1,4 @@
+import MartletKernels
 import MartletModel
 
 /// The id of one page of keys and values: 0 ..< the count last reserved.
@@ -104,6 +105,16 @@ public protocol Backend: AnyObject, Sendable {
   /// Processes the batch. Row i of `logits` belongs to the i-th token with `wantsLogits`, in order.
   /// `logits` has at least ``ForwardBatch/logitsRows`` rows of `vocabularySize`.
   func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError)
+  /// Elements of the hidden states that `forward` can keep; nil if it cannot.
+  var hiddenWidth: Int? { get }
+  /// From now on `forward` keeps, beside keys and values, the hidden state of every token after the
+  /// final norm, from which logits are computed, in at most `byteLimit` bytes. `copyPage` and
+  /// `movePosition` carry them along. Logits stay the same bits. On the driver thread, as is the next.
+  /// Called only if there is a `hiddenWidth`.
+  func keepHiddenStates(byteLimit: Int)
+  /// Copies the hidden state of the position stored in a slot into a row of `hiddenWidth` columns.
+  /// False, and nothing done, where none is kept: the limit was reached, or it was not asked for yet.
+  func copyHiddenState(page: PageID, slot: Int, into target: FloatMatrix, row: Int) -> Bool
   /// Seconds of a pass in which `width` branches decode one token each, from a backend that states
   /// them, such as a simulation; nil when they have to be measured.
   func statedStepSeconds(width: Int) -> Double?
@@ -118,6 +129,13 @@ extension Backend {
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {
     preconditionFailure("\(name) says that it supports trees but cannot move a position")
+  }
+  public var hiddenWidth: Int? { nil }
+  public func keepHiddenStates(byteLimit: Int) {
+    preconditionFailure("\(name) says that it has no hidden states to keep")
+  }
+  public func copyHiddenState(page: PageID, slot: Int, into target: FloatMatrix, row: Int) -> Bool {
+    false
   }
   public func statedStepSeconds(width: Int) -> Double? { nil }
   public var costIdentity: String? { nil }

@@ -135,4 +135,18 @@ public final class Engine: Sendable {
   /// Stops the driver thread, cancels all work and makes later calls throw. Blocks until a forward
   /// pass in progress ends. May be called again.
   public func shutdown() { core.shutdown() }
+
+  /// Has the model keep the hidden state of every token it processes from the next pass on, for
+  /// drafters that read them, in at most `byteLimit` bytes beside the keys and values.
+  ///
+  /// - Throws: `EngineError` `.backend` for a model without hidden states, `.cancelled`.
+  public func keepHiddenStates(byteLimit: Int) throws(EngineError) {
+    let backend = backend
+    guard backend.hiddenWidth != nil else {
+      throw EngineError(.backend, "\(backend.name) has no hidden states, which draft heads read")
+    }
+    guard core.onDriver({ backend.keepHiddenStates(byteLimit: byteLimit) }) != nil else {
+      throw EngineError(.cancelled, "the engine was shut down")
+    }
+  }
 }

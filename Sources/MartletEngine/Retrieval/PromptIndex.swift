@@ -12,8 +12,13 @@ final class PromptIndex: Sendable {
   let wanted: [Int?]
   /// Positions that `wanted` was found out with.
   let positions: Int
+  /// The mean error that outputs of heads which search had where `wanted` was tried; nil untried.
+  let error: Double?
 
-  init(codebooks: [RetrievalCodebook], wanted: [Int?], positions: Int) {
+  init(
+    codebooks: [RetrievalCodebook], wanted: [Int?], positions: Int, error: Double? = nil
+  ) {
+    self.error = error
     self.codebooks = codebooks
     self.wanted = wanted
     self.positions = positions

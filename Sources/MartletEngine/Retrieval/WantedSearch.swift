@@ -23,7 +23,7 @@ struct WantedSearch {
   /// `draft` with what each head wants.
   func settle(_ draft: PromptIndex) throws(KernelError) -> PromptIndex {
     let heads = slab.kvHeads
-    let found = Mutex<[Int: Int]>([:])
+    let found = Mutex<[Int: Trial.Outcome]>([:])
     let failure = Mutex<KernelError?>(nil)
     for layer in samples.indices {
       let trial = try Trial(self, layer: layer)
@@ -40,15 +40,21 @@ struct WantedSearch {
       }
     }
     if let error = failure.withLock({ $0 }) { throw error }
-    let wanted = found.withLock { found in
-      (0..<samples.count * heads).map { found[$0] }
-    }
+    let outcomes = found.withLock { $0 }
+    let error = outcomes.values.reduce(0) { $0 + $1.error } / Double(max(1, outcomes.count))
     return PromptIndex(
-      codebooks: draft.codebooks, wanted: wanted, positions: draft.positions)
+      codebooks: draft.codebooks,
+      wanted: (0..<samples.count * heads).map { outcomes[$0]?.wanted },
+      positions: draft.positions, error: error)
   }
 
   /// One layer's comparison. Heads may be tried on different threads.
   private final class Trial: Sendable {
+    struct Outcome {
+      var wanted: Int
+      var error: Double
+    }
+
     private let search: WantedSearch
     private let layer: Int
     private let attention: AttentionBatch

@@ -95,7 +95,8 @@ extension EngineCore {
     }
     return DraftSequence(
       id: UInt64(UInt(bitPattern: ObjectIdentifier(state))), tokens: lane.tokens,
-      depth: limits.depth, nodes: limits.nodes, pages: drafter.usesTargetPages ? lane.pages : [],
+      depth: limits.depth, nodes: limits.nodes,
+      pages: drafter.usesTargetPages || drafter.readsHiddenStates ? lane.pages : [],
       dice: DraftDice(
         options: state.run.sampling, draws: state.run.draws, path: state.path, epoch: state.epoch,
         generated: state.count, mirostatMu: state.mirostatMu))

@@ -141,6 +141,14 @@ extension TransformerBackend {
 
   /// Logits of the rows that want them.
   private func output(_ batch: ForwardBatch, _ logits: LogitsBuffer) {
+    if let hiddenStates {
+      normalize(parts.outputNorm, batch.tokens.count, into: scratch.normed)
+      for (row, token) in batch.tokens.enumerated() {
+        hiddenStates.store(
+          batch.sequences[token.sequence][token.slot / pageTokens], token.slot % pageTokens,
+          from: scratch.normed, row: row)
+      }
+    }
     let wanted = batch.tokens.indices.filter { batch.tokens[$0].wantsLogits }
     guard !wanted.isEmpty else { return }
     // Wanted rows move up to the front; each lands at or before where it was, in order.
@@ -158,11 +166,26 @@ extension TransformerBackend {
   private func prepare(
     normalizing weight: [Float], _ rows: Int, into inputs: [PreparedActivations]
   ) {
+    // Some draft heads have no norm here.
+    guard !weight.isEmpty else { return prepare(scratch.residual, rows, into: inputs) }
     let epsilon = parts.configuration.normEpsilon
     let (residual, normed) = (scratch.residual, scratch.normed)
     forEachRow(rows, work: residual.columns * 2) { range in
       Kernels.rmsNorm(residual, weight: weight, epsilon: epsilon, into: normed, rows: range)
       for input in inputs { input.fill(from: normed, rows: range) }
+    }
+  }
+
+  /// Normalises the residual's first `rows` rows into `output`; copies them where there is no norm.
+  private func normalize(_ weight: [Float], _ rows: Int, into output: FloatMatrix) {
+    let epsilon = parts.configuration.normEpsilon
+    let residual = scratch.residual
+    forEachRow(rows, work: residual.columns) { range in
+      guard weight.isEmpty else {
+        return Kernels.rmsNorm(
+          residual, weight: weight, epsilon: epsilon, into: output, rows: range)
+      }
+      for row in range { output.copyRow(row, from: residual, row: row) }
     }
   }
 
@@ -173,15 +196,9 @@ extension TransformerBackend {
     }
   }
 
-  /// Runs `body` over the rows, on the team where there is enough to do: a barrier costs about as
-  /// much as a few thousand elements of such work. `work` is elements per row.
   private func forEachRow(
     _ rows: Int, work: Int, _ body: @Sendable (_ range: Range<Int>) -> Void
   ) {
-    let worthwhile = 8_192
-    guard rows > 0 else { return }
-    guard rows > 1, rows * work >= 2 * worthwhile else { return body(0..<rows) }
-    let grain = max(1, max(rows / (team.width * 4), worthwhile / max(1, work)))
-    team.forEachChunk(count: rows, grain: grain, body)
+    team.forEachRow(rows, work: work, body)
   }
 }

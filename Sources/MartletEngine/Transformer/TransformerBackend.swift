@@ -58,6 +58,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   let window: WindowAttention?
   /// The slab's layer that each of `parts.layers` stores in.
   let slabLayers: [Int]
+  /// Kept once somebody asked for them.
+  private(set) var hiddenStates: HiddenStates?
   private let times = Mutex(ForwardStatistics())
 
   /// A backend over weights in memory.
@@ -172,6 +174,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public func copyPage(from source: PageID, to target: PageID, positions: Int) {
     slab.copy(from: Int(source), to: Int(target), positions: positions)
     retrieval?.copied(from: Int(source), to: Int(target), positions: positions)
+    hiddenStates?.copyPage(from: source, to: target, positions: positions)
   }
 
   public var supportsTrees: Bool { true }
@@ -181,6 +184,21 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   ) {
     slab.move(from: (Int(source.page), source.slot), to: (Int(target.page), target.slot))
     retrieval?.moved(to: Int(target.page))
+    hiddenStates?.move(from: source, to: target)
+  }
+
+  public var hiddenWidth: Int? { parts.configuration.width }
+
+  public func keepHiddenStates(byteLimit: Int) {
+    if hiddenStates == nil {
+      hiddenStates = HiddenStates(width: parts.configuration.width, byteLimit: byteLimit)
+    }
+  }
+
+  public func copyHiddenState(
+    page: PageID, slot: Int, into target: FloatMatrix, row: Int
+  ) -> Bool {
+    hiddenStates?.copy(page, slot, into: target, row: row) ?? false
   }
 
   public func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {

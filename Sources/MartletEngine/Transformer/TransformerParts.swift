@@ -20,7 +20,7 @@ public struct TransformerParts: Sendable {
   public var configuration: TransformerConfiguration
   /// The blocks, first to last.
   public var layers: [LayerWeights]
-  /// RMS norm before the output, [width].
+  /// RMS norm before the output, [width]; empty where there is none.
   public var outputNorm: [Float]
   /// width → vocabulary.
   public var output: PackedWeights
@@ -75,7 +75,9 @@ public struct TransformerParts: Sendable {
       try check(layer.gate, "gate", index, c.feedForwardWidth, c.width)
       try check(layer.up, "up", index, c.feedForwardWidth, c.width)
       try check(layer.down, "down", index, c.width, c.feedForwardWidth)
-      try check(layer.attentionNorm, "attention norm", index, c.width)
+      if !layer.attentionNorm.isEmpty {
+        try check(layer.attentionNorm, "attention norm", index, c.width)
+      }
       try check(layer.feedForwardNorm, "feed-forward norm", index, c.width)
       try check(layer.queryBias, "query bias", index, c.queryWidth)
       try check(layer.keyBias, "key bias", index, c.kvWidth)
@@ -84,7 +86,7 @@ public struct TransformerParts: Sendable {
       try check(layer.keyNorm, "key norm", index, c.headDimensions)
     }
     try check(output, "output", nil, c.vocabularySize, c.width)
-    try check(outputNorm, "output norm", nil, c.width)
+    if !outputNorm.isEmpty { try check(outputNorm, "output norm", nil, c.width) }
   }
 
   private func check(

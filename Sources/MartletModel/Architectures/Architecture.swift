@@ -24,6 +24,8 @@ public enum TensorRole: String, Sendable, CaseIterable {
   case attentionNorm, query, key, value, attentionOutput
   case queryBias, keyBias, valueBias, queryNorm, keyNorm
   case feedForwardNorm, gate, up, down
+  /// Of draft heads: a residual block's matrix, and what joins a token's embedding and a feature.
+  case residual, residualBias, fusion, fusionBias
 }
 
 /// One tensor that an architecture expects.

@@ -72,9 +72,9 @@ public struct ArchitectureKeys: Sendable {
 
 extension ArchitectureKeys {
   /// What all decoder-only transformers share. Biases and q/k norms are left off for the page to
-  /// turn on.
+  /// turn on. `vocabularySize` is given for a file without an embedding table of its own.
   public func decoder(
-    rope layout: RopeConfiguration.Layout
+    rope layout: RopeConfiguration.Layout, vocabularySize: Int? = nil
   ) throws(ModelError) -> TransformerConfiguration {
     try refuseWhatIsNotHonoured()
     let width = try size("embedding_length", in: 1...1 << 20)
@@ -91,10 +91,12 @@ extension ArchitectureKeys {
     let context = try size("context_length", in: 1...Int(Int32.max))
     let window = try size("attention.sliding_window", in: 0...Int(Int32.max), default: 0)
     let scale = try number("attention.scale", default: 0)
+    var tokens = vocabularySize ?? 0
+    if vocabularySize == nil { tokens = try embeddedTokens() }
     return TransformerConfiguration(
       architecture: architecture,
       name: try metadata.optionalString("general.name") ?? architecture,
-      vocabularySize: try vocabularySize(), contextLength: context, width: width, layers: layers,
+      vocabularySize: tokens, contextLength: context, width: width, layers: layers,
       queryHeads: heads, kvHeads: kvHeads, headDimensions: headDimensions,
       feedForwardWidth: try size("feed_forward_length", in: 1...1 << 22),
       normEpsilon: try epsilon(),
@@ -134,7 +136,7 @@ extension ArchitectureKeys {
   }
 
   /// Rows of the embedding table, which must agree with the tokenizer's list when there is one.
-  private func vocabularySize() throws(ModelError) -> Int {
+  private func embeddedTokens() throws(ModelError) -> Int {
     guard let table = tensors["token_embd.weight"] else {
       throw ModelError(
         .missing,

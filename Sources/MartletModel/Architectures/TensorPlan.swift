@@ -28,12 +28,8 @@ struct TensorPlan {
     }
     // Rotation frequencies that old converters stored; they follow from the metadata.
     unused = unused.filter { !$0.hasSuffix(".attn_rot_embd.weight") }
-    if let name = unused.min() {
-      throw ModelError(
-        .unsupported,
-        "\(file.path): tensor '\(name)' (and \(unused.count - 1) more) is no part of a "
-          + "\(configuration.layers)-layer '\(architecture.id)' model as this version knows it.")
-    }
+    try refuse(
+      unused, file, what: "a \(configuration.layers)-layer '\(architecture.id)' model")
     return TensorPlan(configuration: configuration, model: model, layers: layers)
   }
 
@@ -59,7 +55,19 @@ struct TensorPlan {
     return result
   }
 
-  private static func resolve(
+  /// Throws `unsupported` if tensors were left that nothing reads.
+  static func refuse(
+    _ unused: Set<String>, _ file: GGUFFile, what: String
+  ) throws(ModelError) {
+    guard let name = unused.min() else { return }
+    throw ModelError(
+      .unsupported,
+      "\(file.path): tensor '\(name)' (and \(unused.count - 1) more) is no part of "
+        + "\(what) as this version knows it.")
+  }
+
+  /// Finds the tensors of `slots` and checks them; takes their names out of `unused`.
+  static func resolve(
     _ slots: [TensorSlot], prefix: String, _ file: GGUFFile, _ unused: inout Set<String>
   ) throws(ModelError) -> [TensorRole: TensorInfo] {
     var found: [TensorRole: TensorInfo] = [:]

@@ -2,7 +2,7 @@ import MartletKernels
 
 /// The weights of one transformer block, packed for products.
 public struct LayerWeights: Sendable {
-  /// RMS norm before attention, [width].
+  /// RMS norm before attention, [width]; empty where there is none, as in some EAGLE heads.
   public let attentionNorm: [Float]
   /// width → query heads × head dimensions.
   public let query: PackedWeights

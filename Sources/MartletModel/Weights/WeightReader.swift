@@ -42,7 +42,8 @@ struct WeightReader {
     prefetch(number + 1)
     let tensors = plan.layers[number]
     return LayerWeights(
-      attentionNorm: try vector(tensors, .attentionNorm), query: try matrix(tensors, .query),
+      attentionNorm: try optionalVector(tensors, .attentionNorm) ?? [],
+      query: try matrix(tensors, .query),
       key: try matrix(tensors, .key), value: try matrix(tensors, .value),
       attentionOutput: try matrix(tensors, .attentionOutput),
       queryBias: try optionalVector(tensors, .queryBias),
@@ -91,7 +92,8 @@ struct WeightReader {
     for tensor in tensors.values { file.prefetchPages(of: tensor) }
   }
 
-  private mutating func matrix(
+  /// A matrix among `tensors`, packed.
+  mutating func matrix(
     _ tensors: [TensorRole: TensorInfo], _ role: TensorRole
   ) throws(ModelError) -> PackedWeights {
     let (tensor, type) = try typed(tensors, role)
@@ -139,7 +141,8 @@ struct WeightReader {
     return values
   }
 
-  private mutating func optionalVector(
+  /// A vector, where the file has it.
+  mutating func optionalVector(
     _ tensors: [TensorRole: TensorInfo], _ role: TensorRole
   ) throws(ModelError) -> [Float]? {
     tensors[role] == nil ? nil : try vector(tensors, role)

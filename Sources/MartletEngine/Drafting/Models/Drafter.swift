@@ -15,6 +15,8 @@ public protocol Drafter: AnyObject, Sendable {
   /// Whether it computes in the pages of the sequences themselves, behind their processed positions,
   /// rather than in storage of its own; see ``DraftSequence/pages``.
   var usesTargetPages: Bool { get }
+  /// Whether it reads the model's hidden states; see ``DraftSequence/pages``.
+  var readsHiddenStates: Bool { get }
   /// Throws ``EngineError/Code/argument`` where it cannot guess for a model, for example because it
   /// computes in the pages of another.
   func check(for backend: any Backend) throws(EngineError)
@@ -28,6 +30,7 @@ public protocol Drafter: AnyObject, Sendable {
 
 extension Drafter {
   public var usesTargetPages: Bool { false }
+  public var readsHiddenStates: Bool { false }
   public func check(for backend: any Backend) throws(EngineError) {}
 }
 
@@ -43,7 +46,9 @@ public struct DraftSequence: Sendable {
   public let nodes: Int
   /// For a drafter with ``Drafter/usesTargetPages``: the sequence's page table, long enough for its
   /// tokens and `nodes` more; positions up to the last token's are stored in it. Everything from the
-  /// last token's slot on may be overwritten. Empty for others.
+  /// last token's slot on may be overwritten. For a drafter with ``Drafter/readsHiddenStates``: the
+  /// pages for whose slots the model keeps the hidden states of all tokens but the last, which it may
+  /// only read. Empty for others.
   public let pages: [PageID]
   /// How the run draws.
   let dice: DraftDice

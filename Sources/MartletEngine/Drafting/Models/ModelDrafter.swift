@@ -16,6 +16,8 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
   private let backend: any Backend
   /// What the backend's tokens are called by the model guessed for; nil where they are the same.
   private let vocabulary: [Token]?
+  /// For a head that continues the features of the model guessed for: what feeds it.
+  private let feed: EagleFeed?
   private let seconds: () -> UInt64
   private var cache: DraftCache
   private var logits: LogitsBuffer
@@ -50,14 +52,37 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
     self.name = name
     self.backend = backend
     self.vocabulary = vocabulary
+    feed = nil
     usesTargetPages = sharesPages
     seconds = monotonicNanoseconds
     cache = DraftCache(backend: backend, byteLimit: byteLimit)
     logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
   }
 
+  /// A drafter that runs an EAGLE head for the model of `target`, which keeps its hidden states
+  /// (``Engine/keepHiddenStates(byteLimit:)``).
+  ///
+  /// Rows of the head over true features are kept from round to round; rows over features that it made
+  /// itself are computed again when their tokens were drawn, as the paper does.
+  public init(
+    name: String, eagle: EagleForward, target: any Backend, byteLimit: Int = 1 << 30
+  ) throws(EngineError) {
+    self.name = name
+    backend = eagle.backend
+    vocabulary = nil
+    feed = try EagleFeed(eagle, target)
+    usesTargetPages = false
+    seconds = monotonicNanoseconds
+    cache = DraftCache(backend: backend, byteLimit: byteLimit)
+    logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
+  }
+
+  public var readsHiddenStates: Bool { feed != nil }
+
   public func check(for target: any Backend) throws(EngineError) {
-    if usesTargetPages {
+    if let feed {
+      try feed.check(for: target, name)
+    } else if usesTargetPages {
       guard let part = backend as? TransformerBackend, let whole = target as? TransformerBackend,
         part.sharesPages(with: whole)
       else {
@@ -96,6 +121,8 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
   private struct Seat {
     /// Of the sequence.
     let index: Int
+    /// What the backend processes: the sequence, or for a head the tokens that follow features.
+    let tokens: [Token]
     /// Keys and values: positions of `entry.tokens` are stored, slots behind them are the round's.
     var entry: DraftCache.Entry
     /// The most guesses that can be processed, by slots; and in a row.
@@ -115,41 +142,51 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
     /// The guesses stored one after another at their own positions: what the next round need not
     /// process again if they come true.
     var chain: [Token] = []
+
+    /// Where a guess that was processed is stored; -1 for the last of `tokens`.
+    func slot(of guess: Int) -> Int {
+      guess < 0
+        ? entry.tokens.count - 1 : paths[guess]?.last ?? entry.tokens.count + depths[guess] - 1
+    }
   }
 
   private func seat(
     _ index: Int, _ sequence: DraftSequence, room: Int
   ) throws(EngineError) -> Seat? {
-    let count = sequence.tokens.count
+    let tokens = feed == nil ? sequence.tokens : Array(sequence.tokens.dropFirst())
+    let count = tokens.count
+    guard count > 0 else { return nil }
     let slots = min(sequence.nodes, room)
     var entry: DraftCache.Entry
     if usesTargetPages {
-      entry = .init(tokens: Array(sequence.tokens.dropLast()), pages: sequence.pages, lastUsed: 0)
+      entry = .init(tokens: Array(tokens.dropLast()), pages: sequence.pages, lastUsed: 0)
     } else {
-      entry = cache.open(sequence.id, tokens: sequence.tokens)
+      entry = cache.open(sequence.id, tokens: tokens)
       // A token that the drafter has not, of a vocabulary with more at its end.
       guard
-        sequence.tokens[entry.tokens.count...].allSatisfy({ Int($0) < backend.vocabularySize })
+        tokens[entry.tokens.count...].allSatisfy({ Int($0) < backend.vocabularySize })
       else {
         cache.close(sequence.id, entry)
         return nil
       }
       // The logits after the last token are needed, so it is processed again.
       if entry.tokens.count == count { entry.tokens.removeLast() }
-      guard try cache.makeWritable(&entry, positions: count + slots) else {
+      let isFed = feed?.canFeed(sequence.pages, entry.tokens.count..<count) ?? true
+      guard isFed, try cache.makeWritable(&entry, positions: count + slots) else {
         cache.drop(entry)
         return nil
       }
     }
     return Seat(
-      index: index, entry: entry, slots: slots, depth: min(sequence.depth, slots),
+      index: index, tokens: tokens, entry: entry, slots: slots, depth: min(sequence.depth, slots),
       behind: count - entry.tokens.count)
   }
 
   private func put(back seat: Seat, _ sequence: DraftSequence) {
     guard !usesTargetPages else { return }
     var entry = seat.entry
-    entry.tokens += seat.chain
+    // What a head made of its own features is not what it makes of true ones.
+    if feed == nil { entry.tokens += seat.chain }
     cache.close(sequence.id, entry)
   }
 
@@ -166,11 +203,12 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
       for index in pending {
         let room = backend.maximumBatchTokens - batch.tokens.count
         guard room > 0 else { break }
-        let tokens = sequences[seats[index].index].tokens
+        let tokens = seats[index].tokens
         let first = seats[index].entry.tokens.count
         let end = min(tokens.count, first + room)
         let sequence = batch.add(sequence: seats[index].entry.pages)
         for position in first..<end {
+          feed?.add(.target, sequences[seats[index].index].pages, slot: position)
           batch.tokens.append(
             BatchToken(
               token: tokens[position], position: position, sequence: sequence,
@@ -228,6 +266,10 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
       }
       place(guess, &seats[index])
       let base = seats[index].entry.tokens.count
+      if let feed {
+        let parent = seats[index].proposal.guesses[guess].parent
+        feed.add(.made, seats[index].entry.pages, slot: seats[index].slot(of: parent))
+      }
       batch.tokens.append(
         BatchToken(
           token: seats[index].proposal.guesses[guess].token,
@@ -262,7 +304,11 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
         rows: max(rows, logits.rows * 2), vocabulary: backend.vocabularySize)
     }
     let begin = seconds()
-    try backend.forward(batch, logits: logits)
+    if let feed {
+      try feed.forward(batch, logits: logits)
+    } else {
+      try backend.forward(batch, logits: logits)
+    }
     guard learns else { return }
     let took = Double(seconds() - begin) * 1e-9
     cost.learn(rows: batch.tokens.count, seconds: took)
