@@ -46,8 +46,9 @@ public enum ContextBench {
     public let tokensPerS: Double
     /// Times faster than exact attention: the median over samples of the ratio within one.
     public let speedup: Double
-    /// ‖logits − exact‖ / ‖exact‖ of the last token; 0 for exact attention.
-    public let logitsError: Double
+    /// Mean ‖o − exact‖ / ‖exact‖ of attention outputs of heads that search, where the index was tried;
+    /// 0 for exact attention.
+    public let outputError: Double
     /// Mean positions that a query head finds, exact heads aside; and the share of exact heads.
     public let wanted: Double
     public let exactHeads: Double
@@ -64,13 +65,13 @@ public enum ContextBench {
     public let command: String
 
     public static let header = [
-      "attention", "positions", "branches", "kv", "tok/s", "× exact", "logits error", "wanted",
+      "attention", "positions", "branches", "kv", "tok/s", "× exact", "output error", "wanted",
       "exact heads", "build s", "KV MB", "index MB", "attention ms",
     ]
     public var cells: [String] {
       [
         attention, "\(positions)", "\(branches)", kvType, short(tokensPerS), short(speedup),
-        short(logitsError), short(wanted), short(exactHeads), short(buildSeconds),
+        short(outputError), short(wanted), short(exactHeads), short(buildSeconds),
         "\(kvBytes >> 20)", "\(indexBytes >> 20)", short(attentionMs),
       ]
     }

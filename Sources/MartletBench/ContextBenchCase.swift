@@ -10,7 +10,6 @@ final class ContextBenchCase {
     var samples = Samples()
     var attentionSeconds = 0.0
     var buildSeconds = 0.0
-    var lastLogits: [Float] = []
   }
 
   private let settings: ContextBench.Settings
@@ -111,18 +110,12 @@ final class ContextBenchCase {
     } else {
       lanes[lane].samples.append(taken / Double(settings.generate))
       lanes[lane].attentionSeconds += backend.statistics.seconds(.attention)
-      lanes[lane].lastLogits = logits.row(0)
     }
   }
 
   private func row(_ lane: Lane, _ exact: Lane) -> ContextBench.Row {
     let report = lane.backend.retrievalReport
     let found = (report?.wanted ?? []).compactMap { $0 }
-    var (difference, norm) = (0.0, 0.0)
-    for (a, b) in zip(lane.lastLogits, exact.lastLogits) {
-      difference += Double(a - b) * Double(a - b)
-      norm += Double(b) * Double(b)
-    }
     let steps = Double(settings.generate * settings.repetitions)
     let codes = report?.bytesPerPosition ?? 0
     return ContextBench.Row(
@@ -131,7 +124,7 @@ final class ContextBenchCase {
       tokensPerS: Double(branches) / lane.samples.median * 1e9,
       speedup: Samples.median(
         zip(exact.samples.nanoseconds, lane.samples.nanoseconds).map { $0 / $1 }),
-      logitsError: norm > 0 ? (difference / norm).squareRoot() : 0,
+      outputError: report?.error ?? 0,
       wanted: found.isEmpty ? 0 : Double(found.reduce(0, +)) / Double(found.count),
       exactHeads: report.map { report in
         Double(report.wanted.count - found.count) / Double(max(1, report.wanted.count))

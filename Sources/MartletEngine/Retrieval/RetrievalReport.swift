@@ -7,6 +7,8 @@ public struct RetrievalReport: Sendable, Equatable {
   /// Positions that each layer's key-value heads find per query, all heads of a layer in a row; nil for
   /// exact attention.
   public let wanted: [Int?]
+  /// The mean relative error of attention outputs that it was settled with; nil where it was not tried.
+  public let error: Double?
   /// Bytes of codes per position, all layers and heads.
   public let bytesPerPosition: Int
 }
@@ -16,7 +18,7 @@ extension TransformerBackend {
   public var retrievalReport: RetrievalReport? {
     guard let retrieval, let (index, seconds) = retrieval.lastLearned else { return nil }
     return RetrievalReport(
-      positions: index.positions, learnSeconds: seconds, wanted: index.wanted,
+      positions: index.positions, learnSeconds: seconds, wanted: index.wanted, error: index.error,
       bytesPerPosition: retrieval.bytesPerPage / pageTokens)
   }
 }

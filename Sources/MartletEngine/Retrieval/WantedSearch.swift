@@ -85,7 +85,7 @@ struct WantedSearch {
     /// The fewest positions of a ladder of powers of two that keep a head within the tolerance.
     func wanted(
       _ head: Int, codebook: RetrievalCodebook, _ tolerance: Double
-    ) throws(KernelError) -> Int? {
+    ) throws(KernelError) -> Outcome? {
       let rows = 0..<queries.rows
       attention.attend(
         queries: queries, scale: search.scale, into: exact, rows: rows, kvHeads: head..<head + 1)
@@ -94,18 +94,20 @@ struct WantedSearch {
       var low = WantedSearch.least
       let most = Int(
         Double(search.table.count * KVSlab.pageTokens) * WantedSearch.mostShare)
-      guard try error(head, codebook, searcher, wanted: most) <= tolerance else { return nil }
-      var high = most
+      var best = Outcome(
+        wanted: most, error: try error(head, codebook, searcher, wanted: most))
+      guard best.error <= tolerance else { return nil }
       // Error falls as more is found, all but noise: halving the exponent's range is enough.
-      while high > low + low / 2 {
-        let middle = Int((Double(low) * Double(high)).squareRoot())
-        if try error(head, codebook, searcher, wanted: middle) <= tolerance {
-          high = middle
+      while best.wanted > low + low / 2 {
+        let middle = Int((Double(low) * Double(best.wanted)).squareRoot())
+        let error = try error(head, codebook, searcher, wanted: middle)
+        if error <= tolerance {
+          best = Outcome(wanted: middle, error: error)
         } else {
           low = middle
         }
       }
-      return high
+      return best
     }
 
     /// The mean over queries and heads of the group of ‖o − exact‖ / ‖exact‖.
