@@ -39,13 +39,15 @@ struct DraftMemoryTests {
       let loaded = try generate(second)
       #expect(loaded.texts == cold.texts && warm.texts == cold.texts)
       // The same memory and rates: the same drafts.
-      #expect(loaded.run == warm.run)
+      #expect(loaded.run.draftedTokens == warm.run.draftedTokens)
+      #expect(loaded.run.acceptedTokens == warm.run.acceptedTokens)
       #expect(loaded.run.forwards * 5 < cold.run.forwards * 4, "the memory was of no use")
 
       second.forgetGenerated()
       let forgotten = try generate(second)
       #expect(forgotten.texts == cold.texts)
-      #expect(forgotten.run == cold.run)
+      #expect(forgotten.run.draftedTokens == cold.run.draftedTokens)
+      #expect(forgotten.run.acceptedTokens == cold.run.acceptedTokens)
       // Read again and written again, it is the same file.
       let third = try Engine(backend: repetitiveBackend(certainty: 40))
       try third.loadGenerated(from: path)

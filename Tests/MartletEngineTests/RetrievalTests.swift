@@ -33,7 +33,9 @@ struct RetrievalTests {
     beside: Int = 0
   ) throws -> Outcome {
     let backend = try fixture.backend(threads: threads, kvType: kvType, attention: attention)
-    let engine = try Engine(backend: backend, configuration: .init(prefillChunk: chunk))
+    let engine = try Engine(
+      backend: drafting.isOn ? FreeRows(backend) : backend,
+      configuration: .init(prefillChunk: chunk))
     defer { engine.shutdown() }
     var sampling = SamplingOptions()
     // Cool enough to repeat itself, so that guesses come true.
