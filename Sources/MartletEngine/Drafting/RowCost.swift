@@ -85,9 +85,17 @@ struct RowCost {
     return weight > 0 ? estimate(count) : nil
   }
 
+  /// A number of rows that no pass had yet is taken to cost as much as the whole group of rows that its
+  /// last one begins.
   private func estimate(_ count: Int) -> Double {
-    base(count) * (count < corrections.count ? corrections[count].ratio : 1)
+    guard count < corrections.count, corrections[count].passes > 0 else {
+      return base((count + Self.group - 1) / Self.group * Self.group)
+    }
+    return base(count) * corrections[count].ratio
   }
+
+  /// Rows that kernels take together, about.
+  private static let group = 4
 
   /// Seconds by the curve or line alone.
   private func base(_ count: Int) -> Double {

@@ -77,6 +77,9 @@ extension EngineCore {
       decodes.contains(where: { $0.state?.run.drafting.isOn ?? false })
     else { return }
     let rows = decodes.count
+    // Past the knee rows are no longer nearly free. What the curve still promises there is less than it
+    // errs, and all branches of a wide run have to gain for the run to be over sooner.
+    guard rows == 1 || rowCost(rows) < CostCurve.kneeFactor else { return }
     let others = prefills.reduce(0) { $0 + $1.range.count }
     var planner = DraftPlanner(cost: rowCost.beside(others, decodes: rows))
     if let id = stakes.drafter, let record = drafterRecords[id] {
