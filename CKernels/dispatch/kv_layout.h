@@ -144,8 +144,13 @@ typedef struct kv_gathered {
   _Alignas(64) char value_scales[kv_most_scale_bytes];
 } kv_gathered;
 
-/// Copies slots [from, from + count) of a head's part of a page to slots [to, to + count).
-static inline void kv_copy_head(const kv_shape *shape, kv_head source, size_t from, kv_head target,
+/// Bytes of a position's key row: whole lines.
+static inline size_t kv_key_row_bytes(const kv_shape *shape) {
+  return kv_round_up(shape->dimensions * shape->element, 64);
+}
+
+/// Copies keys of slots [from, from + count) of a head's part of a page to slots [to, to + count).
+static inline void kv_copy_keys(const kv_shape *shape, kv_head source, size_t from, kv_head target,
                                 size_t to, size_t count) {
   const size_t row_bytes = kv_positions * shape->element;
   char *keys = (char *)target.keys + to * shape->element;
@@ -157,6 +162,12 @@ static inline void kv_copy_head(const kv_shape *shape, kv_head source, size_t fr
   else
     for (size_t row = 0; row < shape->key_rows; ++row)
       memcpy(keys + row * row_bytes, old_keys + row * row_bytes, count * shape->element);
+}
+
+/// Copies slots [from, from + count) of a head's part of a page to slots [to, to + count).
+static inline void kv_copy_head(const kv_shape *shape, kv_head source, size_t from, kv_head target,
+                                size_t to, size_t count) {
+  kv_copy_keys(shape, source, from, target, to, count);
   memcpy((char *)target.values + to * shape->value_row_bytes,
          source.values + from * shape->value_row_bytes, count * shape->value_row_bytes);
   for (size_t g = 0; g < shape->groups; ++g) {

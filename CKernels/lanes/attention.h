@@ -17,7 +17,8 @@
 /// Per page, query vector and d dimensions: 128·d operations (4·d multiply-adds of 16 lanes), two
 /// exponentials of 16 lanes, two folds. Memory: 64·d elements per page and block, fetched ahead
 /// while the page before is worked on, line by line where the same line of the present page is
-/// used.
+/// used. Positions listed one by one come together as kv_gather.h says, once for a run's query
+/// vectors.
 ///
 /// Measured on a Zen 5 core against the limits of the same runs (250 GFLOP/s of multiply-adds, 37
 /// GB/s of reads): 16 rows × 4 heads on 4,096 shared positions at 79% of the multiply-adds with
@@ -62,13 +63,62 @@ LANES int attention_shares_path(const martlet_attention_row *a, const martlet_at
   return 1;
 }
 
+/// A page's part of the row's path, with the number of positions in `count`; null where the path does
+/// not have it all or the page is not this call's.
+LANES const uint32_t *attention_listed(const attention_work *work,
+                                       const martlet_attention_row *row, size_t page,
+                                       size_t *count) {
+  const size_t path_begin = kv_path_begin(row), begin = page * kv_positions;
+  if (!row->path_count || path_begin > begin || page >= work->page_end ||
+      !attention_meets(row, page))
+    return NULL;
+  *count = row->end - begin < kv_positions ? row->end - begin : (size_t)kv_positions;
+  return row->path + (begin - path_begin);
+}
+/// Whether listed positions are a page in order, which is read in place.
+LANES int attention_in_place(const uint32_t *path, size_t count) {
+  return path[0] % kv_positions == 0 && path[count - 1] == path[0] + count - 1 &&
+         kv_path_run(path, count) == count;
+}
+
 /// The page to bring nearer while `present` is worked on.
 LANES kv_head attention_ahead(const attention_work *work, const martlet_attention_row *row,
                               size_t page, kv_head present) {
-  if (page >= work->page_end || !attention_meets(row, page) || attention_gathers(row, page))
-    return present;
-  return kv_head_of(&work->shape, (const char *)row->pages[page] + work->call->page_offset,
+  if (page >= work->page_end || !attention_meets(row, page)) return present;
+  size_t stored = page;
+  if (attention_gathers(row, page)) {
+    size_t count;
+    const uint32_t *path = attention_listed(work, row, page, &count);
+    if (!path || !attention_in_place(path, count)) return present;
+    stored = path[0] / kv_positions;
+  }
+  return kv_head_of(&work->shape, (const char *)row->pages[stored] + work->call->page_offset,
                     work->kv_head);
+}
+
+/// A row's page. Where key rows serve it, what the next page gathers is called for.
+static kv_head attention_page(attention_work *work, const martlet_attention_row *row,
+                              size_t page) {
+  const martlet_attention_arguments *call = work->call;
+  size_t count, next_count = 0;
+  const uint32_t *path = row->key_row_pages && call->layout->type != MARTLET_KV_I4
+                             ? attention_listed(work, row, page, &count)
+                             : NULL;
+  if (!path)
+    return kv_row_page(&work->shape, row, call->page_offset, page, work->kv_head,
+                       &work->gathered);
+  const kv_source from = {&work->shape, row, call->page_offset,
+                          call->key_rows_offset + work->kv_head * call->key_rows_stride,
+                          work->kv_head};
+  const uint32_t *next = attention_listed(work, row, page + 1, &next_count);
+  if (!next || attention_in_place(next, next_count)) next_count = 0;
+  const int in_place = attention_in_place(path, count);
+  if (!in_place && work->called != path)
+    for (size_t i = 0; i < count; ++i) kv_call(&from, path[i]);
+  if (next_count) work->called = next;
+  if (!in_place) return kv_gather(&from, path, count, next, next_count, &work->gathered);
+  for (size_t i = 0; i < next_count; ++i) kv_call(&from, next[i]);
+  return kv_source_page(&from, path[0]);
 }
 
 /// Rows [r, r + rows) of the block, which share `pages` pages from `page` on. Several pages are
@@ -80,8 +130,7 @@ static void attention_run(attention_work *work, size_t r, size_t rows, size_t pa
   const size_t ahead = few ? (size_t)ATTENTION_PAGES(attention_power(end - begin)) : 1;
   kv_head present[attention_step], next[attention_step];
   for (size_t i = 0; i < pages; ++i) {
-    present[i] = kv_row_page(&work->shape, row, work->call->page_offset, page + i, work->kv_head,
-                             &work->gathered);
+    present[i] = attention_page(work, row, page + i);
     next[i] = attention_ahead(work, row, page + i + ahead, present[i]);
   }
   int full = 1;
@@ -273,6 +322,7 @@ static void attention_run_block(attention_work *work) {
     past = past < work->call->chunk_end ? past : work->call->chunk_end;
   }
   work->page_end = past * attention_chunk_pages;
+  work->called = NULL;
   if (first < past) attention_pack(work);
   for (size_t chunk = first; chunk < past; ++chunk) {
     attention_chunk(work, chunk);

@@ -1,6 +1,6 @@
 /// What a tile of query vectors does with a page: scores, weights, values. The design note is in
 /// attention.h, which works out the tiles.
-#include "lanes/kv_read.h"
+#include "lanes/kv_gather.h"
 
 enum {
   attention_chunk_pages = MARTLET_ATTENTION_CHUNK_TOKENS / kv_positions,
@@ -27,6 +27,7 @@ typedef struct attention_work {
   float weights[LANES_CHAINS * kv_positions], scaled[LANES_TILE * kv_positions];
   float factors[32];
   kv_gathered gathered;
+  const uint32_t *called;  ///< The part of a path whose positions have been called for.
 } attention_work;
 
 // ---- scores -------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ final class RetrieveBenchCase {
     codebook = try RetrievalCodebook(
       fitting: shape, to: slab, layer: 0, kvHead: 0, pages: table, queries: sample)
     buildNs = Double(monotonicNanoseconds() - began)
-    let parts: Set<RetrievalPart> = [.codes, .rows, .bounds]
+    let parts: Set<RetrievalPart> = [.codes, .rows, .bounds, .keys]
     let bytes = parts.reduce(0) { $0 + shape.bytes(of: $1) } * pages
     let count = RetrieveBench.coldBytes / bytes + 2
     copies = try (0..<count).map { _ in
@@ -165,7 +165,12 @@ final class RetrieveBenchCase {
       case .pages: Double(shape.bytes(of: .bounds)) / page
       case .exact: Double(4 * dimensions)
       }
-    let kept = index == .scan ? scanned + Double(shape.bytes(of: .rows)) / page : scanned
+    let beside: [RetrievalPart] =
+      switch index {
+      case .scan: [.rows, .keys]
+      case .pages, .exact: []
+      }
+    let kept = beside.reduce(scanned) { $0 + Double(shape.bytes(of: $1)) / page }
     let operation =
       index == .exact
       ? "attention_f32"
@@ -192,7 +197,8 @@ final class RetrieveBenchCase {
   private func measure(_ index: RetrieveBench.Index, _ group: Int) throws -> Measured {
     var measured = Measured()
     let searches = copies.map { RetrievalSearch(slab: $0) }
-    for search in searches { search.begin(table: table) }
+    let tables = copies.map { $0.table(table) }
+    for (search, table) in zip(searches, tables) { search.begin(table) }
     let rows = try FloatMatrix(rows: group, columns: dimensions)
     let (exact, sparse) = (
       try FloatMatrix(rows: group, columns: dimensions),
@@ -227,7 +233,9 @@ final class RetrieveBenchCase {
         let path = Kernels.retrievalPath(found: found, sinks: 0, recent: keys, end: keys)
         let attention = monotonicNanoseconds()
         batch.attend(
-          rows: 0..<group, kvHead: 0, path: path, queries: rows, scale: scale, into: sparse)
+          rows: 0..<group, kvHead: 0, path: path,
+          keys: (tables[1 + sample % (searches.count - 1)], table.count), queries: rows,
+          scale: scale, into: sparse)
         measured.attention.append(Double(monotonicNanoseconds() - attention))
       }
       measured.touched += Double(found.count) / Double(keys)

@@ -178,16 +178,23 @@ public final class AttentionBatch: @unchecked Sendable {
   /// The result is plain attention's over a sequence of these positions in this order. Rows of one
   /// sequence, or of forks whose tables hold the same pages, read them once together.
   ///
-  /// - Parameter path: positions that the sequence's pages hold, at least one; see
-  ///   ``Kernels/retrievalPath(found:sinks:recent:end:)``.
+  /// - Parameters:
+  ///   - path: positions that the sequence's pages hold, at least one; see
+  ///     ``Kernels/retrievalPath(found:sinks:recent:end:)``.
+  ///   - keys: where an index keeps the keys of the rows' one sequence position by position, of as many
+  ///     of its first pages as were encoded since they were last written. Single positions are
+  ///     gathered from there several times faster, to the same bits. Nil or an index without
+  ///     ``RetrievalPart/keys``: from the pages.
+  /// - Complexity: with keys about 0.05 µs per single position of 128 dimensions, for all rows and heads.
   public func attend(
-    rows range: Range<Int>, kvHead: Int, path: [UInt32], queries: FloatMatrix, scale: Float,
+    rows range: Range<Int>, kvHead: Int, path: [UInt32],
+    keys: (table: RetrievalSearch.Table, pages: Int)? = nil, queries: FloatMatrix, scale: Float,
     into output: FloatMatrix
   ) {
     check(queries, output, range)
     precondition((0..<slab.kvHeads).contains(kvHead), "head \(kvHead)")
     precondition(!path.isEmpty, "a row attends to at least one position")
-    let last = Int(path.max() ?? 0)
+    let last = Int(Self.largest(path))
     for row in range {
       let sequence = rows[row].sequence
       let next = sequence + 1 < tableStarts.count ? tableStarts[sequence + 1] : bases.count
@@ -196,11 +203,17 @@ public final class AttentionBatch: @unchecked Sendable {
         "position \(last) exceeds the sequence's pages")
     }
     guard !range.isEmpty else { return }
-    path.withUnsafeBufferPointer { path in
+    let (keyRows, keyPages) = check(keys, range)
+    withPath(path, keyRows) { path, keyRows in
       withArguments(range.count, { range.lowerBound + $0 }, queries, output) { arguments in
         arguments.scale = scale
         arguments.kv_head_begin = UInt32(kvHead)
         arguments.kv_head_end = UInt32(kvHead + 1)
+        if let keys, keyPages > 0 {
+          let layer = layerOffset / slab.bytesPerLayer
+          arguments.key_rows_offset = keys.table.slab.offset(layer: layer, kvHead: 0, part: .keys)
+          arguments.key_rows_stride = keys.table.slab.stride(of: .keys)
+        }
         // The list is withArguments' own.
         let list = UnsafeMutablePointer(mutating: arguments.rows!)
         for index in 0..<range.count {
@@ -208,10 +221,45 @@ public final class AttentionBatch: @unchecked Sendable {
           list[index].end = UInt32(path.count)
           list[index].path = path.baseAddress
           list[index].path_count = UInt32(path.count)
+          list[index].key_rows = keyRows.baseAddress
+          list[index].key_row_pages = UInt32(keyPages)
         }
         martlet_attention_f32(&arguments).expectSuccess("martlet_attention_f32")
       }
     }
+  }
+
+  /// Addresses of the key rows that serve `range`, and how many pages have them.
+  private func check(
+    _ keys: (table: RetrievalSearch.Table, pages: Int)?, _ range: Range<Int>
+  ) -> ([UnsafeRawPointer?], Int) {
+    guard let keys, keys.table.slab.hasKeys else { return ([], 0) }
+    let (index, addresses) = (keys.table.slab, keys.table.keys)
+    precondition((0...addresses.count).contains(keys.pages), "\(keys.pages) pages of keys")
+    precondition(
+      index.type == slab.type && index.shape.headDimensions == slab.headDimensions
+        && index.kvHeads == slab.kvHeads && index.layers == slab.layers,
+      "an index of other pages")
+    precondition(
+      range.allSatisfy { rows[$0].sequence == rows[range.lowerBound].sequence },
+      "keys of one sequence for rows of several")
+    return (addresses, keys.pages)
+  }
+
+  private func withPath(
+    _ path: [UInt32], _ keyRows: [UnsafeRawPointer?],
+    _ body: (UnsafeBufferPointer<UInt32>, UnsafeBufferPointer<UnsafeRawPointer?>) -> Void
+  ) {
+    path.withUnsafeBufferPointer { path in
+      keyRows.withUnsafeBufferPointer { body(path, $0) }
+    }
+  }
+
+  /// Compiles to vector code, which `max()` does not.
+  private static func largest(_ path: [UInt32]) -> UInt32 {
+    var largest: UInt32 = 0
+    for position in path { largest = position > largest ? position : largest }
+    return largest
   }
 
   /// Attention of unit `index` of `units` in the selected layer.

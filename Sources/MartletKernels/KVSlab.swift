@@ -142,7 +142,7 @@ public final class KVSlab: @unchecked Sendable {
 
   var cLayout: martlet_kv_layout { Self.layout(type, kvHeads, headDimensions) }
 
-  private static func layout(_ type: KVType, _ heads: Int, _ dimensions: Int) -> martlet_kv_layout {
+  static func layout(_ type: KVType, _ heads: Int, _ dimensions: Int) -> martlet_kv_layout {
     var layout = martlet_kv_layout()
     layout.size = UInt32(MemoryLayout<martlet_kv_layout>.size)
     layout.type = type.cValue

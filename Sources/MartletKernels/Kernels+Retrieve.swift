@@ -14,8 +14,12 @@ public final class RetrievalSearch {
 
   /// Where a sequence's pages are: made once per sequence, for any number of searches.
   public struct Table: @unchecked Sendable {
-    // @unchecked: addresses of the slab's memory, which outlives it and is not written meanwhile.
+    // @unchecked: addresses of the slab's memory, which it holds and which is not written meanwhile.
+    let slab: RetrievalSlab
     fileprivate let addresses: [RetrievalPart: [UnsafeRawPointer?]]
+
+    /// Addresses of the pages' keys, position by position; none where the slab has none.
+    var keys: [UnsafeRawPointer?] { slab.hasKeys ? addresses[.keys] ?? [] : [] }
   }
 
   /// A search over pages of `slab`.
@@ -26,7 +30,10 @@ public final class RetrievalSearch {
   public func begin(table: [Int32]) { begin(slab.table(table)) }
 
   /// Turns to a sequence whose pages have been found already. O(1).
-  public func begin(_ table: Table) { addresses = table.addresses }
+  public func begin(_ table: Table) {
+    precondition(table.slab === slab, "a table of another slab")
+    addresses = table.addresses
+  }
 
   /// How a search finds positions.
   public enum Method: Sendable, Equatable {
@@ -159,6 +166,7 @@ extension RetrievalSlab {
   /// Where a sequence's pages are. O(pages) per part.
   public func table(_ pages: [Int32]) -> RetrievalSearch.Table {
     RetrievalSearch.Table(
+      slab: self,
       addresses: Dictionary(
         uniqueKeysWithValues: parts.map { part in
           (part, pages.map { UnsafeRawPointer(base(page: Int($0), part: part)) })

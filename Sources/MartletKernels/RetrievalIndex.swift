@@ -27,13 +27,20 @@ public struct RetrievalShape: Sendable, Hashable {
 
   /// Bytes of a codebook.
   public var codebookBytes: Int { with(martlet_retrieve_codebook_bytes) }
-  /// Bytes that a page of one head takes in each part.
-  public func bytes(of part: RetrievalPart) -> Int {
+  /// Bytes that a page of one head takes in each part; `type` is of the pages, and matters to `.keys`
+  /// alone.
+  public func bytes(of part: RetrievalPart, type: KVType = .bf16) -> Int {
     switch part {
     case .codes: with(martlet_retrieve_codes_bytes)
     case .rows: with(martlet_retrieve_rows_bytes)
     case .bounds: with(martlet_retrieve_bounds_bytes)
+    case .keys: keyBytes(type)
     }
+  }
+
+  private func keyBytes(_ type: KVType) -> Int {
+    var layout = KVSlab.layout(type, 1, headDimensions)
+    return martlet_kv_key_rows_bytes(&layout)
   }
 
   var preparedBytes: Int { with(martlet_retrieve_query_bytes) }
@@ -52,6 +59,9 @@ public enum RetrievalPart: Int, Sendable, CaseIterable {
   case rows
   /// The box around a page's keys: upper bounds of all scores in it.
   case bounds
+  /// The keys themselves, position by position: what attention gathers single positions from. Pages of
+  /// `int4` have none, which takes no memory and leaves attention as slow as without.
+  case keys
 }
 
 /// What a layer's key-value head codes its keys with: fitted once to keys and queries, then fixed.
@@ -142,6 +152,8 @@ public final class RetrievalSlab: @unchecked Sendable {
   public let layers: Int
   public let kvHeads: Int
   public let parts: Set<RetrievalPart>
+  /// Of the pages that are encoded.
+  public let type: KVType
   /// Bytes of one page over all layers, heads and parts.
   public let bytesPerPage: Int
   /// Pages that exist.
@@ -153,14 +165,16 @@ public final class RetrievalSlab: @unchecked Sendable {
   private var chunks: [AlignedMemory] = []
 
   /// An empty slab.
-  /// - Parameter byteLimit: the most that `reserve` will take.
+  /// - Parameters:
+  ///   - type: of the pages that will be encoded; matters to `.keys` alone.
+  ///   - byteLimit: the most that `reserve` will take.
   /// - Throws: `KernelError` `.argument` for an impossible shape.
   public init(
     shape: RetrievalShape, layers: Int, kvHeads: Int,
-    parts: Set<RetrievalPart> = [.codes, .rows], byteLimit: Int = .max,
+    parts: Set<RetrievalPart> = [.codes, .rows], type: KVType = .bf16, byteLimit: Int = .max,
     placement: MemoryPlacement? = nil
   ) throws(KernelError) {
-    let each = parts.reduce(0) { $0 + shape.bytes(of: $1) }
+    let each = parts.reduce(0) { $0 + shape.bytes(of: $1, type: type) }
     guard let total = checkedProduct(each, layers, kvHeads), total > 0 else {
       throw KernelError(
         .argument,
@@ -170,6 +184,7 @@ public final class RetrievalSlab: @unchecked Sendable {
     self.layers = layers
     self.kvHeads = kvHeads
     self.parts = parts
+    self.type = type
     self.byteLimit = byteLimit
     self.placement = placement
     bytesPerPage = total
@@ -204,6 +219,7 @@ public final class RetrievalSlab: @unchecked Sendable {
     precondition(codebook.shape == shape, "a codebook of another shape")
     precondition((0..<kvHeads).contains(kvHead) && kvHeads == slab.kvHeads, "head \(kvHead)")
     precondition((1...KVSlab.pageTokens).contains(slots), "\(slots) slots of a page")
+    precondition(!hasKeys || type == slab.type, "pages of \(slab.type) for keys of \(type)")
     var layout = slab.cLayout
     let offset = { (part: RetrievalPart) -> UnsafeMutableRawPointer? in
       self.parts.contains(part)
@@ -214,22 +230,36 @@ public final class RetrievalSlab: @unchecked Sendable {
       codebook.memory.base, &layout, slab.pointer(page: page, layer: layer), UInt32(kvHead),
       UInt32(slots), offset(.codes), offset(.rows), offset(.bounds)
     ).expectSuccess("martlet_retrieve_encode")
+    if hasKeys, let keys = offset(.keys) {
+      martlet_kv_key_rows(
+        &layout, slab.pointer(page: page, layer: layer), UInt32(kvHead), UInt32(slots), keys
+      ).expectSuccess("martlet_kv_key_rows")
+    }
   }
+
+  /// Whether pages have keys position by position.
+  public var hasKeys: Bool { parts.contains(.keys) && bytes(of: .keys) > 0 }
+
+  /// Bytes that a page of one head takes in a part.
+  private func bytes(of part: RetrievalPart) -> Int { shape.bytes(of: part, type: type) }
+
+  /// From a head to the next.
+  func stride(of part: RetrievalPart) -> Int { pagesPerChunk * bytes(of: part) }
 
   /// Of layer 0 and head 0. Within a chunk pages of one part, layer and head are neighbours, so that
   /// a scan reads on.
   func base(page: Int, part: RetrievalPart) -> UnsafeMutableRawPointer {
     precondition(page >= 0 && page < pages, "page \(page) of \(pages)")
     let before = RetrievalPart.allCases.prefix(part.rawValue).reduce(0) {
-      $0 + (parts.contains($1) ? shape.bytes(of: $1) : 0)
+      $0 + (parts.contains($1) ? bytes(of: $1) : 0)
     }
     return chunks[page / pagesPerChunk].base
-      + (before * layers * kvHeads * pagesPerChunk + page % pagesPerChunk * shape.bytes(of: part))
+      + (before * layers * kvHeads * pagesPerChunk + page % pagesPerChunk * bytes(of: part))
   }
 
   /// From layer 0 and head 0 to others, the same for all pages.
   func offset(layer: Int, kvHead: Int, part: RetrievalPart) -> Int {
     precondition((0..<layers).contains(layer), "layer \(layer) of \(layers)")
-    return (layer * kvHeads + kvHead) * pagesPerChunk * shape.bytes(of: part)
+    return (layer * kvHeads + kvHead) * stride(of: part)
   }
 }

@@ -27,6 +27,7 @@ typedef struct attention_case {
   float *queries, *expected, *actual;
   martlet_attention_row row[attention_most_rows];
   uint32_t path[attention_most_rows][attention_most_path];
+  size_t key_rows_offset, key_rows_stride;
 } attention_case;
 
 /// A case of nothing yet but its layout and query heads.

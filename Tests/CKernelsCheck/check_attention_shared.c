@@ -127,14 +127,35 @@ void check_attention_trees(martlet_check *check) {
   }
 }
 
+/// Gives row r key rows of its first `count` pages, in memory that ends where they do.
+static void add_key_rows(martlet_check *check, attention_case *a, size_t r, uint32_t count,
+                         const void **addresses) {
+  const size_t bytes = martlet_kv_key_rows_bytes(&a->layout), heads = a->layout.kv_heads;
+  a->key_rows_offset = 0;
+  a->key_rows_stride = bytes * count;
+  if (bytes == 0 || count == 0) return;
+  char *memory = check_aligned_buffer(check, "key rows", heads * a->key_rows_stride);
+  for (uint32_t page = 0; page < count; ++page) {
+    addresses[page] = memory + page * bytes;
+    for (uint32_t head = 0; head < heads; ++head)
+      martlet_kv_key_rows_reference(&a->layout, a->row[r].pages[page], head, page_tokens,
+                                    memory + page * bytes + head * a->key_rows_stride);
+  }
+  check_seal(check, memory);
+  a->row[r].key_rows = addresses;
+  a->row[r].key_row_pages = count;
+}
+
 /// Rows that see some positions of a sequence, whole pages and single ones, have the bits of a
-/// sequence of these alone; so do rows that share the list.
+/// sequence of these alone; so do rows that share the list, and those that have key rows of all, some
+/// or no pages.
 void check_attention_selections(martlet_check *check) {
-  for (int round = 0; round < 40; ++round) {
+  static const uint32_t sizes[] = {21, 128, 64, 1, 40, 100, 256};
+  for (int round = 0; round < 70; ++round) {
     enum { pages = 12, most = pages * page_tokens };
     const int type = round % 5;
     const uint32_t group = 1 + (uint32_t)check_below(check, 5), rows = 3;
-    attention_case a = attention_shape((martlet_kv_type)type, 2, group, 21);
+    attention_case a = attention_shape((martlet_kv_type)type, 2, group, sizes[round / 5 % 7]);
     const size_t page_bytes = martlet_kv_page_bytes(&a.layout);
     attention_allocate(check, &a, CHECK_NORMAL, rows + 1, 2 * pages);
     for (size_t page = 0; page < pages; ++page)
@@ -152,8 +173,11 @@ void check_attention_selections(martlet_check *check) {
         for (uint32_t p = 7; count % page_tokens; p += 3) list[count++] = p;
       }
     }
-    check_describe(check, "%s, group of %u, %u selected positions (%d)",
-                   attention_type_names[type], group, count, round);
+    const uint32_t key_row_pages =
+        check_below(check, 2) ? pages : (uint32_t)check_below(check, pages + 1);
+    check_describe(check, "%s, group of %u, %u dimensions, %u selected positions, %u key rows (%d)",
+                   attention_type_names[type], group, a.layout.head_dimensions, count,
+                   key_row_pages, round);
     uint32_t *path = check_buffer(check, "path", count * sizeof *path, 4);
     memcpy(path, list, count * sizeof *path);
     check_seal(check, path);
@@ -170,6 +194,8 @@ void check_attention_selections(martlet_check *check) {
       a.row[r].path = path;
       a.row[r].path_count = count;
     }
+    const void *key_rows[rows][pages];
+    for (uint32_t r = 0; r < rows; ++r) add_key_rows(check, &a, r, key_row_pages, key_rows[r]);
     for (uint32_t i = 0; i < count && count <= (pages - 1) * page_tokens; ++i) {
       char *page = a.slab + (pages + i / page_tokens) * page_bytes;
       martlet_kv_copy_reference(&a.layout, a.slab + list[i] / page_tokens * page_bytes,
@@ -182,5 +208,17 @@ void check_attention_selections(martlet_check *check) {
     check_seal(check, a.queries);
     attention_compare(check, &a);
     check_same_bits(check, a.actual, a.actual + rows * a.width, 1, a.width, a.width);
+    if (round >= 35) continue;
+    // Chunk by chunk, as threads may do it.
+    martlet_attention_row row[attention_most_rows];
+    martlet_attention_arguments arguments = attention_arguments_of(&a, 0, rows, row, a.expected);
+    const size_t floats = martlet_attention_partial_floats(&a.layout);
+    arguments.partials =
+        check_buffer(check, "records", rows * (size_t)a.query_heads * floats * sizeof(float), 0);
+    arguments.chunk_end = 1;
+    CHECK_CALL(check, ((martlet_attention_f32_function *)check->entry->function)(&arguments));
+    martlet_attention_merge_f32_reference(&arguments);
+    check_same_bits(check, a.expected, a.actual, rows, a.width, a.width);
+    check_poison(check);
   }
 }

@@ -127,6 +127,38 @@ static void copy_slots(martlet_check *check) {
     }
 }
 
+/// Every slot's key, bit by bit where the page has it, and zeros around.
+static void key_rows(martlet_check *check) {
+  static const uint32_t sizes[] = {1, 2, 15, 16, 17, 33, 64, 100, 128, 256};
+  for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); ++i)
+    for (int type = MARTLET_KV_F32; type <= MARTLET_KV_I8; ++type) {
+      attention_case a = attention_shape((martlet_kv_type)type, 2, 1, sizes[i]);
+      const uint32_t slots = i ? 1 + (uint32_t)check_below(check, page_tokens) : page_tokens;
+      const uint32_t head = (uint32_t)check_below(check, 2);
+      check_new_run(check);
+      check_describe(check, "%s, %u slots of %u dimensions", attention_type_names[type], slots,
+                     sizes[i]);
+      char *page = check_aligned_buffer(check, "page", martlet_kv_page_bytes(&a.layout));
+      const size_t bytes = martlet_kv_key_rows_bytes(&a.layout), row_bytes = bytes / page_tokens;
+      char *rows = check_aligned_buffer(check, "rows", bytes);
+      attention_write_positions(check, &a, CHECK_NORMAL, page, 0, page_tokens);
+      check_seal(check, page);
+      CHECK_CALL(check, ((martlet_kv_key_rows_function *)check->entry->function)(
+                            &a.layout, page, head, slots, rows));
+      const size_t each = type == MARTLET_KV_F32 ? 4 : type == MARTLET_KV_I8 ? 1 : 2;
+      size_t wrong = row_bytes % 64 != 0 || row_bytes < sizes[i] * each;
+      for (size_t slot = 0; slot < page_tokens; ++slot)
+        for (size_t b = 0; b < row_bytes; ++b) {
+          const size_t d = b / each;
+          const char *stored = page + ((head * sizes[i] + d) * page_tokens + slot) * each;
+          const char expected = slot < slots && d < sizes[i] ? stored[b % each] : 0;
+          wrong += rows[slot * row_bytes + b] != expected;
+        }
+      if (wrong) check_fail(check, "%zu bytes are not the page's", wrong);
+      check_poison(check);
+    }
+}
+
 // ---- timings ------------------------------------------------------------------------------------
 
 typedef struct write_context {
@@ -168,14 +200,31 @@ static void time_copy(martlet_check *check, martlet_check_timing *timing) {
   check_time(check, timing, repeat_copy, &w);
 }
 
+static void repeat_key_rows(void *context, martlet_any_function function) {
+  write_context *w = context;
+  ((martlet_kv_key_rows_function *)function)(&w->layout, w->page, 3, page_tokens, w->target);
+}
+
+static void time_key_rows(martlet_check *check, martlet_check_timing *timing) {
+  write_context w = {.layout = {sizeof(martlet_kv_layout), MARTLET_KV_F16, 8, 128}};
+  const size_t bytes = martlet_kv_key_rows_bytes(&w.layout);
+  w.page = check_aligned_buffer(check, "page", martlet_kv_page_bytes(&w.layout));
+  w.target = check_aligned_buffer(check, "rows", bytes);
+  strcpy(timing->shape, "32 slots × 128 f16");
+  timing->bytes = 2 * (double)bytes;
+  check_time(check, timing, repeat_key_rows, &w);
+}
+
 static const martlet_check_case write_cases[] = {
     {"slots", write_slots, 0},
     {"rounding", write_float64, 0},
 };
 static const martlet_check_case copy_cases[] = {{"slots", copy_slots, 0}};
+static const martlet_check_case key_row_cases[] = {{"slots", key_rows, 0}};
 
 const martlet_check_operation martlet_check_kv_operations[] = {
     {"kv_write", write_cases, 2, time_write},
     {"kv_copy", copy_cases, 1, time_copy},
+    {"kv_key_rows", key_row_cases, 1, time_key_rows},
 };
-const size_t martlet_check_kv_operation_count = 2;
+const size_t martlet_check_kv_operation_count = 3;

@@ -55,7 +55,8 @@ struct RetrievalDoorTests {
   ) throws -> (RetrievalSlab, [RetrievalCodebook]) {
     let shape = try RetrievalShape(headDimensions: dimensions, nibbles: 16)
     let index = try RetrievalSlab(
-      shape: shape, layers: 2, kvHeads: kvHeads, parts: [.codes, .rows, .bounds])
+      shape: shape, layers: 2, kvHeads: kvHeads, parts: [.codes, .rows, .bounds, .keys],
+      type: slab.type)
     try index.reserve(slab.pages)
     let codebooks = try (0..<kvHeads).map {
       try RetrievalCodebook(
@@ -112,6 +113,7 @@ struct RetrievalDoorTests {
     batch.select(layer: 1)
     let exact = try FloatMatrix(rows: 16, columns: queries.columns)
     let sparse = try FloatMatrix(rows: 16, columns: queries.columns)
+    let gathered = try FloatMatrix(rows: 16, columns: queries.columns)
     batch.attend(queries: queries, scale: 1, into: exact, rows: 0..<16, kvHeads: 0..<kvHeads)
     let all = Kernels.retrievalPath(
       found: (0..<UInt32(end)).map { $0 }, sinks: 4, recent: 100, end: end)
@@ -133,6 +135,15 @@ struct RetrievalDoorTests {
         #expect(path.contains(UInt32(targets[row])) && Set(path).count == path.count)
         batch.attend(
           rows: row..<row + 1, kvHead: head, path: path, queries: queries, scale: 1, into: sparse)
+        // From the index's keys of all, some and no pages: the same bits.
+        for known in [pages, pages / 2, 0] {
+          batch.attend(
+            rows: row..<row + 1, kvHead: head, path: path, keys: (index.table(table), known),
+            queries: queries, scale: 1, into: gathered)
+          let width = group * dimensions
+          let columns = head * width..<(head + 1) * width
+          #expect(gathered.row(row)[columns] == sparse.row(row)[columns], "\(known) pages of keys")
+        }
       }
     }
     for row in 0..<16 {

@@ -65,8 +65,8 @@ final class RetrievalMemory: @unchecked Sendable {
     queryWidth = queryHeads * slab.headDimensions
     index = try RetrievalSlab(
       shape: RetrievalShape(headDimensions: slab.headDimensions, nibbles: options.nibbles),
-      layers: slab.layers, kvHeads: slab.kvHeads, byteLimit: physicalMemoryLimit(),
-      placement: placement)
+      layers: slab.layers, kvHeads: slab.kvHeads, parts: [.codes, .rows, .keys], type: slab.type,
+      byteLimit: physicalMemoryLimit(), placement: placement)
   }
 
   /// The last index learned, and how long that took; for reports.
@@ -195,7 +195,8 @@ final class RetrievalMemory: @unchecked Sendable {
         let path = Self.path(
           searcher.search, row, queries, range, layer, head, row.index.codebooks[number], wanted)
         attention.attend(
-          rows: range, kvHead: head, path: path, queries: queries, scale: scale, into: output)
+          rows: range, kvHead: head, path: path, keys: (row.table, row.pages.upperBound),
+          queries: queries, scale: scale, into: output)
       }
     }
   }

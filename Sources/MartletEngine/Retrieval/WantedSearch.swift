@@ -127,7 +127,8 @@ struct WantedSearch {
           rows: row..<row + 1, kvHead: head,
           path: Kernels.retrievalPath(
             found: found, sinks: first * size, recent: recent * size, end: end),
-          queries: queries, scale: search.scale, into: output)
+          keys: (addresses, search.table.count), queries: queries, scale: search.scale, into: output
+        )
       }
       let group = queries.columns / search.slab.headDimensions / search.slab.kvHeads
       let width = search.slab.headDimensions
