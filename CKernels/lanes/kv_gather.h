@@ -25,9 +25,9 @@ typedef uint64_t kv_quarter __attribute__((vector_size(16), aligned(1), may_alia
   b, 64 + b, b + 1, 65 + b, b + 2, 66 + b, b + 3, 67 + b, b + 4, 68 + b, b + 5, 69 + b,     \
       b + 6, 70 + b, b + 7, 71 + b
 /// Half (0 the low, 1 the high) of the elements of a and b in turns, in each quarter by itself.
-#define KV_ZIP(e, a, b, half)                                                                   \
-  __builtin_shufflevector(a, b, KV_ZIP_##e(0 / e + half * 8 / e), KV_ZIP_##e(16 / e + half * 8 / e), \
-                          KV_ZIP_##e(32 / e + half * 8 / e), KV_ZIP_##e(48 / e + half * 8 / e))
+#define KV_ZIP(e, a, b, half)                                                               \
+  __builtin_shufflevector(a, b, KV_ZIP_##e((0 + 8 * half) / e), KV_ZIP_##e((16 + 8 * half) / e), \
+                          KV_ZIP_##e((32 + 8 * half) / e), KV_ZIP_##e((48 + 8 * half) / e))
 #define KV_STORE_QUARTER(v, quarter, to) \
   *(kv_quarter *)(void *)(to) =          \
       __builtin_shufflevector((kv_line_8)(v), (kv_line_8)(v), 2 * quarter, 2 * quarter + 1)
