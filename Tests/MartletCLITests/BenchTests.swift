@@ -64,6 +64,30 @@ import Testing
     #expect((rows[1]["forwards"] as? Int ?? .max) < rows[0]["forwards"] as? Int ?? 0)
   }
 
+  /// Every way of attending decodes at a length where the index searches.
+  @Test func context() throws {
+    let rows = try rows([
+      "context", "--positions", "8224", "--methods", "exact,retrieve=0.5,window=64", "--generate",
+      "2", "--repetitions", "2", "--threads", "1",
+    ])
+    #expect(
+      rows.map { $0["attention"] as? String } == ["exact", "retrieve=0.5", "window=64"])
+    for row in rows { expectPositive(row, ["tokens_per_s", "speedup", "median_ns", "kv_bytes"]) }
+    expectPositive(rows[1], ["index_bytes", "build_seconds"])
+    #expect(rows[0]["index_bytes"] as? Int == 0)
+    #expect(rows[1]["output_error"] as? Double ?? 1 <= 0.5)
+  }
+
+  @Test func contextRefusals() throws {
+    for (arguments, mention) in [
+      (["--methods", "retrieve=2"], "retrieve=2"), (["--methods", "nothing"], "nothing"),
+      (["--positions", "12"], "positions"),
+    ] {
+      let output = try Tool.run(["bench", "context"] + arguments)
+      #expect(output.code != 0 && output.error.contains(mention), "\(output.error)")
+    }
+  }
+
   @Test func speculateRefusals() throws {
     for (arguments, mention) in [
       (["--draft", "siblings+x"], "'x' is unknown"), (["--live", "0"], "live"),
