@@ -89,7 +89,8 @@ struct RowCost {
   /// last one begins.
   private func estimate(_ count: Int) -> Double {
     guard count < corrections.count, corrections[count].passes > 0 else {
-      return base((count + Self.group - 1) / Self.group * Self.group)
+      // One row is what all others are compared with.
+      return base(count <= 1 ? count : (count + Self.group - 1) / Self.group * Self.group)
     }
     return base(count) * corrections[count].ratio
   }
