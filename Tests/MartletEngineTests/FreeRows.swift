@@ -1,9 +1,11 @@
 import MartletEngine
 import MartletModel
 
-/// A backend whose rows are said to be nearly free, so that much is guessed.
+/// A backend whose rows are said to be nearly free, so that much is guessed; counts moves.
 final class FreeRows: Backend, @unchecked Sendable {
+  // @unchecked: `moves` is changed on the driver thread and read after the engine was shut down.
   private let inner: TransformerBackend
+  private(set) var moves = 0
   init(_ inner: TransformerBackend) { self.inner = inner }
   var name: String { inner.name }
   var vocabularySize: Int { inner.vocabularySize }
@@ -18,6 +20,7 @@ final class FreeRows: Backend, @unchecked Sendable {
     inner.copyPage(from: source, to: target, positions: positions)
   }
   func movePosition(from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)) {
+    moves += 1
     inner.movePosition(from: source, to: target)
   }
   func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {

@@ -6,7 +6,7 @@ import Testing
 /// Trees of guesses through real attention and real pages: the same bits as plain decoding.
 @Suite(.serialized) struct TransformerDraftingTests {
   private func generate(
-    _ backend: StatedBackend, _ prompt: [Token], _ drafting: Drafting, width: Int,
+    _ backend: FreeRows, _ prompt: [Token], _ drafting: Drafting, width: Int,
     sampling: SamplingOptions
   ) throws -> (tokens: [[Token]], logprobs: [[Float]], run: RunStatistics) {
     let engine = try Engine(backend: backend)
@@ -33,7 +33,7 @@ import Testing
       func run(_ drafting: Drafting) throws -> (
         tokens: [[Token]], logprobs: [[Float]], run: RunStatistics
       ) {
-        let backend = StatedBackend(try fixture.backend(threads: 2, kvType: kvType))
+        let backend = FreeRows(try fixture.backend(threads: 2, kvType: kvType))
         defer { moves += backend.moves }
         return try generate(backend, prompt, drafting, width: width, sampling: sampling)
       }
@@ -45,32 +45,4 @@ import Testing
     }
     #expect(moves > 0, "no accepted guess lay off its position: the test shows nothing")
   }
-}
-
-/// A backend whose rows are said to be nearly free, so that much is guessed; counts moves.
-private final class StatedBackend: Backend, @unchecked Sendable {
-  // @unchecked: `moves` is changed on the driver thread and read after the engine was shut down.
-  private let inner: TransformerBackend
-  private(set) var moves = 0
-  init(_ inner: TransformerBackend) { self.inner = inner }
-  var name: String { inner.name }
-  var vocabularySize: Int { inner.vocabularySize }
-  var contextLength: Int { inner.contextLength }
-  var pageTokens: Int { inner.pageTokens }
-  var bytesPerPage: Int { inner.bytesPerPage }
-  var maximumBatchTokens: Int { inner.maximumBatchTokens }
-  var tokenizer: any TokenCodec { inner.tokenizer }
-  var supportsTrees: Bool { true }
-  func reservePages(_ count: Int) throws(EngineError) { try inner.reservePages(count) }
-  func copyPage(from source: PageID, to target: PageID, positions: Int) {
-    inner.copyPage(from: source, to: target, positions: positions)
-  }
-  func movePosition(from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)) {
-    moves += 1
-    inner.movePosition(from: source, to: target)
-  }
-  func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
-    try inner.forward(batch, logits: logits)
-  }
-  func statedStepSeconds(width: Int) -> Double? { 1 + 0.001 * Double(width) }
 }

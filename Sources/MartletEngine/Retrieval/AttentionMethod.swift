@@ -1,3 +1,5 @@
+import MartletKernels
+
 /// What generated tokens attend to. Prompts always attend to everything.
 public enum AttentionMethod: Sendable, Equatable {
   /// Every position before them.
@@ -36,6 +38,14 @@ public enum AttentionMethod: Sendable, Equatable {
       self.sinks = sinks
       self.recent = recent
       self.nibbles = nibbles
+    }
+
+    /// The pages that a token which sees positions 0 ..< `end` searches: those behind the sinks and out
+    /// of the recent window.
+    func searchedPages(before end: Int) -> Range<Int> {
+      let size = KVSlab.pageTokens
+      let last = max(0, end - recent) / size
+      return min((sinks + size - 1) / size, last)..<last
     }
   }
 
@@ -98,5 +108,14 @@ public enum AttentionMethod: Sendable, Equatable {
         r.minimumPositions >= 1024,
         "with fewer than 1024 positions there is nothing to learn the index from")
     }
+  }
+}
+
+extension Kernels {
+  /// ``retrievalPath(found:sinks:recent:end:)`` with all positions that lie around the pages searched.
+  static func retrievalPath(found: [UInt32], around pages: Range<Int>, end: Int) -> [UInt32] {
+    retrievalPath(
+      found: found, sinks: pages.lowerBound * KVSlab.pageTokens,
+      recent: pages.upperBound * KVSlab.pageTokens, end: end)
   }
 }

@@ -38,10 +38,15 @@ struct QuerySamples {
   static let spread = 128
   static let last = 8
 
+  /// Whether a prompt of `count` tokens is long enough to learn from.
+  static func suffice(prompt count: Int) -> Bool {
+    fullPages(prompt: count) * KVSlab.pageTokens > spread * 2
+  }
+
   /// The positions whose queries are kept, of a prompt of `count` tokens: ascending.
   static func positions(prompt count: Int) -> [Int] {
+    guard suffice(prompt: count) else { return [] }
     let full = fullPages(prompt: count) * KVSlab.pageTokens
-    guard full > spread * 2 else { return [] }
     let stride = full / spread
     let spread = (0..<spread).map { $0 * stride + stride / 2 }
     let last = (1...last).map { full - $0 * 3 }

@@ -41,10 +41,8 @@ final class RetrievalMemory: @unchecked Sendable {
     let row: Int
     let index: PromptIndex
     let table: RetrievalSearch.Table
-    /// The pages that are searched, and what the row attends to whatever is found.
+    /// The pages that are searched; the row attends to all positions before and after them, up to `end`.
     let pages: Range<Int>
-    let sinks: Int
-    let recent: Int
     let end: Int
     /// Slots of the last positions, in a tree of guesses.
     let path: [Int]
@@ -108,17 +106,15 @@ final class RetrievalMemory: @unchecked Sendable {
       }
       guard let last = own.map({ batch.tokens[$0].position }).max() else { continue }
       let prompt = try promptIndex(table, prompt: batch.promptTokens(of: sequence))
-      guard let prompt else { continue }
-      encode(table[..<searchEnd(last)], by: prompt)
+      encode(table[..<options.searchedPages(before: last + 1).upperBound], by: prompt)
       let addresses = index.table(table)
       for row in own {
         let token = batch.tokens[row]
-        let end = searchEnd(token.position)
+        let pages = options.searchedPages(before: token.position + 1)
         rows.append(
           Row(
             row: row, index: prompt, table: addresses,
-            pages: min(firstPage, end)..<end, sinks: min(firstPage, end) * KVSlab.pageTokens,
-            recent: end * KVSlab.pageTokens, end: token.position + 1, path: token.path))
+            pages: pages, end: token.position + 1, path: token.path))
       }
     }
   }
@@ -138,10 +134,15 @@ final class RetrievalMemory: @unchecked Sendable {
     }
   }
 
+  /// Whether an index is learned from the prompt itself.
+  private func isLong(_ prompt: Int) -> Bool {
+    prompt >= options.minimumPositions / 4 && QuerySamples.suffice(prompt: prompt)
+  }
+
   private var sampled: (prompt: Int, positions: Set<Int>) = (0, [])
 
   private func isSampled(_ position: Int, prompt: Int) -> Bool {
-    guard prompt >= options.minimumPositions / 4 else { return false }
+    guard isLong(prompt) else { return false }
     if sampled.prompt != prompt {
       sampled = (prompt, Set(QuerySamples.positions(prompt: prompt)))
     }
@@ -152,14 +153,6 @@ final class RetrievalMemory: @unchecked Sendable {
   private func searches(_ token: BatchToken, _ batch: ForwardBatch) -> Bool {
     token.position >= batch.promptTokens(of: token.sequence)
       && token.position >= options.minimumPositions
-  }
-
-  /// The first page that is searched, and the first that is not any more.
-  private var firstPage: Int {
-    (options.sinks + KVSlab.pageTokens - 1) / KVSlab.pageTokens
-  }
-  private func searchEnd(_ position: Int) -> Int {
-    max(0, position + 1 - options.recent) / KVSlab.pageTokens
   }
 
   /// Keeps queries of prompts, rotated as they meet the keys.
@@ -218,7 +211,7 @@ final class RetrievalMemory: @unchecked Sendable {
         .map(UInt32.init)
     }
     return Kernels.retrievalPath(
-      found: found, sinks: row.sinks, recent: row.recent, end: row.end
+      found: found, around: row.pages, end: row.end
     ).along(row.path, end: row.end)
   }
 
@@ -244,15 +237,13 @@ final class RetrievalMemory: @unchecked Sendable {
   }
 
   /// The index of a prompt, learned now if it is not yet; of the sequence's first positions where the
-  /// prompt was too short to learn from. nil where keys cannot be coded.
+  /// prompt was too short to learn from.
   private func promptIndex(
     _ table: [PageID], prompt: Int
-  ) throws(KernelError) -> PromptIndex? {
+  ) throws(KernelError) -> PromptIndex {
     let size = KVSlab.pageTokens
-    let isLong =
-      !QuerySamples.positions(prompt: prompt).isEmpty && prompt >= options.minimumPositions / 4
     let count =
-      isLong ? QuerySamples.fullPages(prompt: prompt) : options.minimumPositions / 2 / size
+      isLong(prompt) ? QuerySamples.fullPages(prompt: prompt) : options.minimumPositions / 2 / size
     let key = Int(table[count - 1])
     if let known = pages[key].prompt { return known }
     let begin = monotonicNanoseconds()

@@ -115,18 +115,16 @@ struct WantedSearch {
       _ head: Int, _ codebook: RetrievalCodebook, _ searcher: RetrievalSearch, wanted: Int
     ) throws(KernelError) -> Double {
       let end = search.table.count * KVSlab.pageTokens
-      let size = KVSlab.pageTokens
-      let first = (search.options.sinks + size - 1) / size
-      let recent = max(first, (end - search.options.recent) / size)
+      let pages = search.options.searchedPages(before: end)
       for row in 0..<queries.rows {
         let found = try searcher.search(
           queries, rows: row..<row + 1, layer: layer, kvHead: head, codebook: codebook,
-          pages: first..<recent, method: .scan(candidates: RetrievalMemory.candidates(wanted)),
+          pages: pages, method: .scan(candidates: RetrievalMemory.candidates(wanted)),
           wanted: wanted)
         attention.attend(
           rows: row..<row + 1, kvHead: head,
           path: Kernels.retrievalPath(
-            found: found, sinks: first * size, recent: recent * size, end: end),
+            found: found, around: pages, end: end),
           keys: (addresses, search.table.count), queries: queries, scale: search.scale, into: output
         )
       }

@@ -35,12 +35,12 @@ extension EngineCore {
     var worth = 0.0
   }
 
-  /// The questions before the next pass, one per drafter; none where a pass would also prefill, or
+  /// The question before the next pass; none where a pass would also prefill, or
   /// where drafters did not pay lately. With the lock held.
-  func draftQuestions() -> [DraftQuestion] {
+  func draftQuestion() -> DraftQuestion? {
     stakes = DraftStakes()
     guard runs.contains(where: { $0.drafting.drafter != nil && $0.drafting.isOn }) else {
-      return []
+      return nil
     }
     var byDrafter: [ObjectIdentifier: (drafter: any Drafter, states: [BranchState])] = [:]
     var width = 0
@@ -51,7 +51,7 @@ extension EngineCore {
             state.lane, needsLogits: true, pageTokens: backend.pageTokens)
         else { continue }
         // Prompts come first, and common tokens of branches are processed without guesses.
-        guard lane.tokens.count - lane.processed == 1 else { return [] }
+        guard lane.tokens.count - lane.processed == 1 else { return nil }
         width += 1
         guard let drafter = run.drafting.drafter, run.drafting.isOn, lane === state.lane else {
           continue
@@ -60,25 +60,23 @@ extension EngineCore {
       }
     }
     // One drafter at a time is asked, and answers for the time it takes.
-    guard let (id, (drafter, states)) = byDrafter.min(by: { $0.key < $1.key }) else { return [] }
+    guard let (id, (drafter, states)) = byDrafter.min(by: { $0.key < $1.key }) else { return nil }
     if drafterRecords[id]?.drafter == nil { drafterRecords[id] = DrafterRecord(drafter: drafter) }
-    guard !drafterRecords[id]!.hasFailed else { return [] }
+    guard !drafterRecords[id]!.hasFailed else { return nil }
     let size = Int.bitWidth - width.leadingZeroBitCount
     stakes = DraftStakes(drafter: id, width: size, isCounted: true)
-    guard drafterRecords[id]!.wagers[size, default: DraftWager()].bets() else { return [] }
+    guard drafterRecords[id]!.wagers[size, default: DraftWager()].bets() else { return nil }
     let chosen = states.filter { seat($0).depth > 0 }
-    guard !chosen.isEmpty else { return [] }
+    guard !chosen.isEmpty else { return nil }
     var sequences: [DraftSequence] = []
     for state in chosen {
-      guard let sequence = sequence(of: state, drafter) else { return [] }
+      guard let sequence = sequence(of: state, drafter) else { return nil }
       sequences.append(sequence)
     }
     let plain = rowCost.seconds(width) ?? 0
     let economy = DraftEconomy(
       secondsPerToken: plain / Double(width), calibration: drafterRecords[id]!.calibration)
-    return [
-      DraftQuestion(drafter: drafter, states: chosen, sequences: sequences, economy: economy)
-    ]
+    return DraftQuestion(drafter: drafter, states: chosen, sequences: sequences, economy: economy)
   }
 
   /// What a drafter is told of a branch; nil where there are no pages for it to work in.

@@ -194,14 +194,13 @@ final class EngineCore: @unchecked Sendable {
 
   /// Has coming tokens guessed, without the lock; then gives the lock back.
   private func askDrafters() {
-    for question in draftQuestions() {
-      lock.unlock()
-      let started = monotonicNanoseconds()
-      let answer = ask(question)
-      let seconds = Double(monotonicNanoseconds() - started) * 1e-9
-      lock.lock()
-      take(answer, to: question, seconds: seconds)
-    }
+    guard let question = draftQuestion() else { return }
+    lock.unlock()
+    let started = monotonicNanoseconds()
+    let answer = ask(question)
+    let seconds = Double(monotonicNanoseconds() - started) * 1e-9
+    lock.lock()
+    take(answer, to: question, seconds: seconds)
   }
 
   /// Runs `body` on the driver thread between two passes and returns what it gives; nil once the

@@ -18,7 +18,6 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
   private let vocabulary: [Token]?
   /// For a head that continues the features of the model guessed for: what feeds it.
   private let feed: EagleFeed?
-  private let seconds: () -> UInt64
   private var cache: DraftCache
   private var logits: LogitsBuffer
   private var sampler = DraftSampler()
@@ -54,7 +53,6 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
     self.vocabulary = vocabulary
     feed = nil
     usesTargetPages = sharesPages
-    seconds = monotonicNanoseconds
     cache = DraftCache(backend: backend, byteLimit: byteLimit)
     logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
   }
@@ -72,7 +70,6 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
     vocabulary = nil
     feed = try EagleFeed(eagle, target)
     usesTargetPages = false
-    seconds = monotonicNanoseconds
     cache = DraftCache(backend: backend, byteLimit: byteLimit)
     logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
   }
@@ -303,14 +300,14 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
       logits = try LogitsBuffer(
         rows: max(rows, logits.rows * 2), vocabulary: backend.vocabularySize)
     }
-    let begin = seconds()
+    let begin = monotonicNanoseconds()
     if let feed {
       try feed.forward(batch, logits: logits)
     } else {
       try backend.forward(batch, logits: logits)
     }
     guard learns else { return }
-    let took = Double(seconds() - begin) * 1e-9
+    let took = Double(monotonicNanoseconds() - begin) * 1e-9
     cost.learn(rows: batch.tokens.count, seconds: took)
     let one = took / cost(batch.tokens.count)
     secondsOfPass = secondsOfPass == 0 ? one : 0.9 * secondsOfPass + 0.1 * one
