@@ -18,7 +18,14 @@ func plugin(_ name: String) -> Target {
     resources: [.copy("\(name).martlet-plugin.json")], swiftSettings: strict)
 }
 let pluginNames = [
-  "BestOfN", "SelfConsistency", "FirstFinish", "ExactChecker", "MeanLogprob", "FinalAnswer",
+  "AStarDecoding", "AdaptiveConsistency", "AnswerConvergence", "BeamSearch", "BestOfN",
+  "BudgetForcing", "ConfidenceSelection", "DiverseTreeSearch", "DiversifiedPrompts",
+  "EarlyRejection", "EarlyStoppingConsistency", "FirstFinish", "FirstStepFiltering",
+  "FracturedSampling", "HintMarginalization", "InverseEntropyVoting", "ModelSwitch", "NoWait",
+  "ParticleFilter", "PerplexityConsistency", "RepeatedSampling", "SelfConsistency",
+  "SemanticEntropy", "ShortMofK", "WeightedVoting",
+  // Scorers and extractors.
+  "ExactChecker", "FinalAnswer", "MeanLogprob",
 ]
 /// A plugin in plain C: the header alone, no author kit.
 func cPlugin(_ name: String) -> Target {

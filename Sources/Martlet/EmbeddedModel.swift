@@ -6,7 +6,10 @@ import Foundation
 /// `Benchmarks/Model` holds its generator, training script and model card.
 public enum EmbeddedModel {
   /// The path of its GGUF file, or nil when the package's resources are not beside the program.
-  public static var path: String? {
-    Bundle.module.url(forResource: "martlet-arith", withExtension: "gguf")?.path
+  public static var path: String? { path(of: "martlet-arith") }
+
+  /// The path of a model that is installed with Martlet, by name; nil when there is none.
+  public static func path(of name: String) -> String? {
+    Bundle.module.url(forResource: name, withExtension: "gguf")?.path
   }
 }

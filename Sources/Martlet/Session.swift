@@ -114,9 +114,15 @@ public final class Session: Sendable {
     limits.tuningFolder = limits.tuningFolder ?? configuration.tuningStore?.path
     engine = try Engine(backend: backend, configuration: limits)
     plugins = PluginHost(searchPath: .standard(directories: configuration.pluginDirectories))
+    let others = OtherModels(
+      team: team, numericClass: numericClass, packCache: packCache,
+      byteLimit: configuration.engine.kvBytesLimit / 4)
+    var surroundings = ModelSurroundings(model, tokenizer)
+    surroundings.open = { name throws(ScalingError) in try others.open(name) }
     scaling = ScalingSession(
       engine: engine, plugins: plugins, model: backend.name,
-      defaults: ModelDefaults(model.metadata), kvBytesLimit: configuration.engine.kvBytesLimit)
+      defaults: ModelDefaults(model.metadata), surroundings: surroundings,
+      kvBytesLimit: configuration.engine.kvBytesLimit)
   }
 
   /// Runs one prompt under a strategy.
@@ -199,8 +205,10 @@ extension ModelDefaults {
     func named(_ key: String) -> String? {
       metadata.contains(key) ? try? metadata.string(key) : nil
     }
+    var options: [String: String] = [:]
+    for name in ["step", "stop_thinking", "refine"] { options[name] = named("martlet.\(name)") }
     self.init(
       scorers: [named("martlet.default_scorer")].compactMap(\.self),
-      extractor: named("martlet.default_extractor"))
+      extractor: named("martlet.default_extractor"), options: options)
   }
 }

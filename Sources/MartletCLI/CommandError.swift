@@ -73,7 +73,7 @@ extension CommandError.Code {
   init(of code: EngineError.Code) {
     self =
       switch code {
-      case .context, .argument: .usage
+      case .context, .argument, .budget: .usage
       case .logits, .data: .data
       case .file: .input
       case .memory, .cancelled: .unavailable

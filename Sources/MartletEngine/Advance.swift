@@ -4,13 +4,29 @@ import MartletModel
 public struct Advance: Sendable, Equatable {
   /// Stop each branch after this many more tokens.
   public var maxTokens: Int?
-  /// Stop each branch when its new text contains this; the delimiter stays in the text.
-  public var delimiter: String?
+  /// Stop each branch when its new text contains one of these; the delimiter stays in the text.
+  public var delimiters: [String]
+  /// Stop each branch after a token before which the model's distribution had more entropy than
+  /// this, nats.
+  public var entropyAbove: Float?
+  /// Stop each branch after a token that the model gave a log-probability below this, nats.
+  public var logprobBelow: Float?
+  /// Rules for drawing the tokens of this advance; nil for the run's own. Siblings draw each for
+  /// itself under them.
+  public var sampling: SamplingOptions?
+  /// Set by ``Run/nextTokens(_:_:)``.
+  var query: NextTokenQuery?
 
   /// Limits on one advance; without any, a branch runs until it is finished.
-  public init(maxTokens: Int? = nil, delimiter: String? = nil) {
+  public init(
+    maxTokens: Int? = nil, delimiter: String? = nil, delimiters: [String] = [],
+    entropyAbove: Float? = nil, logprobBelow: Float? = nil, sampling: SamplingOptions? = nil
+  ) {
     self.maxTokens = maxTokens
-    self.delimiter = delimiter
+    self.delimiters = delimiters + [delimiter].compactMap(\.self)
+    self.entropyAbove = entropyAbove
+    self.logprobBelow = logprobBelow
+    self.sampling = sampling
   }
 }
 
@@ -34,12 +50,18 @@ public enum StopReason: UInt32, Sendable, CaseIterable, CustomStringConvertible 
   case budget = 7
   /// The branch, its run or the engine was cancelled.
   case cancelled = 8
+  /// The advance's limit of entropy was passed. Can go on.
+  case entropy = 9
+  /// A token was less likely than the advance's limit. Can go on.
+  case logprob = 10
+  /// The one who advances it stopped it between two tokens. Can go on.
+  case callback = 11
 
   /// Whether the branch cannot go on from here.
   public var isFinal: Bool {
     switch self {
     case .endOfSequence, .stopString, .length, .context: true
-    case .none, .step, .tokens, .budget, .cancelled: false
+    case .none, .step, .tokens, .budget, .cancelled, .entropy, .logprob, .callback: false
     }
   }
 
@@ -54,6 +76,9 @@ public enum StopReason: UInt32, Sendable, CaseIterable, CustomStringConvertible 
     case .context: "context"
     case .budget: "budget"
     case .cancelled: "cancelled"
+    case .entropy: "entropy"
+    case .logprob: "logprob"
+    case .callback: "callback"
     }
   }
 }

@@ -40,6 +40,10 @@ public final class Branch: Sendable {
   /// Entropy of the model's own distribution at the last drawn token, nats; 0 before the first.
   public var lastEntropy: Float { core.view(state) { $0.lastEntropy } }
 
+  /// Entropy of the model's own distribution at each of ``tokens``, nats; appended and forced ones
+  /// repeat the last.
+  public var entropies: [Float] { core.view(state) { $0.entropies } }
+
   /// The text of ``tokens``: without the prompt, the stop string, the bytes of the token that ended
   /// the sequence and an unfinished UTF-8 character at the end.
   public var text: String { core.view(state) { $0.text } }
@@ -94,6 +98,22 @@ public final class Branch: Sendable {
     try core.append(
       state, tokens: core.codec.encode(text, addSpecial: false, parseSpecial: false))
   }
+
+  /// A child from which text can go on also where this branch is finished: without the token that
+  /// ended the sequence, or what came of the stop string. Its draws are its own.
+  ///
+  /// Throws as ``fork(_:)`` and ``append(tokens:)``.
+  public func reopened() throws(EngineError) -> Branch { try core.reopen(state) }
+
+  /// Says why a branch that is not advancing stands where it does, in place of the count of tokens
+  /// that stopped it. Nothing for one that is finished.
+  public func mark(_ reason: StopReason) { core.mark(state, reason) }
+
+  /// Gives back the pages that this branch alone holds and keeps its text: when it goes on, the
+  /// text is processed again, to the same bits. Returns the bytes that were freed.
+  ///
+  /// Throws ``EngineError/Code/released`` or, while the branch advances, ``EngineError/Code/state``.
+  public func demote() throws(EngineError) -> Int { try core.demote(state) }
 
   /// Stops an advancing branch at the next token; it produces no event. Tokens it had drawn ahead
   /// of the run's clock are rolled back, so what remains does not depend on time. (When another

@@ -12,6 +12,8 @@ public struct EngineError: Error, CustomStringConvertible, Sendable, Equatable {
     case released
     /// The run was cancelled, the calling task was cancelled, or the engine was shut down.
     case cancelled
+    /// The run's budget has no room for it.
+    case budget
     /// The backend failed.
     case backend
     /// The model gave logits from which nothing can be drawn: NaN, +∞ or none that is finite.

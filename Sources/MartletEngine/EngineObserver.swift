@@ -19,6 +19,10 @@ public struct EngineTraceEvent: Sendable, Equatable {
     case truncated(path: BranchPath, generated: Int)
     /// Tokens were appended to a branch.
     case appended(path: BranchPath, tokens: Int)
+    /// A branch with a prompt of its own was opened.
+    case opened(path: BranchPath, tokens: Int)
+    /// A branch gave back the pages that it alone held; its text is processed again when it goes on.
+    case demoted(path: BranchPath, pages: Int)
     /// A branch started to advance.
     case submitted(path: BranchPath)
     /// A branch stopped.

@@ -77,6 +77,53 @@ extension Run {
     try reply.receive().get()
   }
 
+  /// What the model thinks comes next after each of the branches, which stay as they are. Reads one
+  /// row of logits per branch, in one batch, and draws nothing: the rows serve the next advance too.
+  ///
+  /// Throws ``EngineError/Code/state`` for a branch that is finished (``Branch/reopened()`` makes one
+  /// that is not), ``EngineError/Code/budget`` when the gate or the ceiling on pages refuses, and as
+  /// ``submit(_:_:)``. Blocks the calling thread, as ``waitAny()``.
+  public func nextTokensBlocking(
+    _ branches: [Branch], _ query: NextTokenQuery
+  ) throws(EngineError) -> [NextToken] {
+    try requireUnfinished(branches)
+    var advance = Advance()
+    advance.query = query
+    try advanceBlocking(branches, advance)
+    return try answers(of: branches)
+  }
+
+  /// ``nextTokensBlocking(_:_:)`` without blocking a thread.
+  public func nextTokens(
+    _ branches: [Branch], _ query: NextTokenQuery
+  ) async throws(EngineError) -> [NextToken] {
+    try requireUnfinished(branches)
+    var advance = Advance()
+    advance.query = query
+    try await self.advance(branches, advance)
+    return try answers(of: branches)
+  }
+
+  private func requireUnfinished(_ branches: [Branch]) throws(EngineError) {
+    guard let finished = branches.first(where: \.finished) else { return }
+    throw EngineError(
+      .state,
+      "branch \(finished.path) is finished (\(finished.stop)), and nothing comes next; reopen it")
+  }
+
+  private func answers(of branches: [Branch]) throws(EngineError) -> [NextToken] {
+    var answers: [NextToken] = []
+    for branch in branches {
+      guard let answer = core.nextToken(of: branch.state) else {
+        throw EngineError(
+          branch.stop == .cancelled ? .cancelled : .budget,
+          "branch \(branch.path) was stopped before its logits were read (\(branch.stop))")
+      }
+      answers.append(answer)
+    }
+    return answers
+  }
+
   /// Advances one branch and streams its tokens as they are drawn. The stream ends when the branch
   /// stops, and throws what ``advance(_:_:)`` would. When the consumer stops reading or its task is
   /// cancelled, the branch is cancelled at its next token.

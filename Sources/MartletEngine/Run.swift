@@ -96,8 +96,29 @@ public final class Run: Sendable {
   /// ``EngineError/Code/cancelled``. Tokens made until then stay readable.
   public func cancel() { core.cancel(state) }
 
+  /// Whether nothing that was submitted is still to be waited for.
+  public var isIdle: Bool { core.isIdle(state) }
+
   /// Whether the run was cancelled.
   public var isCancelled: Bool { core.isCancelled(state) }
+
+  /// The most bytes of keys and values that this run's branches may hold together; nil for the
+  /// engine's ceiling alone. A branch that needs more stops with ``StopReason/budget``. Guesses of
+  /// drafts count too, and give way. Set it before the first advance.
+  public var kvBytesLimit: Int? {
+    get { core.kvPageLimit(of: state).map { $0 * state.bytesPerPage } }
+    set { core.setKVPageLimit(newValue.map { $0 / state.bytesPerPage }, of: state) }
+  }
+
+  /// Opens a branch on another prompt: for a judge, a critic, another way to ask. It belongs to this
+  /// run, with its seed, rules, stops and budget, and no other branch is its ancestor; its path comes
+  /// after those of the root's children. The run's constraint does not hold for it.
+  ///
+  /// Throws as ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:recorder:)``, and
+  /// ``EngineError/Code/budget`` when the gate refuses the prompt.
+  public func open(prompt: [Token]) throws(EngineError) -> Branch {
+    try core.open(state, prompt: prompt)
+  }
 
   /// Replaces a population: result i continues `population[ancestors[i]]` as a new branch with a
   /// path, and so random draws, of its own. All of `population` is released. Moves references only.

@@ -10,6 +10,13 @@ public protocol TokenGate: AnyObject, Sendable {
   /// Reserves `count` tokens, all or none. False stops the branch that asked with
   /// ``StopReason/budget``.
   func reserve(_ count: Int) -> Bool
+  /// Grants tokens that are given, not drawn: appended text and further prompts.
+  func reservePrompt(_ count: Int) -> Bool
   /// Gives back tokens that were rolled back: drawn ahead of a decision that discarded them.
   func refund(_ count: Int)
+}
+
+extension TokenGate {
+  /// All of them, where a gate counts drawn tokens alone.
+  public func reservePrompt(_ count: Int) -> Bool { true }
 }

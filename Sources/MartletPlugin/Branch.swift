@@ -20,6 +20,12 @@ public enum Stop: UInt32, Sendable {
   case budget = 7
   /// The branch or the run was cancelled.
   case cancelled = 8
+  /// The advance's limit of entropy was passed. Can go on.
+  case entropy = 9
+  /// A token was less likely than the advance's limit. Can go on.
+  case logprob = 10
+  /// The advance's `until` said so. Can go on.
+  case callback = 11
 
   init(_ stop: martlet_stop) { self = Stop(rawValue: stop.rawValue) ?? .none }
 }
@@ -49,13 +55,26 @@ public struct BranchState: Sendable, Equatable {
 public struct Advance: Sendable, Equatable {
   /// Stop each branch after this many more tokens.
   public var maxTokens: Int?
-  /// Stop each branch when its new text contains this.
-  public var delimiter: String?
+  /// Stop each branch when its new text contains one of these; the delimiter stays in the text.
+  public var delimiters: [String]
+  /// Stop each branch after a token before which the model's entropy was above this, nats.
+  public var entropyAbove: Double?
+  /// Stop each branch after a token whose log-probability was below this, nats.
+  public var logprobBelow: Double?
+  /// Rules for drawing these tokens in place of the run's, `temperature=0.8,top-p=0.95`, or with a
+  /// leading `+` on top of them, `+temperature=0`.
+  public var sampling: String?
 
-  /// Advances until the branch finishes, or to the nearer of the limits given.
-  public init(maxTokens: Int? = nil, delimiter: String? = nil) {
+  /// Advances until the branch finishes, or to the nearest of the limits given.
+  public init(
+    maxTokens: Int? = nil, delimiter: String? = nil, delimiters: [String] = [],
+    entropyAbove: Double? = nil, logprobBelow: Double? = nil, sampling: String? = nil
+  ) {
     self.maxTokens = maxTokens
-    self.delimiter = delimiter
+    self.delimiters = delimiters + [delimiter].compactMap(\.self)
+    self.entropyAbove = entropyAbove
+    self.logprobBelow = logprobBelow
+    self.sampling = sampling
   }
 }
 
@@ -100,6 +119,44 @@ public struct Branch: Hashable {
     try table.read("logprobs", Float(0)) { buffer, capacity, needed in
       table.host.pointee.logprobs?(table.run, handle, buffer, capacity, needed)
     }
+  }
+
+  /// Entropies of the model's own distribution at the generated tokens, nats; appended ones repeat
+  /// the last.
+  public func entropies() throws(PluginError) -> [Float] {
+    try table.read("entropies", Float(0)) { buffer, capacity, needed in
+      table.host.pointee.entropies?(table.run, handle, buffer, capacity, needed)
+    }
+  }
+
+  /// Child indices from the run's root down: what its draws are keyed by.
+  public func path() throws(PluginError) -> [UInt32] {
+    try table.read("path", UInt32(0)) { buffer, capacity, needed in
+      table.host.pointee.path?(table.run, handle, buffer, capacity, needed)
+    }
+  }
+
+  /// A child from which text can go on also where this branch is finished: without the token that
+  /// ended the sequence, or what came of the stop string.
+  public func reopened() throws(PluginError) -> Branch {
+    var child: martlet_branch?
+    try table.check(table.host.pointee.reopen?(table.run, handle, &child), "reopen")
+    return try table.branches([child], "reopen")[0]
+  }
+
+  /// Gives back the pages that this branch alone holds, and returns their bytes. Its text is processed
+  /// again, to the same bits, when it goes on.
+  @discardableResult
+  public func demote() throws(PluginError) -> UInt64 {
+    var bytes: UInt64 = 0
+    try table.check(table.host.pointee.demote?(table.run, handle, &bytes), "demote")
+    return bytes
+  }
+
+  /// Appends tokens as if generated; they cost prompt tokens.
+  public func append(tokens: [Int32]) throws(PluginError) {
+    try table.check(
+      table.host.pointee.append_tokens?(table.run, handle, tokens, tokens.count), "append_tokens")
   }
 
   /// Makes `count` children that share all pages with this branch until they differ.

@@ -51,6 +51,20 @@ public protocol Scorer: Sendable {
   func score(_ generated: GeneratedText) throws -> Double
 }
 
+/// Judges branches by reading them with a model: this run's or another one. Higher is better.
+///
+/// One value is made per run and used on the run's thread. What it makes it may keep between calls, so
+/// that a text whose beginning it has read is read on, not again; the host takes back what is left.
+public protocol BranchScorer: SendableMetatype {
+  /// The component's id, as in the manifest.
+  static var id: String { get }
+  /// Reads the options of the run.
+  init(_ run: RunContext) throws
+  /// A finite score for each branch. They stay as they are: fork one, or reopen it, to append.
+  /// - Throws: `unsupported` when it cannot judge this prompt.
+  mutating func score(_ branches: [Branch], _ run: RunContext) throws -> [Double]
+}
+
 /// Finds the final answer inside a text, in a canonical form fit for voting.
 ///
 /// Called from any thread, also concurrently.
@@ -67,6 +81,7 @@ public protocol Extractor: Sendable {
 public struct Component: Sendable {
   let kind: martlet_component_kind
   let id: String
+  var scoresBranches = false
   /// Makes an instance: a `StrategyInstance`, `ScorerInstance` or `ExtractorInstance`, by kind.
   let make: @Sendable (HostTable) throws -> AnyObject
 
@@ -87,6 +102,15 @@ public struct Component: Sendable {
     }
   }
 
+  /// A scorer of branches.
+  public static func scorer<S: BranchScorer>(_ type: S.Type) -> Component {
+    Component(kind: MARTLET_KIND_SCORER, id: S.id, scoresBranches: true) { table in
+      let context = RunContext(table: table)
+      var scorer = try S(context)
+      return BranchScorerInstance(table: table) { try scorer.score($0, context) }
+    }
+  }
+
   /// An extractor.
   public static func extractor<E: Extractor>(_ type: E.Type) -> Component {
     Component(kind: MARTLET_KIND_EXTRACTOR, id: E.id) { table in
@@ -101,6 +125,16 @@ final class StrategyInstance {
   let body: () throws -> Void
 
   init(table: HostTable, body: @escaping () throws -> Void) {
+    self.table = table
+    self.body = body
+  }
+}
+
+final class BranchScorerInstance {
+  let table: HostTable
+  let body: ([Branch]) throws -> [Double]
+
+  init(table: HostTable, body: @escaping ([Branch]) throws -> [Double]) {
     self.table = table
     self.body = body
   }

@@ -16,6 +16,10 @@ public enum Resource: UInt32, Sendable {
   case seconds = 2
   /// KV bytes held now against the ceiling.
   case kvBytes = 3
+  /// Sampled, prompt, appended and scored tokens.
+  case totalTokens = 4
+  /// Floating-point operations.
+  case flops = 5
 }
 
 /// What every component may ask of its run, from any thread: options, budget, randomness, log and

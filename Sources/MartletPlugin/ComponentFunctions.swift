@@ -5,8 +5,11 @@ import CMartlet
 // `void *`; a Swift error becomes a status, with its text told to the host first.
 
 /// The function table of a component kind, made once and never freed.
-func componentFunctions(_ kind: martlet_component_kind) -> UnsafeRawPointer? {
+func componentFunctions(
+  _ kind: martlet_component_kind, _ scoresBranches: Bool
+) -> UnsafeRawPointer? {
   switch kind {
+  case MARTLET_KIND_SCORER where scoresBranches: branchScorerFunctions.pointer
   case MARTLET_KIND_STRATEGY: strategyFunctions.pointer
   case MARTLET_KIND_SCORER: scorerFunctions.pointer
   case MARTLET_KIND_EXTRACTOR: extractorFunctions.pointer
@@ -44,7 +47,28 @@ private let scorerFunctions = Immortal(
       }
       return reporting(scorer.table) { score.pointee = try scorer.body(GeneratedText(view)) }
     },
-    destroy: { release($0, as: ScorerInstance.self) }))
+    destroy: { release($0, as: ScorerInstance.self) }, score_branches: nil))
+
+private let branchScorerFunctions = Immortal(
+  martlet_scorer(
+    size: UInt32(MemoryLayout<martlet_scorer>.size), reserved: 0, create: create,
+    // It reads branches; of a text alone it knows nothing.
+    score: { _, _, _ in MARTLET_E_UNSUPPORTED },
+    destroy: { release($0, as: BranchScorerInstance.self) },
+    score_branches: { instance, branches, count, scores in
+      guard let scorer: BranchScorerInstance = borrow(instance), let branches, let scores else {
+        return MARTLET_E_ARGUMENT
+      }
+      return reporting(scorer.table) {
+        let handles = UnsafeBufferPointer(start: branches, count: Int(count))
+        let given = try scorer.body(try scorer.table.branches(Array(handles), "score_branches"))
+        guard given.count == handles.count else {
+          throw PluginError(
+            .plugin, "the scorer gave \(given.count) scores for \(handles.count) branches")
+        }
+        for (index, score) in given.enumerated() { scores[index] = score }
+      }
+    }))
 
 private let extractorFunctions = Immortal(
   martlet_extractor(

@@ -63,7 +63,7 @@ struct DescribedComponent {
         descriptor: martlet_component(
           size: UInt32(MemoryLayout<martlet_component>.size), kind: component.kind.rawValue,
           flags: 0, reserved: 0, id: immortal(component.id),
-          functions: componentFunctions(component.kind)),
+          functions: componentFunctions(component.kind, component.scoresBranches)),
         component: component))
     // The descriptor is the first field, so both share one address.
     return UnsafeRawPointer(memory).assumingMemoryBound(to: martlet_component.self)

@@ -68,9 +68,52 @@ public struct RunContext {
   ) throws(PluginError) {
     let status = withAdvance(advance) { how in
       let handles = branches.map { Optional($0.handle) }
-      return table.host.pointee.advance?(table.run, handles, UInt32(handles.count), how)
+      return table.host.pointee.advance?(table.run, handles, UInt32(handles.count), &how)
     }
     try table.check(status, "advance")
+  }
+
+  /// Advances branches together, and asks after each token of each whether that branch is done: it
+  /// stops with ``Stop/callback`` where `until` says true. An error that `until` throws stops the
+  /// branch too, and is thrown when the advance has ended.
+  public func advance(
+    _ branches: [Branch], _ advance: Advance = Advance(),
+    until: (Branch) throws(PluginError) -> Bool
+  ) throws(PluginError) {
+    let table = table
+    let status = withoutActuallyEscaping(until) { until in
+      var question = Question(table: table, until: until)
+      return withUnsafeMutablePointer(to: &question) { context in
+        let status = withAdvance(advance) { how in
+          how.until_context = UnsafeMutableRawPointer(context)
+          how.until = { context, branch in
+            guard let context, let branch else { return 1 }
+            return context.assumingMemoryBound(to: Question.self).pointee.isDone(branch) ? 1 : 0
+          }
+          let handles = branches.map { Optional($0.handle) }
+          return table.host.pointee.advance?(table.run, handles, UInt32(handles.count), &how)
+        }
+        return (status, context.pointee.failure)
+      }
+    }
+    if let failure = status.1 { throw failure }
+    try table.check(status.0, "advance")
+  }
+
+  /// What an advance asks after each token.
+  private struct Question {
+    let table: HostTable
+    let until: (Branch) throws(PluginError) -> Bool
+    var failure: PluginError?
+
+    mutating func isDone(_ handle: martlet_branch) -> Bool {
+      do throws(PluginError) {
+        return try until(Branch(handle: handle, table: table))
+      } catch {
+        failure = failure ?? error
+        return true
+      }
+    }
   }
 
   /// Starts branches without waiting; ``waitAny()`` tells of each that stopped.
@@ -79,7 +122,7 @@ public struct RunContext {
   ) throws(PluginError) {
     let status = withAdvance(advance) { how in
       let handles = branches.map { Optional($0.handle) }
-      return table.host.pointee.submit?(table.run, handles, UInt32(handles.count), how)
+      return table.host.pointee.submit?(table.run, handles, UInt32(handles.count), &how)
     }
     try table.check(status, "submit")
   }
@@ -166,15 +209,21 @@ public struct RunContext {
 
   /// Lends an advance in its C form.
   private func withAdvance(
-    _ advance: Advance, _ body: (UnsafePointer<martlet_advance>) -> martlet_status?
+    _ advance: Advance, _ body: (inout martlet_advance) -> martlet_status?
   ) -> martlet_status? {
     var how = martlet_advance()
     how.size = UInt32(MemoryLayout<martlet_advance>.size)
     how.max_tokens = UInt32(clamping: advance.maxTokens ?? 0)
-    return (advance.delimiter ?? "").withCharacters { characters, count in
-      how.delimiter = count == 0 ? nil : characters
-      how.delimiter_length = UInt32(clamping: count)
-      return body(&how)
+    how.entropy_above = advance.entropyAbove ?? 0
+    how.logprob_below = advance.logprobBelow ?? 0
+    return advance.delimiters.joined(separator: "\0").withCharacters { characters, count in
+      how.delimiters = count == 0 ? nil : characters
+      how.delimiters_length = count
+      return (advance.sampling ?? "").withCharacters { characters, count in
+        how.sampling = count == 0 ? nil : characters
+        how.sampling_length = count
+        return body(&how)
+      }
     }
   }
 }

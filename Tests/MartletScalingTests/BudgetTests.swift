@@ -63,7 +63,7 @@ import Testing
   @Test(arguments: [
     ("tokens=0", "0 tokens"), ("tokens=-3", "-3 tokens"), ("tokens=many", "many"),
     ("seconds=0", "0.0 seconds"), ("seconds=-1", "-1.0 seconds"), ("seconds=nan", "nan"),
-    ("seconds=inf", "inf"), ("flops=3", "flops"), ("tokens", "tokens"), ("", "name=amount"),
+    ("seconds=inf", "inf"), ("joules=3", "joules"), ("tokens", "tokens"), ("", "name=amount"),
     ("tokens=1,tokens=2", "'tokens' is given twice"), ("seconds=1,seconds=1", "twice"),
   ])
   func uselessBudgetsAreErrors(text: String, mention: String) throws {

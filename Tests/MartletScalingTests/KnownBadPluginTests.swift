@@ -9,7 +9,7 @@ import Testing
   @Test(arguments: [
     ("wrong_size", "martlet_plugin states size"),
     ("wrong_strategy_size", "martlet_strategy of 'wrong-strategy-size' states size 4096"),
-    ("wrong_major", "plugin interface 1.2"),
+    ("wrong_major", "plugin interface 1.3"),
     ("wrong_version", "version '2.0.0' and its manifest '1.0.0'"),
     ("reserved_kind", "kind 5"),
     ("null_function", "a function of strategy 'null-function' is null"),

@@ -21,7 +21,9 @@
 /// Instances. The host makes one instance of each component that a run uses and gives each its own
 /// `martlet_run` handle, which stays valid until `destroy` returns. It names the run and the
 /// component: options and log lines are those of the component that holds the handle. On the handle
-/// of a scorer or extractor, functions that touch branches or the result give MARTLET_E_STATE.
+/// of a scorer or extractor, functions that touch branches or the result give MARTLET_E_STATE; a
+/// scorer of branches (`score_branches`) may use what makes, advances and reads branches while it is
+/// asked for scores.
 ///
 /// Threads. The host calls `create`, `run` and `destroy` of a strategy instance on one thread that
 /// belongs to that run. Host functions marked [run thread] may be called only there; those marked
@@ -39,10 +41,11 @@
 #include "common.h"
 
 #define MARTLET_PLUGIN_ABI_MAJOR 0
-#define MARTLET_PLUGIN_ABI_MINOR 2
+#define MARTLET_PLUGIN_ABI_MINOR 3
 
 typedef struct martlet_run_handle *martlet_run;
 typedef struct martlet_branch_handle *martlet_branch;
+typedef struct martlet_model_handle *martlet_model;
 
 /// What a component is. Kinds after EXTRACTOR are reserved: the host refuses them for now.
 typedef enum martlet_component_kind {
@@ -70,12 +73,19 @@ typedef enum martlet_stop {
   MARTLET_STOP_CONTEXT = 6,         ///< The model's context is full. Finished.
   MARTLET_STOP_BUDGET = 7,
   MARTLET_STOP_CANCELLED = 8,
+  MARTLET_STOP_ENTROPY = 9,         ///< The advance's limit of entropy was passed. Can go on.
+  MARTLET_STOP_LOGPROB = 10,        ///< A token was less likely than the advance's limit. Can go on.
+  MARTLET_STOP_CALLBACK = 11,       ///< The advance's callback said so. Can go on.
 } martlet_stop;
 
 typedef enum martlet_resource {
   MARTLET_RESOURCE_TOKENS = 1,    ///< Sampled tokens, every branch counted.
   MARTLET_RESOURCE_SECONDS = 2,
   MARTLET_RESOURCE_KV_BYTES = 3,  ///< Held now against the ceiling.
+  /// Sampled, prompt, appended and scored tokens. Since 0.3.
+  MARTLET_RESOURCE_TOTAL_TOKENS = 4,
+  /// Floating-point operations: 2 for each parameter and processed token. Since 0.3.
+  MARTLET_RESOURCE_FLOPS = 5,
 } martlet_resource;
 
 /// A branch as it is at the moment of the call.
@@ -92,6 +102,11 @@ typedef struct martlet_branch_state {
 } martlet_branch_state;
 MARTLET_STATIC_ASSERT(sizeof(martlet_branch_state) == 48 || sizeof(void *) != 8, "frozen in 0.1");
 
+/// Asked after each token of an advance whether the branch goes on: 0 to go on, anything else to stop
+/// it with MARTLET_STOP_CALLBACK. Called on the run thread, branch by branch in the order given. It
+/// may read branches, and must not change any.
+typedef int32_t (*martlet_until)(void *context, martlet_branch branch);
+
 /// How far to advance. Zero in a field means no such limit.
 typedef struct martlet_advance {
   uint32_t size;               ///< sizeof(martlet_advance).
@@ -99,8 +114,26 @@ typedef struct martlet_advance {
   const char *delimiter;       ///< Stop each branch when its new text contains this; may be null.
   uint32_t delimiter_length;
   uint32_t reserved;
+  // ---- since 0.3; a struct of the old size has none of these
+  /// Further delimiters, separated by NUL; null for none. The first NUL-separated piece is one too.
+  const char *delimiters;
+  size_t delimiters_length;
+  /// Rules for drawing these tokens in place of the run's, as `--sample` takes them
+  /// (`temperature=0.8,top-p=0.95`), or with a leading `+` on top of the run's (`+temperature=0`);
+  /// null for the run's.
+  const char *sampling;
+  size_t sampling_length;
+  /// Stop a branch after a token before which the entropy was above this, nats.
+  double entropy_above;
+  /// Stop a branch after a token whose log-probability was below this, nats (so a negative number).
+  double logprob_below;
+  /// Null for none. Not with `submit`.
+  martlet_until until;
+  void *until_context;
 } martlet_advance;
-MARTLET_STATIC_ASSERT(sizeof(martlet_advance) == 24 || sizeof(void *) != 8, "frozen in 0.1");
+MARTLET_STATIC_ASSERT(offsetof(martlet_advance, delimiters) == 24 || sizeof(void *) != 8,
+                      "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_advance) == 88 || sizeof(void *) != 8, "frozen in 0.3");
 
 /// A branch that a `wait_any` found stopped.
 typedef struct martlet_event {
@@ -109,6 +142,73 @@ typedef struct martlet_event {
   martlet_branch branch;
 } martlet_event;
 MARTLET_STATIC_ASSERT(sizeof(martlet_event) == 16 || sizeof(void *) != 8, "frozen in 0.1");
+
+/// A token that may come next. Since 0.3.
+typedef struct martlet_choice {
+  int32_t token;
+  float logprob;               ///< In the model's own distribution, nats.
+} martlet_choice;
+MARTLET_STATIC_ASSERT(sizeof(martlet_choice) == 8, "frozen in 0.3");
+
+/// What to read of the distribution of the token that would come next. Since 0.3.
+typedef struct martlet_next_token {
+  uint32_t size;               ///< Set by the caller to sizeof(martlet_next_token).
+  uint32_t top;                ///< How many of the most likely tokens are wanted; may be 0.
+  const int32_t *tokens;       ///< Tokens whose log-probabilities are wanted; may be null.
+  size_t token_count;
+  /// Filled: the likeliest first, ties by id, `top` a branch; a token of -1 where there are fewer.
+  martlet_choice *choices;
+  float *logprobs;             ///< Filled: `token_count` a branch, nats; -inf for no probability.
+  double *entropies;           ///< Filled: one a branch, nats; may be null.
+} martlet_next_token;
+MARTLET_STATIC_ASSERT(sizeof(martlet_next_token) == 48 || sizeof(void *) != 8, "frozen in 0.3");
+
+/// How a prompt is put to the model. Since 0.3.
+typedef enum martlet_prompt_form {
+  MARTLET_PROMPT_PLAIN = 0,    ///< As it stands.
+  MARTLET_PROMPT_CHAT = 1,     ///< As one user's message in the model's chat format, if it has one.
+} martlet_prompt_form;
+
+/// Another strategy's run on a part of this one's budget. Since 0.3.
+typedef struct martlet_child {
+  uint32_t size;               ///< Set by the caller to sizeof(martlet_child).
+  uint32_t reserved;
+  const char *strategy;        ///< Its id. NUL-terminated.
+  /// Options that differ from their defaults: `name=value`, each NUL-terminated, one after the
+  /// other; null for none.
+  const char *options;
+  size_t options_length;
+  /// A branch whose text so far the child continues: its root is a fork of it. Null for the prompt.
+  martlet_branch branch;
+  uint64_t tokens;             ///< The most it may sample; 0 for what the run has left.
+  double seconds;              ///< The longest it may take; 0 for what the run has left.
+} martlet_child;
+MARTLET_STATIC_ASSERT(sizeof(martlet_child) == 56 || sizeof(void *) != 8, "frozen in 0.3");
+
+/// What a child left. Since 0.3.
+typedef struct martlet_child_result {
+  uint32_t size;               ///< Set by the caller to sizeof(martlet_child_result).
+  uint32_t first_candidate;    ///< Its candidates are the run's from here on.
+  uint32_t candidate_count;
+  uint32_t answer;             ///< Index of the one it answered with; UINT32_MAX for none.
+  /// A branch that holds the answer's text, yours to release; null when the answer is no branch's.
+  martlet_branch branch;
+  uint64_t tokens;             ///< How many it sampled.
+} martlet_child_result;
+MARTLET_STATIC_ASSERT(sizeof(martlet_child_result) == 32 || sizeof(void *) != 8, "frozen in 0.3");
+
+/// What a run has used. Since 0.3.
+typedef struct martlet_usage {
+  uint32_t size;               ///< Set by the caller to sizeof(martlet_usage).
+  uint32_t reserved;
+  uint64_t prompt_tokens;      ///< Of the prompt, of opened prompts and of appended text.
+  uint64_t generated_tokens;
+  uint64_t scored_tokens;      ///< That other models processed for scorers.
+  uint64_t kv_bytes;           ///< Held now.
+  uint64_t peak_kv_bytes;
+  double flops;
+} martlet_usage;
+MARTLET_STATIC_ASSERT(sizeof(martlet_usage) == 56, "frozen in 0.3");
 
 /// The host's functions. `size` says how many are there: check before calling one that a later
 /// minor version added.
@@ -226,12 +326,100 @@ typedef struct martlet_host {
   /// The largest width whose step costs at most twice a step of one: up to it another branch is
   /// nearly free. At least 1. For strategies. [any thread, may block]
   martlet_status (*knee_width)(martlet_run run, uint32_t *width);
+
+  // ---- since 0.3: prompts and text -------------------------------------------------------------
+  /// What the user asked. [any thread]
+  martlet_status (*prompt)(martlet_run run, char *buffer, size_t capacity, size_t *needed);
+  /// Opens a branch on another prompt: for a judge, a critic, another way to ask. It costs prompt
+  /// tokens. It shares the run's seed, sampling rules, stop strings and budget; no constraint holds
+  /// for it. `form` is a martlet_prompt_form. [run thread]
+  martlet_status (*open)(martlet_run run, const char *text, size_t length, uint32_t form,
+                         martlet_branch *branch);
+  /// Appends token ids as if generated; as `append_text` otherwise. [run thread]
+  martlet_status (*append_tokens)(martlet_run run, martlet_branch branch, const int32_t *tokens,
+                                  size_t count);
+  /// The ids of a text, without special tokens. [any thread]
+  martlet_status (*tokenize)(martlet_run run, const char *text, size_t length, int32_t *buffer,
+                             size_t capacity, size_t *needed);
+  /// The text of token ids. [any thread]
+  martlet_status (*detokenize)(martlet_run run, const int32_t *tokens, size_t count, char *buffer,
+                               size_t capacity, size_t *needed);
+
+  // ---- since 0.3: branches ---------------------------------------------------------------------
+  /// Makes a child from which text can go on also where `branch` is finished: without the token that
+  /// ended the sequence, or what came of the stop string. [run thread]
+  martlet_status (*reopen)(martlet_run run, martlet_branch branch, martlet_branch *child);
+  /// Gives back the pages that the branch alone holds; `*bytes` says how many bytes. Its text is kept
+  /// and processed again, to the same bits, when it goes on. [run thread]
+  martlet_status (*demote)(martlet_run run, martlet_branch branch, uint64_t *bytes);
+  /// Child indices from the root down. What `random` and all draws of the branch are keyed by.
+  /// [any thread]
+  martlet_status (*path)(martlet_run run, martlet_branch branch, uint32_t *buffer, size_t capacity,
+                         size_t *needed);
+  /// Entropies of the model's distribution at the generated tokens, nats. [any thread]
+  martlet_status (*entropies)(martlet_run run, martlet_branch branch, float *buffer,
+                              size_t capacity, size_t *needed);
+  /// What the model thinks comes next after each branch: the likeliest tokens, the log-probabilities
+  /// of those asked about, the entropy; of the model's own distribution, without rules. Nothing is
+  /// drawn and the branches stay as they are. One batch, one row of logits each, which the next
+  /// advance uses too. MARTLET_E_STATE for a finished branch (see `reopen`). [run thread, blocks]
+  martlet_status (*next_token)(martlet_run run, const martlet_branch *branches, uint32_t count,
+                               const martlet_next_token *query);
+
+  // ---- since 0.3: judging ----------------------------------------------------------------------
+  /// Scores branches with the scorer of that id and its default options, in place of the run's.
+  /// NUL-terminated. [run thread, may block]
+  martlet_status (*score_by)(martlet_run run, const char *scorer, const martlet_branch *branches,
+                             uint32_t count, double *scores);
+  /// The run's extractor applied to a text. MARTLET_E_NOT_FOUND when it finds no answer.
+  /// [run thread, may block]
+  martlet_status (*extract_text)(martlet_run run, const char *text, size_t length, char *buffer,
+                                 size_t capacity, size_t *needed);
+  /// Opens another model beside the run's, once per process: a GGUF file, by path, or one of those
+  /// that are installed with Martlet, by name (`martlet-arith-prm`). Valid until the instance goes.
+  /// MARTLET_E_NOT_FOUND, MARTLET_E_MEMORY. [run thread, blocks]
+  martlet_status (*model)(martlet_run run, const char *name, martlet_model *model);
+  /// Opens a branch on another model. All functions of branches work on it, `score` apart; branches
+  /// of two models never go into one call. What it processes counts as scored tokens. [run thread]
+  martlet_status (*open_on)(martlet_run run, martlet_model model, const char *text, size_t length,
+                            uint32_t form, martlet_branch *branch);
+
+  // ---- since 0.3: the result -------------------------------------------------------------------
+  /// Records a text that no branch holds as a candidate: a vote, a synthesis, a program's output. Its
+  /// answer is what the extractor finds in it, or the text itself. [run thread]
+  martlet_status (*candidate_text)(martlet_run run, const char *text, size_t length,
+                                   uint32_t *index);
+  /// The answer of a candidate, as voting compares it. MARTLET_E_NOT_FOUND when it has none.
+  /// [run thread]
+  martlet_status (*candidate_answer)(martlet_run run, uint32_t index, char *buffer,
+                                     size_t capacity, size_t *needed);
+  /// Names the answer for good: it is shown to whoever listens as committed, where `answer` shows a
+  /// provisional one. A later `answer` gives MARTLET_E_STATE. [run thread]
+  martlet_status (*commit)(martlet_run run, uint32_t candidate);
+  /// Declares that there is no answer worth giving: the result has an empty answer and says
+  /// `abstained`. Candidates stay in it. A later `answer` takes it back. [run thread]
+  martlet_status (*abstain)(martlet_run run);
+
+  // ---- since 0.3: the run ----------------------------------------------------------------------
+  /// Runs another strategy inside this run, on a part of its budget, and waits for its end. It sees
+  /// the run's prompt, scorer and extractor. Its branches go when it ends, but for the answer's; its
+  /// candidates join the run's. It ends with MARTLET_OK also when its part of the budget did.
+  /// MARTLET_E_STATE while branches are submitted, or eight deep. [run thread, blocks]
+  martlet_status (*run_child)(martlet_run run, const martlet_child *child,
+                              martlet_child_result *result);
+  /// What the run has used so far. [any thread]
+  martlet_status (*usage)(martlet_run run, martlet_usage *usage);
+  /// What the host, the model or the run can do: 1 or 0, or a number. Names: `chat` (the model has a
+  /// chat format), `context` (tokens that fit), `scorer`, `extractor`, `models` (`model` works),
+  /// `parameters`, `vocabulary`, `seeded` (draws are reproducible). MARTLET_E_NOT_FOUND for a name
+  /// this host does not know. NUL-terminated. [any thread]
+  martlet_status (*capability)(martlet_run run, const char *name, double *value);
 } martlet_host;
 MARTLET_STATIC_ASSERT(offsetof(martlet_host, answer) == 8 + 29 * sizeof(void *),
                       "the last of 30 functions, frozen in 0.1");
-MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 32 * sizeof(void *), "32 functions, frozen in 0.2");
 MARTLET_STATIC_ASSERT(offsetof(martlet_host, knee_width) == 8 + 31 * sizeof(void *),
-                      "frozen in 0.2");
+                      "the last of 32 functions, frozen in 0.2");
+MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 53 * sizeof(void *), "53 functions in 0.3");
 
 /// One thing a plugin offers. All strings are NUL-terminated and static.
 typedef struct martlet_component {
@@ -282,8 +470,18 @@ typedef struct martlet_scorer {
   /// Writes a finite score, or returns MARTLET_E_UNSUPPORTED when it cannot judge this prompt.
   martlet_status (*score)(void *instance, const martlet_text_view *view, double *score);
   void (*destroy)(void *instance);
+  // ---- since 0.3; a struct of the old size has none of these
+  /// Scores branches in place of `score`, which then serves texts of no branch; null for a scorer of
+  /// texts. Called on the run thread. It may fork, open, append to, advance and ask the branches, and
+  /// gives back what it made; those it was given stay as they are. What it keeps between calls it may
+  /// keep until `destroy`, after which the host takes it: a judge's keys and values of a text whose
+  /// beginning it has judged are forked, not made again.
+  martlet_status (*score_branches)(void *instance, const martlet_branch *branches, uint32_t count,
+                                   double *scores);
 } martlet_scorer;
-MARTLET_STATIC_ASSERT(sizeof(martlet_scorer) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(offsetof(martlet_scorer, score_branches) == 8 + 3 * sizeof(void *),
+                      "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_scorer) == 8 + 4 * sizeof(void *), "frozen in 0.3");
 
 /// An extractor: the final answer inside a text, in a canonical form fit for voting.
 typedef struct martlet_extractor {

@@ -204,24 +204,15 @@ struct RunCommand: AsyncParsableCommand {
 
   /// Wraps the prompt as a user's message in the model's chat template.
   private func render(_ request: inout RunRequest, _ session: Session) throws {
-    let key = "tokenizer.chat_template"
-    guard let source = try session.model.metadata.optionalString(key) else {
+    guard let chat = session.scaling.surroundings.chat else {
       throw CommandError(
-        .usage, "\(session.model.path) has no chat template (\(key)); run without --chat")
+        .usage,
+        "\(session.model.path) has no chat template (tokenizer.chat_template); run without --chat")
     }
-    let tokenizer = session.tokenizer
-    func written(_ token: Token?) -> String {
-      guard let token else { return "" }
-      return String(decoding: tokenizer.bytes(of: token, renderSpecial: true), as: UTF8.self)
-    }
-    let bos = written(tokenizer.bosToken)
-    let rendered = try ChatTemplate(source: source).render(
-      messages: [ChatMessage(role: "user", content: request.prompt)], addGenerationPrompt: true,
-      bos: bos, eos: written(tokenizer.eosToken))
-    request.renderedPrompt = rendered
-    // Special tokens come written out. Many templates leave out the one that begins a sequence.
-    request.parseSpecial = true
-    request.addSpecial = bos.isEmpty || !rendered.hasPrefix(bos)
+    let rendered = try chat(request.prompt)
+    request.renderedPrompt = rendered.text
+    request.addSpecial = rendered.addSpecial
+    request.parseSpecial = rendered.parseSpecial
   }
 
   private func summary(of result: RunResult) -> String {

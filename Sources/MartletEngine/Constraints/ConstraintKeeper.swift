@@ -55,14 +55,15 @@ extension EngineCore {
   /// What must come next in a branch, if that is certain. Then no pass is made for its logits; the
   /// token goes through the model together with what follows it.
   func forcedStep(_ state: BranchState) -> ForcedStep? {
-    guard let constraint = state.run.constraint else { return nil }
+    // Who asks what the model thinks is not answered by what must come.
+    guard let constraint = state.constraint, state.flight?.query == nil else { return nil }
     if let token = constraint.forcedToken(after: &state.constraintState!) { return .token(token) }
     return constraint.isComplete(&state.constraintState!) ? .end : nil
   }
 
   /// The tokens that may come next; nil for all.
   func allowedTokens(_ state: BranchState) throws(EngineError) -> TokenMask? {
-    guard let constraint = state.run.constraint else { return nil }
+    guard let constraint = state.constraint else { return nil }
     return try constraint.mask(of: &state.constraintState!)
   }
 
@@ -82,14 +83,14 @@ extension EngineCore {
 
   /// Follows a drawn token.
   func constrain(_ state: BranchState, taking token: Token, isForced: Bool) {
-    guard let constraint = state.run.constraint else { return }
+    guard let constraint = state.constraint else { return }
     let isTaken = constraint.advance(&state.constraintState!, by: token, isForced: isForced)
     precondition(isTaken, "a token outside the mask was drawn")
   }
 
   /// Follows appended text; throws where it breaks the constraint.
   func constrain(_ state: BranchState, appending tokens: [Token]) throws(EngineError) {
-    guard let constraint = state.run.constraint else { return }
+    guard let constraint = state.constraint else { return }
     do throws(EngineError) {
       try constraint.append(tokens, to: &state.constraintState!)
     } catch {

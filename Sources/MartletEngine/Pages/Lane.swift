@@ -12,6 +12,8 @@ import MartletModel
 /// and a base goes when its last member has left it. Used with the engine's lock held.
 final class Lane {
   let run: RunState
+  /// How many of its tokens are its prompt.
+  let promptCount: Int
   /// All tokens, prompt included.
   var tokens: [Token]
   /// A lane whose tokens begin this one's and whose pages are still to be adopted. While it is set
@@ -42,8 +44,10 @@ final class Lane {
   var workIndex = -1
   var workTick = -1
 
+  /// A lane's prompt is its base's; without one it is what `tokens` holds.
   init(run: RunState, tokens: [Token], base: Lane? = nil, isOwned: Bool) {
     self.run = run
+    promptCount = base?.promptCount ?? tokens.count
     self.tokens = tokens
     self.base = base
     self.isOwned = isOwned
@@ -184,6 +188,19 @@ extension PagePool {
       keep(lane.pages[index])
       index -= 1
     }
+  }
+
+  /// Returns the pages at the end that no other lane has, and what was kept of its logits. What is
+  /// missing is processed again when the lane goes on. Gives the number of pages.
+  mutating func demote(_ lane: Lane, pageTokens: Int) -> Int {
+    lane.dropLogits()
+    guard lane.base == nil else { return 0 }
+    var kept = lane.pages.count
+    while kept > 0, !isShared(lane.pages[kept - 1]) { kept -= 1 }
+    let returned = lane.pages.count - kept
+    lane.revision += 1
+    setProcessed(lane, min(lane.processed, kept * pageTokens), pageTokens: pageTokens)
+    return returned
   }
 
   /// How many pages of tokens a lane holds or will adopt.

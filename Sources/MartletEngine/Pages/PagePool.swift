@@ -33,6 +33,9 @@ struct PagePool {
   mutating func allocate(
     for run: RunState, forGuesses: Bool = false
   ) throws(PageShortage) -> PageID {
+    if let most = run.kvPageLimit, run.statistics.kvPages + run.statistics.draftKVPages >= most {
+      throw .ceiling
+    }
     if free.isEmpty { try grow() }
     let page = free.removeLast()
     references[Int(page)] = 1

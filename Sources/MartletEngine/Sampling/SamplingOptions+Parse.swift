@@ -34,7 +34,19 @@ extension SamplingOptions {
   public static func parse(
     _ text: String, names seen: inout Set<String>
   ) throws(EngineError) -> SamplingOptions {
-    var options = SamplingOptions()
+    try SamplingOptions().adding(text, names: &seen)
+  }
+
+  /// These options with those of a text, in the form of ``parse(_:)``, set anew.
+  public func adding(_ text: String) throws(EngineError) -> SamplingOptions {
+    var names = Set<String>()
+    return try adding(text, names: &names)
+  }
+
+  private func adding(
+    _ text: String, names seen: inout Set<String>
+  ) throws(EngineError) -> SamplingOptions {
+    var options = self
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
       let item = part.trimmingSpaces()
       if item.isEmpty {
@@ -47,7 +59,7 @@ extension SamplingOptions {
       }
       let key = item[..<equals].trimmingSpaces()
       let value = item[item.index(after: equals)...].trimmingSpaces()
-      if !seen.insert(key).inserted, !repeatedOptionNames.contains(key) {
+      if !seen.insert(key).inserted, !Self.repeatedOptionNames.contains(key) {
         throw EngineError(.argument, "sampling option '\(key)' is given twice")
       }
       try options.set(key, to: value)

@@ -13,7 +13,7 @@ final class BranchState: @unchecked Sendable {
   /// Mirostat's state after each generated token, where it is in use.
   var mirostatStates: [Float] = []
   var text = GeneratedText()
-  /// Where the text stands in the run's constraint.
+  /// Where the text stands in the run's constraint; nil where none holds.
   var constraintState: ConstraintState?
   var epoch: UInt32 = 0
   var nextChild: UInt32 = 0
@@ -29,13 +29,19 @@ final class BranchState: @unchecked Sendable {
   var isReleased = false
   weak var handle: Branch?
 
-  init(run: RunState, path: BranchPath, promptCount: Int, lane: Lane) {
+  /// What the model was last asked about the token that would come next.
+  var nextToken: NextToken?
+
+  init(run: RunState, path: BranchPath, lane: Lane, isConstrained: Bool = true) {
     self.run = run
     self.path = path
-    self.promptCount = promptCount
+    promptCount = lane.promptCount
     self.lane = lane
-    constraintState = run.constraint?.makeState()
+    if isConstrained { constraintState = run.constraint?.makeState() }
   }
+
+  /// What its text must be; nil for anything.
+  var constraint: TokenConstraint? { constraintState == nil ? nil : run.constraint }
 
   /// Mirostat's state, where it is in use.
   var mirostatMu: Float? {
@@ -85,7 +91,13 @@ struct Flight {
   /// Where the new text begins.
   let startText: Int
   let maxTokens: Int?
-  let delimiter: [UInt8]?
+  let delimiters: [[UInt8]]
+  let entropyAbove: Float?
+  let logprobBelow: Float?
+  /// Chooses its tokens; nil for the run's own.
+  let sampler: FlightSampler?
+  /// What is to be read of the next token's distribution instead of drawing one.
+  let query: NextTokenQuery?
   /// Whether its stop is an event for who waits for any.
   let wantsEvent: Bool
   let onToken: (@Sendable (TokenEvent) -> Void)?
@@ -93,6 +105,14 @@ struct Flight {
   var hasStopped = false
   /// End of the text that was streamed.
   var streamed: Int
+}
+
+/// Sampling rules of one advance, and what the sampler works in: shared by its branches.
+final class FlightSampler: @unchecked Sendable {
+  // @unchecked: used with the engine's lock held.
+  var sampler: Sampler
+
+  init(_ options: SamplingOptions) { sampler = Sampler(options: options) }
 }
 
 /// A branch as its reader may see it: at the run's clock while it is ahead and nobody waits.
@@ -111,6 +131,7 @@ struct BranchView {
     Array(state.lane.tokens[state.promptCount..<state.promptCount + count])
   }
   var logprobs: [Float] { isWhole ? state.logprobs : Array(state.logprobs.prefix(count)) }
+  var entropies: [Float] { isWhole ? state.entropies : Array(state.entropies.prefix(count)) }
   var lastEntropy: Float { count == 0 ? 0 : state.entropies[count - 1] }
   var text: String { state.text.string(tokens: count) }
   var stop: StopReason { isWhole ? state.stop : .none }

@@ -4,9 +4,44 @@ import MartletModel
 extension EngineCore {
   func makeRoot(_ run: RunState, prompt: [Token]) -> Branch {
     let lane = Lane(run: run, tokens: prompt, isOwned: true)
-    let state = BranchState(run: run, path: .root, promptCount: prompt.count, lane: lane)
+    let state = BranchState(run: run, path: .root, lane: lane)
     locked { () throws(Never) in beginDrafting(state) }
     return handle(for: state)
+  }
+
+  func open(_ run: RunState, prompt: [Token]) throws(EngineError) -> Branch {
+    try checkPrompt(prompt)
+    return try locked { () throws(EngineError) in
+      guard !isStopping else { throw EngineError(.cancelled, "the engine was shut down") }
+      try reserve(prompt.count, of: run)
+      run.opened += 1
+      // Children of the root count up from 0; these come after all of them.
+      let path = BranchPath.root.child(.max - run.opened + 1)
+      run.record(.opened(path: path, tokens: prompt.count))
+      run.statistics.promptTokens += prompt.count
+      let lane = Lane(run: run, tokens: prompt, isOwned: true)
+      return handle(for: BranchState(run: run, path: path, lane: lane, isConstrained: false))
+    }
+  }
+
+  func checkPrompt(_ prompt: [Token]) throws(EngineError) {
+    guard !prompt.isEmpty else {
+      throw EngineError(.argument, "the prompt has no tokens; give at least one")
+    }
+    let context = backend.contextLength
+    guard prompt.count <= context else {
+      throw EngineError(
+        .context,
+        "the prompt has \(prompt.count) tokens but the context of \(backend.name) holds "
+          + "\(context); shorten the prompt")
+    }
+    try checkVocabulary(prompt, what: "the prompt")
+  }
+
+  /// Has the run's gate grant tokens that are given, not drawn.
+  private func reserve(_ tokens: Int, of run: RunState) throws(EngineError) {
+    guard let gate = run.gate, !gate.reservePrompt(tokens) else { return }
+    throw EngineError(.budget, "the run's budget has no room for \(tokens) more prompt tokens")
   }
 
   func view<R>(_ state: BranchState, _ body: (BranchView) -> R) -> R {
@@ -82,6 +117,7 @@ extension EngineCore {
             + "holds \(backend.contextLength)")
       }
       guard !tokens.isEmpty else { return }
+      try reserve(tokens.count, of: state.run)
       try constrain(state, appending: tokens)
       state.run.record(.appended(path: state.path, tokens: tokens.count))
       state.run.statistics.promptTokens += tokens.count
@@ -94,6 +130,41 @@ extension EngineCore {
       if let mu = state.mirostatMu { state.mirostatStates += tokens.map { _ in mu } }
       for token in tokens { state.text.append(codec.bytes(of: token, renderSpecial: false)) }
       state.stop = .none
+    }
+  }
+
+  func reopen(_ state: BranchState) throws(EngineError) -> Branch {
+    let (branch, rest) = try locked { () throws(EngineError) in
+      try requireIdle(state, "reopened")
+      state.run.record(.forked(path: state.path, first: Int(state.nextChild), count: 1))
+      let child = makeChildren(of: state, count: 1, nil)[0]
+      let kept = child.stop == .endOfSequence ? child.count - 1 : child.text.tokensInText
+      let rest = child.text.rest(afterTokens: kept)
+      child.epoch += 1
+      if kept < child.count { cut(child, to: kept) }
+      child.stop = .none
+      return (handle(for: child), rest)
+    }
+    if !rest.isEmpty {
+      try append(
+        branch.state, tokens: codec.encode(rest, addSpecial: false, parseSpecial: false))
+    }
+    return branch
+  }
+
+  func mark(_ state: BranchState, _ reason: StopReason) {
+    locked { () throws(Never) in
+      guard state.flight == nil, !state.stop.isFinal, !reason.isFinal else { return }
+      state.stop = reason
+    }
+  }
+
+  func demote(_ state: BranchState) throws(EngineError) -> Int {
+    try locked { () throws(EngineError) in
+      try requireIdle(state, "demoted")
+      let pages = pool.demote(state.lane, pageTokens: backend.pageTokens)
+      state.run.record(.demoted(path: state.path, pages: pages))
+      return pages * backend.bytesPerPage
     }
   }
 
@@ -185,8 +256,8 @@ extension EngineCore {
     return (0..<count).map { _ in
       let lane = Lane(run: state.run, tokens: base.tokens, base: base, isOwned: true)
       let child = BranchState(
-        run: state.run, path: state.path.child(state.nextChild), promptCount: state.promptCount,
-        lane: lane)
+        run: state.run, path: state.path.child(state.nextChild), lane: lane,
+        isConstrained: false)
       state.nextChild += 1
       child.memory = state.memory
       child.trust = state.trust

@@ -135,7 +135,7 @@ extension EngineCore {
   }
 
   func seat(_ state: BranchState?) -> DraftPlanner.Seat {
-    guard let state, state.run.drafting.isOn else {
+    guard let state, state.run.drafting.isOn, state.flight?.query == nil else {
       return .init(tail: TokenTail(), depth: 0, nodes: 0, trust: 1, worth: 1)
     }
     let drafting = state.run.drafting

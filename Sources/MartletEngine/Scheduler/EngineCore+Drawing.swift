@@ -58,6 +58,10 @@ extension EngineCore {
 
   private func draw(_ state: BranchState) {
     let run = state.run
+    if let query = state.flight?.query {
+      answer(query, state)
+      return
+    }
     let forced = forcedStep(state)
     if forced == .end {
       stop(state, .endOfSequence)
@@ -98,6 +102,29 @@ extension EngineCore {
     }
   }
 
+  /// Reads what a query asks of the next token's distribution, and ends the advance.
+  private func answer(_ query: NextTokenQuery, _ state: BranchState) {
+    let (run, lane) = (state.run, state.lane)
+    // Nothing is drawn, but a deadline that has passed holds here too.
+    if let gate = run.gate, !gate.reserve(0) {
+      stop(state, .budget)
+      return
+    }
+    pool.keepPages(lane, upTo: lane.tokens.count, pageTokens: backend.pageTokens)
+    do throws(EngineError) {
+      if let row = lane.freshRow {
+        state.nextToken = try logits.withRow(row) { (row: Span<Float>) throws(EngineError) in
+          try query.answer(row)
+        }
+      } else {
+        state.nextToken = try query.answer(lane.logits!.span)
+      }
+      stop(state, .tokens)
+    } catch {
+      halt(run, EngineError(error.code, "\(backend.name), branch \(state.path): \(error.message)"))
+    }
+  }
+
   /// Adds a drawn token to its branch and finds out whether it stops.
   func take(_ drawn: SampledToken, _ state: BranchState, isForced: Bool = false) {
     let run = state.run
@@ -128,10 +155,15 @@ extension EngineCore {
       stop(state, .length, drawn)
     } else if state.lane.tokens.count >= backend.contextLength {
       stop(state, .context, drawn)
-    } else if let delimiter = flight.delimiter,
-      state.text.firstMatch(of: [delimiter], endingAfter: textEnd, from: flight.startText) != nil
+    } else if !flight.delimiters.isEmpty,
+      state.text.firstMatch(of: flight.delimiters, endingAfter: textEnd, from: flight.startText)
+        != nil
     {
       stop(state, .step, drawn)
+    } else if let most = flight.entropyAbove, drawn.entropy > most {
+      stop(state, .entropy, drawn)
+    } else if let least = flight.logprobBelow, drawn.logprob < least {
+      stop(state, .logprob, drawn)
     } else if let limit = flight.maxTokens, state.count - flight.startCount >= limit {
       stop(state, .tokens, drawn)
     } else {

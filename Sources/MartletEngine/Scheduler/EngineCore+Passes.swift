@@ -130,7 +130,7 @@ extension EngineCore {
     work.revision = lane.revision
     work.wantsLogits = work.wantsLogits && end == lane.tokens.count
     lane.lastServed = tick
-    let sequence = pass.batch.add(sequence: lane.pages, promptTokens: lane.run.promptCount)
+    let sequence = pass.batch.add(sequence: lane.pages, promptTokens: lane.promptCount)
     for position in work.range {
       pass.batch.tokens.append(
         BatchToken(

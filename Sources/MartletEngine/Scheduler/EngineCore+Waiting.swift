@@ -6,6 +6,22 @@ extension EngineCore {
     locked { () throws(Never) in run.gate }
   }
 
+  func isIdle(_ run: RunState) -> Bool {
+    locked { () throws(Never) in run.flights.isEmpty }
+  }
+
+  func kvPageLimit(of run: RunState) -> Int? {
+    locked { () throws(Never) in run.kvPageLimit }
+  }
+
+  func setKVPageLimit(_ limit: Int?, of run: RunState) {
+    locked { () throws(Never) in run.kvPageLimit = limit }
+  }
+
+  func nextToken(of state: BranchState) -> NextToken? {
+    locked { () throws(Never) in state.nextToken }
+  }
+
   func setGate(_ gate: (any TokenGate)?, of run: RunState) {
     // The old one is let go of without the lock: what it holds may call the engine.
     _ = locked { () throws(Never) in
@@ -36,9 +52,12 @@ extension EngineCore {
     if let limit = advance.maxTokens, limit < 0 {
       throw EngineError(.argument, "maxTokens is \(limit); it must be 0 or more")
     }
-    guard advance.delimiter != "" else {
-      throw EngineError(.argument, "the delimiter is empty; leave it out or give it a text")
+    guard !advance.delimiters.contains("") else {
+      throw EngineError(.argument, "a delimiter is empty; leave it out or give it a text")
     }
+    try advance.sampling?.validate(vocabularySize: backend.vocabularySize)
+    try advance.query?.validate(vocabularySize: backend.vocabularySize)
+    let sampler = advance.sampling.map(FlightSampler.init)
     try locked { () throws(EngineError) in
       try requireWorking(run)
       for state in states {
@@ -52,7 +71,7 @@ extension EngineCore {
       let running = run.isAwaited ? run.flights.filter(\.isRunning).map(\.round).min() : nil
       let round = max(run.clock, running ?? run.clock)
       for state in states where events || !state.stop.isFinal || onToken != nil {
-        launch(state, advance, round, events: events, onToken: onToken)
+        launch(state, advance, sampler, round, events: events, onToken: onToken)
       }
       run.flights.sort { $0.path < $1.path }
       if !run.flights.isEmpty, !runs.contains(where: { $0 === run }) { runs.append(run) }
@@ -116,20 +135,25 @@ extension EngineCore {
   }
 
   private func launch(
-    _ state: BranchState, _ advance: Advance, _ round: Int, events: Bool,
-    onToken: (@Sendable (TokenEvent) -> Void)?
+    _ state: BranchState, _ advance: Advance, _ sampler: FlightSampler?, _ round: Int,
+    events: Bool, onToken: (@Sendable (TokenEvent) -> Void)?
   ) {
     let run = state.run
     state.flight = Flight(
       handle: state.handle, startRound: round, startCount: state.count,
       startText: state.text.bytes.count,
-      maxTokens: advance.maxTokens, delimiter: advance.delimiter.map { Array($0.utf8) },
-      wantsEvent: events, onToken: onToken, streamed: state.text.completeEnd)
+      maxTokens: advance.maxTokens, delimiters: advance.delimiters.map { Array($0.utf8) },
+      entropyAbove: advance.entropyAbove, logprobBelow: advance.logprobBelow, sampler: sampler,
+      query: advance.query, wantsEvent: events, onToken: onToken, streamed: state.text.completeEnd)
     run.flights.append(state)
     run.record(.submitted(path: state.path))
+    state.nextToken = nil
     let reason: StopReason
     if state.stop.isFinal {
       reason = state.stop
+    } else if advance.query != nil {
+      state.stop = .none
+      return
     } else if let limit = run.stops.maxTokens, state.count >= limit {
       reason = .length
     } else if state.lane.tokens.count >= backend.contextLength {

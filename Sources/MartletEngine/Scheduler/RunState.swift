@@ -15,8 +15,10 @@ final class RunState: @unchecked Sendable {
   /// For what siblings draw together.
   let siblingDraws: RandomStream
   let bytesPerPage: Int
-  /// Tokens of the prompt.
-  let promptCount: Int
+  /// The most pages its branches may hold together; nil for the engine's ceiling alone.
+  var kvPageLimit: Int?
+  /// How many further prompts were opened.
+  var opened: UInt32 = 0
 
   var gate: (any TokenGate)?
   var sampler: Sampler
@@ -47,17 +49,7 @@ final class RunState: @unchecked Sendable {
     core: EngineCore, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
     constraint: TokenConstraint?, drafting: Drafting, recorder: (any EngineObserver)?
   ) throws(EngineError) {
-    guard !prompt.isEmpty else {
-      throw EngineError(.argument, "the prompt has no tokens; give at least one")
-    }
-    let context = core.backend.contextLength
-    guard prompt.count <= context else {
-      throw EngineError(
-        .context,
-        "the prompt has \(prompt.count) tokens but the context of \(core.backend.name) holds "
-          + "\(context); shorten the prompt")
-    }
-    try core.checkVocabulary(prompt, what: "the prompt")
+    try core.checkPrompt(prompt)
     try sampling.validate(vocabularySize: core.backend.vocabularySize)
     if let limit = stops.maxTokens, limit < 0 {
       throw EngineError(.argument, "maxTokens is \(limit); it must be 0 or more")
@@ -66,7 +58,6 @@ final class RunState: @unchecked Sendable {
       throw EngineError(.argument, "a stop string is empty; leave it out or give it a text")
     }
     try drafting.validate()
-    promptCount = prompt.count
     self.seed = seed
     self.drafting = drafting
     self.sampling = sampling

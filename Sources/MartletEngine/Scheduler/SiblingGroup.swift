@@ -64,6 +64,7 @@ extension EngineCore {
   /// Chooses a branch's next token from its row of logits. With the lock held, on the driver thread.
   func choose(_ row: Span<Float>, for state: BranchState) throws(EngineError) -> SampledToken {
     let run = state.run
+    if let own = state.flight?.sampler { return try choose(row, for: state, own) }
     let history = state.lane.tokens[...]
     let allowed = try allowedTokens(state)
     if let group = state.siblings, group.isNext(for: state) {
@@ -77,5 +78,17 @@ extension EngineCore {
       row, history: history,
       noise: run.draws.noise(path: state.path, epoch: state.epoch, position: history.count),
       generated: state.count, mirostatMu: state.mirostatMu, allowed: allowed)
+  }
+
+  /// Draws under the rules of the branch's advance.
+  private func choose(
+    _ row: Span<Float>, for state: BranchState, _ own: FlightSampler
+  ) throws(EngineError) -> SampledToken {
+    let history = state.lane.tokens[...]
+    return try own.sampler.sample(
+      row, history: history,
+      noise: state.run.draws.noise(
+        path: state.path, epoch: state.epoch, position: history.count),
+      generated: state.count, mirostatMu: state.mirostatMu, allowed: try allowedTokens(state))
   }
 }

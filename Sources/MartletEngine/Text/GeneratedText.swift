@@ -28,6 +28,14 @@ struct GeneratedText: Sendable {
     cut = nil
   }
 
+  /// How many tokens lie wholly before the end of the text.
+  var tokensInText: Int { cut == nil ? ends.count : ends.prefix { $0 <= end }.count }
+
+  /// The text that remains after the first `count` tokens.
+  func rest(afterTokens count: Int) -> String {
+    string(byteCount(ofTokens: count), UTF8Boundary.complete(bytes, from: 0, to: end))
+  }
+
   func byteCount(ofTokens count: Int) -> Int { count == 0 ? 0 : ends[count - 1] }
 
   /// The text of the first `count` tokens, without an unfinished character at the end.

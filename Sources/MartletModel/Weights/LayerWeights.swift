@@ -53,4 +53,11 @@ public struct LayerWeights: Sendable {
     self.up = up
     self.down = down
   }
+
+  /// Weights that a token is multiplied with.
+  var multiplied: Int {
+    [query, key, value, attentionOutput, gate, up, down].reduce(0) {
+      $0 + $1.outputs * $1.depth
+    }
+  }
 }

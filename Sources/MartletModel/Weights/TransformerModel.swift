@@ -28,6 +28,10 @@ public final class TransformerModel: Sendable {
   public let metadata: GGUFMetadata
   /// Sixteen hexadecimal digits that identify the model's contents.
   public let fingerprint: String
+  /// Parameters that a token is multiplied with: each counts two operations.
+  public var parameterCount: Int {
+    layers.reduce(output.outputs * output.depth) { $0 + $1.multiplied }
+  }
   /// Bytes of packed weights in memory.
   public let packedByteCount: Int
   /// Where the time of opening went, and what the pack cache did.

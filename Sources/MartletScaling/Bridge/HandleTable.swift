@@ -34,25 +34,31 @@ enum ScopeTable {
   }
 }
 
-/// The branches of one run, by the handles its strategy holds.
+/// A branch that a component holds, and the engine's run that it belongs to.
+struct HeldBranch: Sendable {
+  let branch: Branch
+  let run: Run
+}
+
+/// The branches that one component holds, by their handles.
 struct BranchTable {
-  private var branches: [UInt: Branch] = [:]
-  private var numbers: [BranchPath: UInt] = [:]
+  private var held: [UInt: HeldBranch] = [:]
+  private var numbers: [ObjectIdentifier: UInt] = [:]
 
   /// The handle of a branch; a new one when it has none yet.
-  mutating func handle(of branch: Branch) -> UInt {
-    if let known = numbers[branch.path] { return known }
+  mutating func handle(of branch: Branch, in run: Run) -> UInt {
+    if let known = numbers[ObjectIdentifier(branch)] { return known }
     let number = Handle.next()
-    branches[number] = branch
-    numbers[branch.path] = number
+    held[number] = HeldBranch(branch: branch, run: run)
+    numbers[ObjectIdentifier(branch)] = number
     return number
   }
 
-  subscript(number: UInt) -> Branch? { branches[number] }
+  subscript(number: UInt) -> HeldBranch? { held[number] }
 
   mutating func remove(_ number: UInt) -> Branch? {
-    guard let branch = branches.removeValue(forKey: number) else { return nil }
-    numbers.removeValue(forKey: branch.path)
+    guard let branch = held.removeValue(forKey: number)?.branch else { return nil }
+    numbers.removeValue(forKey: ObjectIdentifier(branch))
     return branch
   }
 
@@ -64,7 +70,7 @@ struct BranchTable {
   }
 
   /// All branches, in order of path.
-  var ordered: [Branch] { branches.values.sorted { $0.path < $1.path } }
+  var ordered: [Branch] { held.values.map(\.branch).sorted { $0.path < $1.path } }
 }
 
 /// Calls that broke a rule of the interface: a dead or foreign handle, or the wrong thread. They

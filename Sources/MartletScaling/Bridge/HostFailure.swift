@@ -31,6 +31,7 @@ struct HostFailure: Error {
       case .cancelled: MARTLET_E_CANCELLED
       case .backend, .logits, .file, .data: MARTLET_E_INTERNAL
       case .memory: MARTLET_E_MEMORY
+      case .budget: MARTLET_E_BUDGET
       }
     message = error.message
   }

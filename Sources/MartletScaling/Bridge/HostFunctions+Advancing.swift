@@ -1,18 +1,22 @@
 import CMartlet
 import MartletEngine
 
-// Host functions that generate, judge and answer.
+// Host functions that generate.
 
 let hostAdvance:
   @convention(c) (
     martlet_run?, UnsafePointer<martlet_branch?>?, UInt32, UnsafePointer<martlet_advance>?
-  ) -> martlet_status = { run, branches, count, how in
-    strategyCall(run, onRunThread: true) { run throws(HostFailure) in
+  ) -> martlet_status = { run, handles, count, how in
+    branchCall(run, onRunThread: true) { run throws(HostFailure) in
       try run.checkRunning()
-      let branches = try run.branches(branches, count)
-      let advance = try Advance(how)
-      try run.translatingEnd { () throws(EngineError) in
-        try run.engineRun.advanceBlocking(branches, advance)
+      let (owner, branches) = try run.group(handles, count)
+      let advance = try Advance(how, base: run.engineRun.sampling)
+      if let until = try Until(how) {
+        try run.advance(branches, of: owner, advance, until: until, handles!)
+      } else {
+        try run.translatingEnd { () throws(EngineError) in
+          try owner.advanceBlocking(branches, advance)
+        }
       }
       if branches.contains(where: { $0.stop == .budget }) { throw run.spentBudget() }
       if branches.contains(where: { $0.stop == .cancelled }) {
@@ -28,7 +32,10 @@ let hostSubmit:
     strategyCall(run, onRunThread: true) { run throws(HostFailure) in
       try run.checkRunning()
       let branches = try run.branches(branches, count)
-      let advance = try Advance(how)
+      let advance = try Advance(how, base: run.engineRun.sampling)
+      if try Until(how) != nil {
+        throw HostFailure(MARTLET_E_ARGUMENT, "'until' works with advance, not with submit")
+      }
       try run.translatingEnd { () throws(EngineError) in
         try run.engineRun.submit(branches, advance)
       }
@@ -40,12 +47,7 @@ let hostWaitAny:
     run, event in
     strategyCall(run, onRunThread: true) { run throws(HostFailure) in
       let event = try place(event, "event")
-      let known = UInt32(MemoryLayout<martlet_event>.size)
-      guard event.pointee.size >= known else {
-        throw HostFailure(
-          MARTLET_E_ARGUMENT,
-          "'event' has size \(event.pointee.size); set it to \(known) before the call")
-      }
+      try checkSize(event.pointee.size, of: martlet_event.self, "event")
       try run.checkRunning()
       let next = try run.translatingEnd { () throws(EngineError) in try run.engineRun.waitAny() }
       guard let next else {
@@ -62,64 +64,78 @@ let hostCancel: @convention(c) (martlet_run?, martlet_branch?) -> martlet_status
   }
 }
 
-let hostScore:
+let hostNextToken:
   @convention(c) (
-    martlet_run?, UnsafePointer<martlet_branch?>?, UInt32, UnsafeMutablePointer<Double>?
-  ) -> martlet_status = { run, branches, count, scores in
-    strategyCall(run, onRunThread: true) { run throws(HostFailure) in
-      let scores = try place(scores, "scores")
-      for (index, branch) in try run.branches(branches, count).enumerated() {
-        scores[index] = try run.judge.score(run.judged(branch), run: run)
+    martlet_run?, UnsafePointer<martlet_branch?>?, UInt32, UnsafePointer<martlet_next_token>?
+  ) -> martlet_status = { run, handles, count, query in
+    branchCall(run, onRunThread: true) { run throws(HostFailure) in
+      guard let query else { throw HostFailure(MARTLET_E_ARGUMENT, "'query' is null") }
+      try checkSize(query.pointee.size, of: martlet_next_token.self, "query")
+      try run.checkRunning()
+      let (owner, branches) = try run.group(handles, count)
+      let (top, tokens) = (
+        Int(query.pointee.top),
+        try array(query.pointee.tokens, query.pointee.token_count, "tokens")
+      )
+      let choices = top == 0 ? nil : try place(query.pointee.choices, "choices")
+      let logprobs = tokens.isEmpty ? nil : try place(query.pointee.logprobs, "logprobs")
+      let answers = try run.translatingEnd { () throws(EngineError) in
+        try owner.nextTokensBlocking(branches, NextTokenQuery(top: top, tokens: tokens))
+      }
+      for (index, answer) in answers.enumerated() {
+        for place in 0..<top {
+          let choice = place < answer.top.count ? answer.top[place] : nil
+          choices![index * top + place] = martlet_choice(
+            token: choice?.token ?? -1, logprob: choice?.logprob ?? -.infinity)
+        }
+        for (place, logprob) in answer.logprobs.enumerated() {
+          logprobs![index * tokens.count + place] = logprob
+        }
+        query.pointee.entropies?[index] = Double(answer.entropy)
       }
     }
   }
 
-let hostExtract:
-  @convention(c) (
-    martlet_run?, martlet_branch?, UnsafeMutablePointer<CChar>?, Int, UnsafeMutablePointer<Int>?
-  ) -> martlet_status = { run, branch, buffer, capacity, needed in
-    strategyCall(run, onRunThread: true) { run throws(HostFailure) in
-      let branch = try run.branch(branch)
-      guard run.judge.hasExtractor else {
-        throw HostFailure(MARTLET_E_NOT_FOUND, "the run has no extractor")
-      }
-      guard let answer = try run.judge.extract(run.judged(branch), run: run) else {
-        try place(needed, "needed").pointee = 0
-        throw HostFailure(MARTLET_E_NOT_FOUND, "the text holds no answer")
-      }
-      try deliver(answer, buffer, capacity, needed)
-    }
-  }
-
-let hostCandidate:
-  @convention(c) (martlet_run?, martlet_branch?, UnsafeMutablePointer<UInt32>?)
-    -> martlet_status = { run, branch, index in
-      strategyCall(run, onRunThread: true) { run throws(HostFailure) in
-        let index = try place(index, "index")
-        index.pointee = UInt32(try run.addCandidate(try run.branch(branch)))
-      }
-    }
-
-let hostCandidateScore: @convention(c) (martlet_run?, UInt32, Double) -> martlet_status = {
-  run, candidate, score in
-  strategyCall(run, onRunThread: true) { run throws(HostFailure) in
-    try run.setScore(score, of: candidate)
+/// Checks the size that a caller states of a struct of this version.
+func checkSize<Struct>(
+  _ size: UInt32, of type: Struct.Type, _ name: StaticString
+) throws(HostFailure) {
+  let known = MemoryLayout<Struct>.size
+  guard size >= known else {
+    throw HostFailure(
+      MARTLET_E_ARGUMENT, "'\(name)' has size \(size); set it to \(known) before the call")
   }
 }
 
-let hostAnswer: @convention(c) (martlet_run?, UInt32) -> martlet_status = { run, candidate in
-  strategyCall(run, onRunThread: true) { run throws(HostFailure) in try run.setAnswer(candidate) }
+/// The callback of an advance.
+private struct Until {
+  let ask: @convention(c) (UnsafeMutableRawPointer?, martlet_branch?) -> Int32
+  let context: UnsafeMutableRawPointer?
+
+  init?(_ how: UnsafePointer<martlet_advance>?) throws(HostFailure) {
+    guard let how, how.pointee.size >= UInt32(MemoryLayout<martlet_advance>.size),
+      let ask = how.pointee.until
+    else { return nil }
+    self.ask = ask
+    context = how.pointee.until_context
+  }
 }
 
 extension Advance {
+  /// The struct's size before it had more than a count and a delimiter.
+  private static let firstSize = MemoryLayout<martlet_advance>.offset(of: \.delimiters)!
+
   /// Reads the C form.
-  fileprivate init(_ how: UnsafePointer<martlet_advance>?) throws(HostFailure) {
+  /// - Parameter base: the run's rules, which rules with a leading + are added to.
+  fileprivate init(
+    _ how: UnsafePointer<martlet_advance>?, base: SamplingOptions
+  ) throws(HostFailure) {
     guard let how else { throw HostFailure(MARTLET_E_ARGUMENT, "'how' is null") }
-    let known = UInt32(MemoryLayout<martlet_advance>.size)
-    guard how.pointee.size >= known else {
+    guard how.pointee.size >= Self.firstSize else {
       throw HostFailure(
         MARTLET_E_ARGUMENT,
-        "'how' has size \(how.pointee.size); set it to \(known) before the call")
+        "'how' has size \(how.pointee.size); set it to \(MemoryLayout<martlet_advance>.size) "
+          + "before the call")
     }
     let delimiter = try text(
       how.pointee.delimiter, how.pointee.delimiter == nil ? 0 : Int(how.pointee.delimiter_length),
@@ -128,12 +144,53 @@ extension Advance {
     self.init(
       maxTokens: maxTokens == 0 ? nil : Int(maxTokens),
       delimiter: delimiter.isEmpty ? nil : delimiter)
+    guard how.pointee.size >= UInt32(MemoryLayout<martlet_advance>.size) else { return }
+    let more = try text(
+      how.pointee.delimiters, how.pointee.delimiters == nil ? 0 : how.pointee.delimiters_length,
+      "delimiters")
+    delimiters += more.split(separator: "\0").map(String.init)
+    if how.pointee.entropy_above != 0 { entropyAbove = Float(how.pointee.entropy_above) }
+    if how.pointee.logprob_below != 0 { logprobBelow = Float(how.pointee.logprob_below) }
+    let rules = try text(
+      how.pointee.sampling, how.pointee.sampling == nil ? 0 : how.pointee.sampling_length,
+      "sampling")
+    if !rules.isEmpty {
+      sampling = try engineCall { () throws(EngineError) in
+        rules.hasPrefix("+")
+          ? try base.adding(String(rules.dropFirst())) : try SamplingOptions.parse(rules)
+      }
+    }
   }
 }
 
 extension PluginRun {
+  /// Advances token by token and asks after each which branches go on.
+  fileprivate func advance(
+    _ branches: [Branch], of owner: Run, _ advance: Advance, until: Until,
+    _ handles: UnsafePointer<martlet_branch?>
+  ) throws(HostFailure) {
+    var open = Array(branches.indices)
+    var tokens = 0
+    while !open.isEmpty {
+      var step = advance
+      step.maxTokens = 1
+      try translatingEnd { () throws(EngineError) in
+        try owner.advanceBlocking(open.map { branches[$0] }, step)
+      }
+      tokens += 1
+      // Another stop than the count of one is the branch's own.
+      open.removeAll { branches[$0].stop != .tokens }
+      open.removeAll { index in
+        guard until.ask(until.context, handles[index]) != 0 else { return false }
+        branches[index].mark(.callback)
+        return true
+      }
+      if let most = advance.maxTokens, tokens >= most { return }
+    }
+  }
+
   /// Does engine work that a cancellation or the deadline may interrupt.
-  fileprivate func translatingEnd<Result>(
+  func translatingEnd<Result>(
     _ body: () throws(EngineError) -> Result
   ) throws(HostFailure) -> Result {
     do throws(EngineError) {
@@ -141,6 +198,7 @@ extension PluginRun {
     } catch {
       // The deadline cancels the engine's run; say which it was.
       if error.code == .cancelled { try checkRunning() }
+      if error.code == .budget { throw spentBudget() }
       noteEngine(error)
       throw HostFailure(error)
     }

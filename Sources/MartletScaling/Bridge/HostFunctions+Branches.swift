@@ -9,7 +9,7 @@ private let mostBranches: UInt32 = 1 << 16
 let hostRoot:
   @convention(c) (martlet_run?, UnsafeMutablePointer<martlet_branch?>?) -> martlet_status = {
     run, branch in
-    strategyCall(run, onRunThread: true) { run throws(HostFailure) in
+    branchCall(run, onRunThread: true) { run throws(HostFailure) in
       try place(branch, "branch").pointee = Handle.pointer(try run.rootHandle())
     }
   }
@@ -17,16 +17,16 @@ let hostRoot:
 let hostFork:
   @convention(c) (martlet_run?, martlet_branch?, UInt32, UnsafeMutablePointer<martlet_branch?>?)
     -> martlet_status = { run, branch, count, children in
-      strategyCall(run, onRunThread: true) { run throws(HostFailure) in
+      branchCall(run, onRunThread: true) { run throws(HostFailure) in
         let children = try place(children, "children")
-        let parent = try run.branch(branch)
+        let parent = try run.held(branch)
         guard (1...mostBranches).contains(count) else {
           throw HostFailure(
             MARTLET_E_ARGUMENT, "a fork makes 1 to \(mostBranches) children, not \(count)")
         }
-        let forks = try engineCall { () throws(EngineError) in try parent.fork(Int(count)) }
+        let forks = try engineCall { () throws(EngineError) in try parent.branch.fork(Int(count)) }
         for (index, fork) in forks.enumerated() {
-          children[index] = Handle.pointer(try run.handle(of: fork))
+          children[index] = Handle.pointer(try run.handle(of: fork, in: parent.run))
         }
       }
     }
@@ -34,7 +34,7 @@ let hostFork:
 let hostForkCost:
   @convention(c) (martlet_run?, martlet_branch?, UInt32, UnsafeMutablePointer<UInt64>?)
     -> martlet_status = { run, branch, count, bytes in
-      strategyCall(run, onRunThread: true) { run throws(HostFailure) in
+      branchCall(run, onRunThread: true) { run throws(HostFailure) in
         let bytes = try place(bytes, "bytes")
         let branch = try run.branch(branch)
         guard count <= mostBranches else {
@@ -50,27 +50,27 @@ let hostResample:
     martlet_run?, UnsafePointer<martlet_branch?>?, UInt32, UnsafePointer<UInt32>?,
     UnsafeMutablePointer<martlet_branch?>?
   ) -> martlet_status = { run, population, count, ancestors, result in
-    strategyCall(run, onRunThread: true) { run throws(HostFailure) in
+    branchCall(run, onRunThread: true) { run throws(HostFailure) in
       let result = try place(result, "result")
       guard let ancestors, let population else {
         throw HostFailure(MARTLET_E_ARGUMENT, "'population' or 'ancestors' is null")
       }
-      let branches = try run.branches(population, count)
+      let (owner, branches) = try run.group(population, count)
       let indices = (0..<Int(count)).map { Int(ancestors[$0]) }
       let handles = (0..<Int(count)).map { population[$0] }
       let resampled = try engineCall { () throws(EngineError) in
-        try run.engineRun.resample(branches, ancestors: indices)
+        try owner.resample(branches, ancestors: indices)
       }
       for handle in handles { run.forget(handle) }
       for (index, branch) in resampled.enumerated() {
-        result[index] = Handle.pointer(try run.handle(of: branch))
+        result[index] = Handle.pointer(try run.handle(of: branch, in: owner))
       }
     }
   }
 
 let hostTruncate: @convention(c) (martlet_run?, martlet_branch?, UInt32) -> martlet_status = {
   run, branch, generated in
-  strategyCall(run, onRunThread: true) { run throws(HostFailure) in
+  branchCall(run, onRunThread: true) { run throws(HostFailure) in
     let branch = try run.branch(branch)
     try engineCall { () throws(EngineError) in try branch.truncate(toGenerated: Int(generated)) }
   }
@@ -79,22 +79,56 @@ let hostTruncate: @convention(c) (martlet_run?, martlet_branch?, UInt32) -> mart
 let hostAppendText:
   @convention(c) (martlet_run?, martlet_branch?, UnsafePointer<CChar>?, Int) -> martlet_status = {
     run, branch, start, count in
-    strategyCall(run, onRunThread: true) { run throws(HostFailure) in
+    branchCall(run, onRunThread: true) { run throws(HostFailure) in
       try run.checkRunning()
       let branch = try run.branch(branch)
       let text = try text(start, count, "text")
-      try engineCall { () throws(EngineError) in try branch.append(text: text) }
+      try run.appending { () throws(EngineError) in try branch.append(text: text) }
     }
   }
 
+let hostAppendTokens:
+  @convention(c) (martlet_run?, martlet_branch?, UnsafePointer<Int32>?, Int) -> martlet_status = {
+    run, branch, tokens, count in
+    branchCall(run, onRunThread: true) { run throws(HostFailure) in
+      try run.checkRunning()
+      let branch = try run.branch(branch)
+      let tokens = try array(tokens, count, "tokens")
+      try run.appending { () throws(EngineError) in try branch.append(tokens: tokens) }
+    }
+  }
+
+let hostReopen:
+  @convention(c) (martlet_run?, martlet_branch?, UnsafeMutablePointer<martlet_branch?>?)
+    -> martlet_status = { run, branch, child in
+      branchCall(run, onRunThread: true) { run throws(HostFailure) in
+        let child = try place(child, "child")
+        let parent = try run.held(branch)
+        var reopened: Branch?
+        try run.appending { () throws(EngineError) in reopened = try parent.branch.reopened() }
+        child.pointee = Handle.pointer(try run.handle(of: reopened!, in: parent.run))
+      }
+    }
+
+let hostDemote:
+  @convention(c) (martlet_run?, martlet_branch?, UnsafeMutablePointer<UInt64>?) -> martlet_status =
+    { run, branch, bytes in
+      branchCall(run, onRunThread: true) { run throws(HostFailure) in
+        let bytes = try place(bytes, "bytes")
+        let branch = try run.branch(branch)
+        let freed = try engineCall { () throws(EngineError) in try branch.demote() }
+        bytes.pointee = UInt64(freed)
+      }
+    }
+
 let hostRelease: @convention(c) (martlet_run?, martlet_branch?) -> martlet_status = { run, branch in
-  strategyCall(run, onRunThread: true) { run throws(HostFailure) in try run.release(branch) }
+  branchCall(run, onRunThread: true) { run throws(HostFailure) in try run.release(branch) }
 }
 
 let hostState:
   @convention(c) (martlet_run?, martlet_branch?, UnsafeMutablePointer<martlet_branch_state>?)
     -> martlet_status = { run, branch, state in
-      strategyCall(run, onRunThread: false) { run throws(HostFailure) in
+      branchCall(run, onRunThread: false) { run throws(HostFailure) in
         let state = try place(state, "state")
         let branch = try run.branch(branch)
         let known = UInt32(MemoryLayout<martlet_branch_state>.size)
@@ -119,7 +153,7 @@ let hostText:
   @convention(c) (
     martlet_run?, martlet_branch?, UnsafeMutablePointer<CChar>?, Int, UnsafeMutablePointer<Int>?
   ) -> martlet_status = { run, branch, buffer, capacity, needed in
-    strategyCall(run, onRunThread: false) { run throws(HostFailure) in
+    branchCall(run, onRunThread: false) { run throws(HostFailure) in
       try deliver(try run.branch(branch).text, buffer, capacity, needed)
     }
   }
@@ -128,7 +162,7 @@ let hostTokens:
   @convention(c) (
     martlet_run?, martlet_branch?, UnsafeMutablePointer<Int32>?, Int, UnsafeMutablePointer<Int>?
   ) -> martlet_status = { run, branch, buffer, capacity, needed in
-    strategyCall(run, onRunThread: false) { run throws(HostFailure) in
+    branchCall(run, onRunThread: false) { run throws(HostFailure) in
       try deliver(try run.branch(branch).tokens, buffer, capacity, needed)
     }
   }
@@ -137,7 +171,36 @@ let hostLogprobs:
   @convention(c) (
     martlet_run?, martlet_branch?, UnsafeMutablePointer<Float>?, Int, UnsafeMutablePointer<Int>?
   ) -> martlet_status = { run, branch, buffer, capacity, needed in
-    strategyCall(run, onRunThread: false) { run throws(HostFailure) in
+    branchCall(run, onRunThread: false) { run throws(HostFailure) in
       try deliver(try run.branch(branch).logprobs, buffer, capacity, needed)
     }
   }
+
+let hostEntropies:
+  @convention(c) (
+    martlet_run?, martlet_branch?, UnsafeMutablePointer<Float>?, Int, UnsafeMutablePointer<Int>?
+  ) -> martlet_status = { run, branch, buffer, capacity, needed in
+    branchCall(run, onRunThread: false) { run throws(HostFailure) in
+      try deliver(try run.branch(branch).entropies, buffer, capacity, needed)
+    }
+  }
+
+let hostPath:
+  @convention(c) (
+    martlet_run?, martlet_branch?, UnsafeMutablePointer<UInt32>?, Int, UnsafeMutablePointer<Int>?
+  ) -> martlet_status = { run, branch, buffer, capacity, needed in
+    branchCall(run, onRunThread: false) { run throws(HostFailure) in
+      try deliver(try run.branch(branch).path.indices, buffer, capacity, needed)
+    }
+  }
+
+extension PluginRun {
+  /// Does engine work that takes prompt tokens, which the budget may refuse.
+  fileprivate func appending(_ body: () throws(EngineError) -> Void) throws(HostFailure) {
+    do throws(EngineError) {
+      try body()
+    } catch {
+      throw error.code == .budget ? spentBudget() : HostFailure(error)
+    }
+  }
+}

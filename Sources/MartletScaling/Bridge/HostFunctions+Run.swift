@@ -91,6 +91,10 @@ let hostBudgetLeft:
           left.pointee = scope.run?.ledger.remainingSeconds ?? .infinity
         case MARTLET_RESOURCE_KV_BYTES:
           left.pointee = scope.run?.kvBytesLeft ?? .infinity
+        case MARTLET_RESOURCE_TOTAL_TOKENS:
+          left.pointee = scope.run?.ledger.remainingTotalTokens.map(Double.init) ?? .infinity
+        case MARTLET_RESOURCE_FLOPS:
+          left.pointee = scope.run?.ledger.remainingFLOPs ?? .infinity
         default:
           throw HostFailure(MARTLET_E_ARGUMENT, "there is no resource \(resource.rawValue)")
         }
@@ -105,7 +109,7 @@ let hostRandom:
         guard let run = scope.run else {
           throw HostFailure(MARTLET_E_STATE, "there is no run whose seed could be used")
         }
-        if branch != nil, scope.kind != .strategy {
+        if branch != nil, scope.kind != .strategy, !run.isScorers {
           throw HostFailure(MARTLET_E_STATE, "branches belong to strategies")
         }
         let branch = try branch.map { handle throws(HostFailure) in try run.branch(handle) }

@@ -24,7 +24,15 @@ nonisolated(unsafe) let hostTable: UnsafePointer<martlet_host> = {
       advance: hostAdvance, submit: hostSubmit, wait_any: hostWaitAny, cancel: hostCancel,
       score: hostScore, extract: hostExtract,
       candidate: hostCandidate, candidate_score: hostCandidateScore, answer: hostAnswer,
-      width_cost: hostWidthCost, knee_width: hostKneeWidth))
+      width_cost: hostWidthCost, knee_width: hostKneeWidth,
+      prompt: hostPrompt, open: hostOpen, append_tokens: hostAppendTokens, tokenize: hostTokenize,
+      detokenize: hostDetokenize,
+      reopen: hostReopen, demote: hostDemote, path: hostPath, entropies: hostEntropies,
+      next_token: hostNextToken,
+      score_by: hostScoreBy, extract_text: hostExtractText, model: hostModel, open_on: hostOpenOn,
+      candidate_text: hostCandidateText, candidate_answer: hostCandidateAnswer,
+      commit: hostCommit, abstain: hostAbstain,
+      run_child: hostRunChild, usage: hostUsage, capability: hostCapability))
   return UnsafePointer(table)
 }()
 
@@ -54,6 +62,20 @@ func strategyCall(
   componentCall(run) { scope throws(HostFailure) in
     guard scope.kind == .strategy, let run = scope.run else {
       throw HostFailure(MARTLET_E_STATE, "this function belongs to strategies")
+    }
+    if onRunThread { try run.checkThread() }
+    try body(run)
+  }
+}
+
+/// Runs a host function about branches: for strategies, and for scorers of branches while they score.
+func branchCall(
+  _ run: martlet_run?, onRunThread: Bool, _ body: (PluginRun) throws(HostFailure) -> Void
+) -> martlet_status {
+  componentCall(run) { scope throws(HostFailure) in
+    guard let run = scope.run, scope.kind == .strategy || run.isScorers else {
+      throw HostFailure(
+        MARTLET_E_STATE, "this function belongs to strategies and to scorers of branches")
     }
     if onRunThread { try run.checkThread() }
     try body(run)
@@ -121,4 +143,18 @@ func text(
 func text(_ start: UnsafePointer<CChar>?, _ name: StaticString) throws(HostFailure) -> String {
   guard let start else { throw HostFailure(MARTLET_E_ARGUMENT, "'\(name)' is null") }
   return String(cString: start)
+}
+
+/// An array with a length from C; null with length 0 is empty.
+func array<Element>(
+  _ start: UnsafePointer<Element>?, _ count: Int, _ name: StaticString
+) throws(HostFailure) -> [Element] {
+  guard let start else {
+    if count == 0 { return [] }
+    throw HostFailure(MARTLET_E_ARGUMENT, "'\(name)' is null with length \(count)")
+  }
+  guard count >= 0, count <= 1 << 28 else {
+    throw HostFailure(MARTLET_E_ARGUMENT, "'\(name)' has the impossible length \(count)")
+  }
+  return Array(UnsafeBufferPointer(start: start, count: count))
 }

@@ -1,5 +1,6 @@
 import CMartlet
 import Logging
+import MartletEngine
 import Synchronization
 
 /// A component that a run may use, loaded, with the options it was given.
@@ -26,6 +27,8 @@ final class Judge: Sendable {
     var isSettled = false
     var scorer: ScorerInstance?
     var extractor: ExtractorInstance?
+    /// Those that a strategy asked for by name.
+    var others: [String: ScorerInstance] = [:]
   }
 
   init(
@@ -57,6 +60,47 @@ final class Judge: Sendable {
     }
   }
 
+  /// The scores of branches.
+  /// - Throws: as ``score(_:run:)``.
+  func score(_ branches: [Branch], run: PluginRun) throws(HostFailure) -> [Double] {
+    while true {
+      if let fallback, state.withLock({ $0.current >= scorers.count }) {
+        return branches.map { fallback(run.judged($0)) }
+      }
+      let (scorer, isSettled) = try currentScorer(run)
+      do throws(HostFailure) {
+        let scores = try scorer.score(branches, of: run)
+        state.withLock { $0.isSettled = true }
+        return scores
+      } catch  where error.status == MARTLET_E_UNSUPPORTED && !isSettled && passOver(scorer) {
+        continue
+      }
+    }
+  }
+
+  /// The scores of branches by the scorer of that id, with its default options.
+  func score(
+    _ branches: [Branch], by id: String, run: PluginRun
+  ) throws(HostFailure) -> [Double] {
+    if let known = state.withLock({ $0.others[id] }) {
+      return try known.score(branches, of: run)
+    }
+    let chosen: ChosenComponent
+    do throws(ScalingError) {
+      chosen = try run.surroundings.plugins.choose(
+        .scorer, id, options: [:], suiting: run.surroundings.suitableOptions)
+    } catch {
+      throw HostFailure(MARTLET_E_NOT_FOUND, error.message)
+    }
+    let scorer = try ScorerInstance(
+      chosen.component, options: chosen.options, run: run, logger: logger)
+    state.withLock { $0.others[id] = scorer }
+    return try scorer.score(branches, of: run)
+  }
+
+  /// Whether there is a scorer to ask.
+  var hasScorer: Bool { !scorers.isEmpty || fallback != nil }
+
   /// The answer in a text; nil when there is none, or no extractor.
   func extract(_ text: JudgedText, run: PluginRun?) throws(HostFailure) -> String? {
     guard let extractor else { return nil }
@@ -77,14 +121,15 @@ final class Judge: Sendable {
   var extractorID: String? { extractor?.component.id }
 
   /// Leaves the instances alone for good, because a thread that was given up may be inside one.
-  func abandon() { state.withLock { ($0.scorer, $0.extractor) = (nil, nil) } }
+  func abandon() { state.withLock { ($0.scorer, $0.extractor, $0.others) = (nil, nil, [:]) } }
 
   /// Ends the instances. Called once, after the last use.
   func end() {
-    let (scorer, extractor) = state.withLock { state in
-      defer { (state.scorer, state.extractor) = (nil, nil) }
-      return (state.scorer, state.extractor)
+    let (scorer, extractor, others) = state.withLock { state in
+      defer { (state.scorer, state.extractor, state.others) = (nil, nil, [:]) }
+      return (state.scorer, state.extractor, state.others.values)
     }
+    for other in others { other.end() }
     scorer?.end()
     extractor?.end()
   }

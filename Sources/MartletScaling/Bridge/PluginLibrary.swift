@@ -125,8 +125,11 @@ final class PluginLibrary: Sendable {
       let table = functions.load(as: martlet_strategy.self)
       missing = table.create == nil || table.run == nil || table.destroy == nil
     case .scorer:
-      try checkSize("martlet_scorer of '\(id)'", size, of: martlet_scorer.self)
-      let table = functions.load(as: martlet_scorer.self)
+      let first = MemoryLayout<martlet_scorer>.offset(of: \.score_branches)!
+      if Int(size) != first {
+        try checkSize("martlet_scorer of '\(id)'", size, of: martlet_scorer.self)
+      }
+      let table = martlet_scorer(reading: functions)
       missing = table.create == nil || table.score == nil || table.destroy == nil
     case .extractor:
       try checkSize("martlet_extractor of '\(id)'", size, of: martlet_extractor.self)
@@ -156,6 +159,17 @@ final class PluginLibrary: Sendable {
     guard text == expected else {
       throw ScalingError(
         .refused, "its library states \(name) '\(text)' and its manifest '\(expected)'")
+    }
+  }
+}
+
+extension martlet_scorer {
+  /// A scorer's table of any size that was ever frozen: what it does not have is null.
+  init(reading table: UnsafeRawPointer) {
+    self.init()
+    let size = min(Int(table.load(as: UInt32.self)), MemoryLayout<martlet_scorer>.size)
+    withUnsafeMutableBytes(of: &self) { own in
+      own.copyMemory(from: UnsafeRawBufferPointer(start: table, count: size))
     }
   }
 }

@@ -67,6 +67,9 @@ struct StrategyExecution: Sendable {
     let hasFailed = status != MARTLET_OK && !(endedRun && (wasCancelled || budget != nil))
 
     var answer = run.answer
+    if run.hasAbstained, !hasFailed, !wasCancelled {
+      return RunEnding(candidates: run.candidates, answer: nil, cause: .abstained)
+    }
     if answer == nil, hasFailed || wasCancelled || budget != nil {
       // A failure alone is worth hearing about more than a text that nobody chose.
       if run.candidates.isEmpty, !hasFailed { addFurthestBranch() }
@@ -115,7 +118,7 @@ struct StrategyExecution: Sendable {
 
   /// The candidate with the highest score; without scores, a finished one with the highest mean
   /// log-probability.
-  private static func best(of candidates: [RunResult.Candidate]) -> Int? {
+  static func best(of candidates: [RunResult.Candidate]) -> Int? {
     func rank(_ candidate: RunResult.Candidate) -> (Double, Double, Double) {
       (
         candidate.score ?? -.infinity, candidate.finished ? 1 : 0,
@@ -138,7 +141,7 @@ struct StrategyExecution: Sendable {
   }
 
   /// The instance's whole life: create, run, destroy.
-  private static func callPlugin(_ component: LoadedComponent, _ scope: ComponentScope) -> Outcome {
+  static func callPlugin(_ component: LoadedComponent, _ scope: ComponentScope) -> Outcome {
     let handle = ScopeTable.insert(scope)
     defer { ScopeTable.remove(handle) }
     let functions = component.functions.load(as: martlet_strategy.self)

@@ -1,6 +1,7 @@
 import CMartlet
 import Foundation
 import Logging
+import MartletEngine
 
 /// A text to be judged or searched for an answer.
 public struct JudgedText: Sendable, Equatable {
@@ -49,22 +50,59 @@ public struct JudgedText: Sendable, Equatable {
 /// An instance of a scorer in one run.
 final class ScorerInstance: Sendable {
   private let instance: TextInstance
+  /// For a scorer of branches: what it makes itself.
+  private let own: PluginRun?
+  private let scoreBranches: ScoreBranches?
+
+  private typealias ScoreBranches =
+    @convention(c) (
+      UnsafeMutableRawPointer?, UnsafePointer<martlet_branch?>?, UInt32,
+      UnsafeMutablePointer<Double>?
+    ) -> martlet_status
 
   init(
     _ component: LoadedComponent, options: ResolvedOptions, run: PluginRun?, logger: Logger
   ) throws(HostFailure) {
-    let functions = component.functions.load(as: martlet_scorer.self)
+    let functions = martlet_scorer(reading: component.functions)
+    scoreBranches = functions.score_branches
+    own = scoreBranches == nil ? nil : run.map(PluginRun.init(ofScorerIn:))
     instance = try TextInstance(
-      component, create: functions.create, destroy: functions.destroy, options: options, run: run,
-      logger: logger)
+      component, create: functions.create, destroy: functions.destroy, options: options,
+      run: own ?? run, logger: logger)
   }
 
   var id: String { instance.scope.id }
 
+  /// The scores of branches, by the scorer's own reading of them or by their texts.
+  /// - Throws: as ``score(_:)``.
+  func score(_ branches: [Branch], of run: PluginRun) throws(HostFailure) -> [Double] {
+    guard let own, let scoreBranches else {
+      var scores: [Double] = []
+      for branch in branches { scores.append(try score(run.judged(branch))) }
+      return scores
+    }
+    own.claimThread()
+    defer { own.leaveThread() }
+    var handles: [martlet_branch?] = []
+    for branch in branches { handles.append(Handle.pointer(try own.handle(of: branch))) }
+    defer { for handle in handles { own.forget(handle) } }
+    var scores = [Double](repeating: .nan, count: branches.count)
+    let status = instance.call { pointer in
+      scoreBranches(pointer, handles, UInt32(handles.count), &scores)
+    }
+    // The scorer passes on what ended the run; say so in the run's own words.
+    if status == MARTLET_E_BUDGET || status == MARTLET_E_CANCELLED { run.noteEnd() }
+    try instance.check(status, "score_branches")
+    if let bad = scores.first(where: { !$0.isFinite }) {
+      throw HostFailure(MARTLET_E_PLUGIN, "scorer '\(id)' gave the score \(bad)")
+    }
+    return scores
+  }
+
   /// The score of a text.
   /// - Throws: the scorer's own status, or `PLUGIN` for a score that is not finite.
   func score(_ text: JudgedText) throws(HostFailure) -> Double {
-    let functions = instance.component.functions.load(as: martlet_scorer.self)
+    let functions = martlet_scorer(reading: instance.component.functions)
     var score = Double.nan
     let status = instance.call { pointer in
       text.withView(withLogprobs: true) { view in functions.score(pointer, view, &score) }
@@ -177,7 +215,20 @@ private final class TextInstance: @unchecked Sendable {
 
 extension ScorerInstance {
   /// Ends the instance; it is not used afterwards.
-  func end() { instance.end() }
+  func end() {
+    instance.end()
+    own?.close()
+  }
+}
+
+extension PluginRun {
+  /// What a scorer of branches makes, within a run.
+  fileprivate convenience init(ofScorerIn run: PluginRun) {
+    self.init(
+      engineRun: run.engineRun, root: nil, prompt: run.prompt, ledger: run.ledger,
+      judge: run.judge, trace: run.trace, kvBytesLimit: run.kvBytesLimit,
+      surroundings: run.surroundings, depth: run.depth, onEnd: run.noteEnd)
+  }
 }
 
 extension ExtractorInstance {

@@ -106,8 +106,11 @@ struct ResolvedOptions: Sendable {
   private let values: [String: String]
 
   /// Checks what the user set against what the component declares.
+  /// - Parameter suiting: values that suit the model, for options that are declared and not set.
   /// - Throws: `option` naming the component, the option and what it accepts.
-  init(_ component: ComponentManifest, set: [String: String]) throws(ScalingError) {
+  init(
+    _ component: ComponentManifest, set: [String: String], suiting: [String: String] = [:]
+  ) throws(ScalingError) {
     var declarations: [String: OptionDeclaration] = [:]
     for option in component.options { declarations[option.name] = option }
     for (name, value) in set.sorted(by: { $0.key < $1.key }) {
@@ -125,7 +128,10 @@ struct ResolvedOptions: Sendable {
       }
     }
     self.declarations = declarations
-    self.values = set
+    let suitable = suiting.filter { name, value in
+      declarations[name].map { $0.problem(with: value) == nil } ?? false
+    }
+    values = suitable.merging(set) { $1 }
   }
 
   func declaration(_ name: String) -> OptionDeclaration? { declarations[name] }

@@ -21,13 +21,16 @@ struct RunEnding: Sendable {
   static func cause(ofBudget ended: BudgetLedger.Resource?) -> RunResult.StopCause? {
     switch ended {
     case .tokens: .budgetTokens
+    case .totalTokens: .budgetTotalTokens
     case .seconds: .budgetSeconds
+    case .flops: .budgetFLOPs
     case nil: nil
     }
   }
 
   func result(
-    _ request: RunRequest, model: String, judge: Judge, statistics: RunStatistics, seconds: Double
+    _ request: RunRequest, model: String, judge: Judge, statistics: RunStatistics, scoredTokens: Int,
+    seconds: Double
   ) -> RunResult {
     let winner = answer.map { candidates[$0] }
     let trimmed = winner.map { $0.text.trimmingWhitespace() } ?? ""
@@ -35,6 +38,7 @@ struct RunEnding: Sendable {
     usage.promptTokens = statistics.promptTokens
     usage.generatedTokens = statistics.generatedTokens
     usage.forcedTokens = statistics.forcedTokens
+    usage.scoredTokens = scoredTokens
     usage.peakKVBytes = statistics.peakKVBytes
     var timing = RunResult.Timing()
     timing.seconds = seconds

@@ -72,10 +72,16 @@ public struct ModelDefaults: Sendable, Equatable {
   public var scorers: [String]
   /// The extractor; nil for the strategy's own default.
   public var extractor: String?
+  /// Values of options that suit the model, by name: used by every component that declares an option
+  /// of that name and is not given it. `step` is what ends a step of the model's reasoning.
+  public var options: [String: String]
 
   /// Defaults of a model; by default the strategy decides.
-  public init(scorers: [String] = [], extractor: String? = nil) {
+  public init(
+    scorers: [String] = [], extractor: String? = nil, options: [String: String] = [:]
+  ) {
     self.scorers = scorers
     self.extractor = extractor
+    self.options = options
   }
 }

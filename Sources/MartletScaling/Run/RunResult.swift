@@ -19,8 +19,14 @@ public struct RunResult: Sendable, Equatable {
     case budgetTokens = "budget_tokens"
     /// The time budget ended; the answer is the best so far.
     case budgetSeconds = "budget_seconds"
+    /// The budget of tokens of all kinds ended; the answer is the best so far.
+    case budgetTotalTokens = "budget_total_tokens"
+    /// The budget of floating-point operations ended; the answer is the best so far.
+    case budgetFLOPs = "budget_flops"
     /// The ceiling on KV bytes was reached; the answer is the best so far.
     case budgetKVBytes = "budget_kv_bytes"
+    /// The strategy found no answer worth giving; the answer is empty.
+    case abstained
     /// The caller cancelled; the answer is the best so far.
     case cancelled
     /// The strategy failed; the answer is the best so far, and ``RunResult/failure`` says why.

@@ -17,6 +17,9 @@ public final class ScalingSession: Sendable {
   /// Components that suit the model.
   public let defaults: ModelDefaults
 
+  /// What the model is besides its engine.
+  public let surroundings: ModelSurroundings
+
   private let kvBytesLimit: Int?
   private let grace: Duration
   private let logger: Logger
@@ -29,23 +32,24 @@ public final class ScalingSession: Sendable {
   ///   - grace: how long a strategy may go on after its run ended before it is given up.
   public convenience init(
     engine: Engine, plugins: PluginHost, model: String, defaults: ModelDefaults = ModelDefaults(),
-    kvBytesLimit: Int? = nil, grace: Duration = .seconds(10),
-    logger: Logger = Logger(label: "martlet.run")
+    surroundings: ModelSurroundings = ModelSurroundings(), kvBytesLimit: Int? = nil,
+    grace: Duration = .seconds(10), logger: Logger = Logger(label: "martlet.run")
   ) {
     self.init(
       engine: engine, plugins: plugins, model: model, defaults: defaults,
-      kvBytesLimit: kvBytesLimit, grace: grace, logger: logger, fallbackScorer: nil)
+      surroundings: surroundings, kvBytesLimit: kvBytesLimit, grace: grace, logger: logger, fallbackScorer: nil)
   }
 
   init(
     engine: Engine, plugins: PluginHost, model: String, defaults: ModelDefaults,
-    kvBytesLimit: Int?, grace: Duration, logger: Logger,
+    surroundings: ModelSurroundings = ModelSurroundings(), kvBytesLimit: Int?, grace: Duration, logger: Logger,
     fallbackScorer: (@Sendable (JudgedText) -> Double)?
   ) {
     self.engine = engine
     self.plugins = plugins
     self.model = model
     self.defaults = defaults
+    self.surroundings = surroundings
     self.kvBytesLimit = kvBytesLimit
     self.grace = grace
     self.logger = logger
@@ -61,18 +65,22 @@ public final class ScalingSession: Sendable {
   ///   - trace: records the run.
   ///   - onText: receives the answer's text: as it is generated under a strategy of one branch, else
   ///     whole, once it is chosen.
+  ///   - onAnswer: receives each answer that a strategy names on the way, and whether it is committed
+  ///     or may still give way to another. Called on the strategy's thread.
   /// - Throws: `notFound` or `refused` for a component, `option`, `budget`, `engine` for a prompt
   ///   that does not fit, a model that fails and memory that is refused, `plugin` or `cancelled`
   ///   when there is nothing to return.
   public func run(
     _ request: RunRequest, trace: TraceRecorder? = nil,
-    onText: (@Sendable (String) -> Void)? = nil
+    onText: (@Sendable (String) -> Void)? = nil,
+    onAnswer: (@Sendable (RunResult.Candidate, _ isCommitted: Bool) -> Void)? = nil
   ) async throws(ScalingError) -> RunResult {
     let clock = ContinuousClock()
     let start = clock.now
-    let ledger = try BudgetLedger(request.budget)
+    let ledger = try BudgetLedger(request.budget, flopsPerToken: surroundings.flopsPerToken)
     let strategy = try plugins.component(.strategy, request.strategy)
-    let options = try ResolvedOptions(strategy.manifest, set: request.options)
+    let options = try ResolvedOptions(
+      strategy.manifest, set: request.options, suiting: defaults.options)
     let judge = try judge(for: request, strategy: strategy.manifest)
     defer { judge.end() }
     let engineRun = try makeEngineRun(request, ledger: ledger, trace: trace)
@@ -86,8 +94,11 @@ public final class ScalingSession: Sendable {
     } else {
       let outcome = OneShot<StrategyExecution.Outcome>()
       let pluginRun = PluginRun(
-        engineRun: engineRun, prompt: request.prompt, ledger: ledger, judge: judge, trace: trace,
-        kvBytesLimit: kvBytesLimit,
+        engineRun: engineRun, root: engineRun.root, prompt: request.prompt, ledger: ledger,
+        judge: judge, trace: trace, kvBytesLimit: kvBytesLimit,
+        surroundings: .init(
+          plugins: plugins, model: surroundings, suitableOptions: defaults.options, logger: logger,
+          onAnswer: onAnswer),
         onEnd: { [grace] in
           Task.detached {
             try? await Task.sleep(for: grace)
@@ -105,7 +116,8 @@ public final class ScalingSession: Sendable {
 
     let seconds = start.duration(to: clock.now) / .seconds(1)
     let result = ending.result(
-      request, model: model, judge: judge, statistics: engineRun.statistics, seconds: seconds)
+      request, model: model, judge: judge, statistics: engineRun.statistics,
+      scoredTokens: ledger.used.scored, seconds: seconds)
     trace?.note("result", by: "martlet", ["stopped_because": .text(result.stoppedBecause.rawValue)])
     return result
   }
@@ -122,7 +134,13 @@ public final class ScalingSession: Sendable {
       let run = try engine.makeRun(
         prompt: tokens, seed: request.seed, sampling: sampling, stops: request.stops,
         constraint: request.constraint, drafting: request.drafting, recorder: trace)
+      guard ledger.reservePrompt(tokens.count) else {
+        throw EngineError(
+          .budget,
+          "the prompt alone has \(tokens.count) tokens, more than the budget allows; raise it")
+      }
       run.gate = ledger
+      run.kvBytesLimit = request.budget.kvBytes
       return run
     } catch {
       throw ScalingError(error)
@@ -162,6 +180,6 @@ public final class ScalingSession: Sendable {
   private func choose(
     _ kind: ComponentKind, _ id: String, _ options: [String: String]
   ) throws(ScalingError) -> ChosenComponent {
-    try plugins.choose(kind, id, options: options)
+    try plugins.choose(kind, id, options: options, suiting: defaults.options)
   }
 }

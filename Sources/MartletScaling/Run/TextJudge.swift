@@ -50,11 +50,12 @@ public final class TextJudge: Sendable {
 extension PluginHost {
   /// Finds and loads a component and checks its options.
   func choose(
-    _ kind: ComponentKind, _ id: String, options: [String: String]
+    _ kind: ComponentKind, _ id: String, options: [String: String],
+    suiting: [String: String] = [:]
   ) throws(ScalingError) -> ChosenComponent {
     let component = try component(kind, id)
     return ChosenComponent(
       component: try load(component),
-      options: try ResolvedOptions(component.manifest, set: options))
+      options: try ResolvedOptions(component.manifest, set: options, suiting: suiting))
   }
 }

@@ -81,6 +81,10 @@ struct TraceDocument {
       instant("truncate", at: time, track: track(path), ["tokens": .integer(Int64(generated))])
     case .appended(let path, let tokens):
       instant("append", at: time, track: track(path), ["tokens": .integer(Int64(tokens))])
+    case .opened(let path, let tokens):
+      instant("open", at: time, track: track(path), ["tokens": .integer(Int64(tokens))])
+    case .demoted(let path, let pages):
+      instant("demote", at: time, track: track(path), ["pages": .integer(Int64(pages))])
     case .submitted(let path):
       advances[path] = time
     case .stopped(let path, let reason, let generated):

@@ -1,0 +1,30 @@
+extension RunContext {
+  /// Generates one text for each prompt, all together, and returns the branches that hold them: for a
+  /// judge, a critic, a rewriting. Release them when done.
+  /// - Parameter advance: where each ends.
+  public func generate(
+    _ prompts: [String], as form: PromptForm = .chat, _ advance: Advance = Advance()
+  ) throws(PluginError) -> [Branch] {
+    var branches: [Branch] = []
+    for prompt in prompts { branches.append(try open(prompt, as: form)) }
+    try self.advance(branches, advance)
+    return branches
+  }
+
+  /// Records branches as candidates with their scores, names the best as the answer, and returns it:
+  /// the highest score, then the higher total log-probability, then the first.
+  @discardableResult
+  public func answerBest(
+    of branches: [Branch], scores: [Double]
+  ) throws(PluginError) -> Candidate? {
+    var best: (score: Double, logprob: Double, candidate: Candidate)?
+    for (branch, score) in zip(branches, scores) {
+      let candidate = try candidate(branch, score: score)
+      let logprob = try branch.state().logprob
+      if let best, (score, logprob) <= (best.score, best.logprob) { continue }
+      best = (score, logprob, candidate)
+    }
+    if let best { try answer(best.candidate) }
+    return best?.candidate
+  }
+}

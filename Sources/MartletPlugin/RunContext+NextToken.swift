@@ -1,0 +1,94 @@
+import CMartlet
+import Glibc
+
+/// What the model thinks comes next after a branch: its own distribution, without rules.
+public struct NextToken: Sendable, Equatable {
+  /// A token that may come.
+  public struct Choice: Sendable, Equatable {
+    /// Its id.
+    public let token: Int32
+    /// Its log-probability, nats.
+    public let logprob: Float
+  }
+
+  /// Of the whole distribution, nats.
+  public let entropy: Double
+  /// The likeliest tokens, in order.
+  public let top: [Choice]
+  /// Log-probabilities of the tokens asked about, nats.
+  public let logprobs: [Float]
+}
+
+extension RunContext {
+  /// What the model thinks comes next after each branch: the `top` likeliest tokens and the
+  /// log-probabilities of `tokens`. One batch, one row of logits each; nothing is drawn, and the
+  /// branches stay as they are.
+  /// - Throws: `state` for a finished branch; ``Branch/reopened()`` makes one that is not.
+  public func nextTokens(
+    _ branches: [Branch], top: Int = 0, tokens: [Int32] = []
+  ) throws(PluginError) -> [NextToken] {
+    guard let top32 = UInt32(exactly: top), top <= 1 << 20 else {
+      throw PluginError(.argument, "nextTokens: \(top) is no number of tokens to read")
+    }
+    var choices = [martlet_choice](
+      repeating: martlet_choice(), count: max(1, branches.count * top))
+    var logprobs = [Float](repeating: 0, count: max(1, branches.count * tokens.count))
+    var entropies = [Double](repeating: 0, count: max(1, branches.count))
+    let handles = branches.map { Optional($0.handle) }
+    let status = choices.withUnsafeMutableBufferPointer { choices in
+      logprobs.withUnsafeMutableBufferPointer { logprobs in
+        entropies.withUnsafeMutableBufferPointer { entropies in
+          tokens.withUnsafeBufferPointer { tokens in
+            var query = martlet_next_token()
+            query.size = UInt32(MemoryLayout<martlet_next_token>.size)
+            query.top = top32
+            query.tokens = tokens.baseAddress
+            query.token_count = tokens.count
+            query.choices = choices.baseAddress
+            query.logprobs = logprobs.baseAddress
+            query.entropies = entropies.baseAddress
+            return table.host.pointee.next_token?(
+              table.run, handles, UInt32(handles.count), &query)
+          }
+        }
+      }
+    }
+    try table.check(status, "next_token")
+    return branches.indices.map { index in
+      NextToken(
+        entropy: entropies[index],
+        top: choices[index * top..<(index + 1) * top].filter { $0.token >= 0 }
+          .map { .init(token: $0.token, logprob: $0.logprob) },
+        logprobs: Array(logprobs[index * tokens.count..<(index + 1) * tokens.count]))
+    }
+  }
+
+  /// How likely the model finds each of `labels` after `probe` is appended to each branch: the
+  /// probability of the label's first token, which must tell the labels apart. The branches stay as
+  /// they are; each costs the probe's tokens and one row of logits, with its keys and values shared.
+  ///
+  /// - Returns: for each branch a probability for each label; they need not add up to 1.
+  /// - Throws: `argument` for labels that are empty or begin with the same token.
+  public func labelProbabilities(
+    _ branches: [Branch], probe: String, labels: [String]
+  ) throws(PluginError) -> [[Double]] {
+    var firsts: [Int32] = []
+    for label in labels {
+      guard let first = try tokens(of: label).first, !firsts.contains(first) else {
+        throw PluginError(
+          .argument, "labelProbabilities: '\(label)' is empty or begins as another label does")
+      }
+      firsts.append(first)
+    }
+    var probes: [Branch] = []
+    defer { for probe in probes { try? probe.release() } }
+    for branch in branches {
+      let asked = try branch.reopened()
+      probes.append(asked)
+      if !probe.isEmpty { try asked.append(probe) }
+    }
+    return try nextTokens(probes, tokens: firsts).map { next in
+      next.logprobs.map { exp(Double($0)) }
+    }
+  }
+}
