@@ -50,8 +50,8 @@ func traceEvents(_ trace: TraceRecorder) throws -> [[String: Any]] {
   @Test func stopCausesAreTheDocumentedList() {
     #expect(
       RunResult.StopCause.allCases.map(\.rawValue) == [
-        "finished", "length", "context", "budget_tokens", "budget_seconds", "budget_kv_bytes",
-        "cancelled", "plugin_failed", "plugin_hung",
+        "finished", "length", "context", "budget_tokens", "budget_seconds", "budget_total_tokens",
+        "budget_flops", "budget_kv_bytes", "abstained", "cancelled", "plugin_failed", "plugin_hung",
       ])
   }
 

@@ -64,7 +64,7 @@ public struct StepBeams {
       }
       for step in 0..<steps {
         try run.advance(open.map(\.0), advance)
-        let scores = try judge?(open.map(\.0)) ?? run.score(open.map(\.0))
+        let scores = try judged(open.map(\.0), run, judge)
         var all = beams.filter(\.isFinished)
         for ((branch, group), score) in zip(open, scores) {
           all.append(
@@ -85,14 +85,21 @@ public struct StepBeams {
       let rest = beams.indices.filter { !beams[$0].isFinished }
       guard !rest.isEmpty else { return }
       try run.advance(rest.map { beams[$0].branch })
-      let scores =
-        try judge?(rest.map { beams[$0].branch }) ?? run.score(rest.map { beams[$0].branch })
+      let scores = try judged(rest.map { beams[$0].branch }, run, judge)
       for (index, score) in zip(rest, scores) { beams[index].score = score }
     }
     if end == nil || !beams.isEmpty {
       try run.answerBest(of: beams.map(\.branch), scores: beams.map(\.score))
     }
     return beams
+  }
+
+  private func judged(
+    _ branches: [Branch], _ run: RunContext,
+    _ judge: ((_ branches: [Branch]) throws(PluginError) -> [Double])?
+  ) throws(PluginError) -> [Double] {
+    guard let judge else { return try run.score(branches) }
+    return try judge(branches)
   }
 
   /// The best of each group; the others are given up.

@@ -26,9 +26,8 @@ struct ModelSwitch: Strategy {
     var asked = 0
     try run.untilRunEnds { () throws(PluginError) in
       for model in [nil] + models.map(Optional.some) {
-        let prompt = try model.map { name throws(PluginError) in
-          try run.open(try run.prompt(), on: try run.model(name))
-        } ?? run.root()
+        var prompt = try run.root()
+        if let model { prompt = try run.open(run.prompt(), on: run.model(model)) }
         let branches = try prompt.fork(samples)
         let end = try run.untilRunEnds { () throws(PluginError) in try run.advance(branches) }
         asked += 1
