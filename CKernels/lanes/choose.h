@@ -34,6 +34,7 @@
 #define choose_shape_split_above block_shape_split
 #define choose_lift block_lift
 #define choose_sum_listed block_sum_listed
+#define choose_weight_above block_weight_above
 #define choose_spread block_spread
 /// What an ISA may skip where a block is known to need no clamp or comparison.
 LANES void choose_shape_near(const float *l, float maximum, float factor, block_sums *sums) {
@@ -123,14 +124,19 @@ LANES void choose_split_add(choose_state *s, size_t b, const block_part *part) {
 /// Weighs the list; returns the sum.
 static uint64_t choose_split_end(choose_state *s) {
   s->starts[s->blocks] = (uint32_t)s->length;
-  for (size_t b = 0; b < s->blocks; ++b) {
-    const uint32_t first = s->starts[b], count = s->starts[b + 1] - first;
-    if (count == 0) continue;
-    choose_lift(s->values + first, count, s->maximum, s->factor, s->scales[b], s->shifts[b],
-                s->weights + first);
+  const float maximum = s->maximum, factor = s->factor;
+  const float *restrict values = s->values, *restrict scales = s->scales;
+  const uint32_t *restrict starts = s->starts;
+  const uint8_t *restrict shifts = s->shifts;
+  uint64_t *restrict weights = s->weights;
+  const size_t blocks = s->blocks, length = s->length;
+  for (size_t b = 0; b < blocks; ++b) {
+    const uint32_t first = starts[b], count = starts[b + 1] - first;
+    if (count > 0)
+      choose_lift(values + first, count, maximum, factor, scales[b], shifts[b], weights + first);
   }
   uint64_t between = 0;
-  for (size_t i = 0; i < s->length; ++i) between += s->weights[i];
+  for (size_t i = 0; i < length; ++i) between += weights[i];
   return between;
 }
 
@@ -252,18 +258,6 @@ typedef struct choose_cut_point {
   float value;
   uint64_t above, equal, count;
 } choose_cut_point;
-
-LANES uint64_t choose_weight_above(const float *restrict values, const uint64_t *restrict weights,
-                                   size_t n, float bound, uint32_t *count) {
-  uint64_t above = 0;
-  uint32_t found = 0;
-  for (size_t i = 0; i < n; ++i) {
-    above += values[i] > bound ? weights[i] : 0;
-    found += values[i] > bound;
-  }
-  *count = found;
-  return above;
-}
 
 /// Copies few of n values, among which the cut is, with their weights; *above becomes the weight of
 /// those that are larger. Each probe compares all of them, sixteen at a time, and is put where the
@@ -415,12 +409,13 @@ LANES float choose_nearness(float value, float centre) {
 /// blocks; returns how many values there are then, in whole blocks too, filled up with -inf.
 static size_t choose_sample(const choose_state *s, size_t n, float bar, size_t step) {
   float copy[CHOOSE_BLOCK], low, high;
-  for (size_t b = 0; b < s->blocks; b += step) {
+  float *restrict values = s->values;
+  size_t place = 0;
+  for (size_t b = 0; b < s->blocks; b += step, place = (place + 7) % 16) {
     if (s->maxima[b] < s->set.low) continue;
-    const float *view = choose_view(s, b, &s->set, copy, &low, &high);
-    const float *row = view + b / step * 7 % 16 * 16;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high) + 16 * place;
     for (size_t i = 0; i < 16; ++i)
-      s->values[n + i] = row[i] >= low && row[i] <= high && row[i] < bar ? row[i] : -INFINITY;
+      values[n + i] = row[i] >= low && row[i] <= high && row[i] < bar ? row[i] : -INFINITY;
     n += 16;
   }
   while (n % CHOOSE_BLOCK) s->values[n++] = -INFINITY;
@@ -620,9 +615,9 @@ static void choose_raise(choose_state *s, float threshold) {
   if (s->listed) choose_list_alone(s);
 }
 
-/// What the largest logits of blocks weigh together, of those at or above a bound and as multiples
-/// of the largest. Uses the list up.
-static double choose_crests(choose_state *s, float bound) {
+/// What the largest logits of blocks weigh together, those at or above a bound and all, as multiples
+/// of the largest of them. Uses the list up.
+static double choose_crests(choose_state *s, float bound, double *all) {
   size_t n = s->blocks;
   memcpy(s->values, s->maxima, n * sizeof *s->values);
   while (n % CHOOSE_BLOCK) s->values[n++] = -INFINITY;
@@ -630,6 +625,7 @@ static double choose_crests(choose_state *s, float bound) {
     choose_units(s->values + i, s->maximum, s->factor, 0x1p27f, CHOOSE_LOWEST, INFINITY,
                  s->units + i);
   for (size_t i = 0; i < n; ++i) s->keyed[i] = (float)(int32_t)s->units[i] * 0x1p-27f;
+  *all = choose_mass_from(s->values, s->keyed, n, -INFINITY, 0);
   return choose_mass_from(s->values, s->keyed, n, bound, 0);
 }
 
@@ -638,9 +634,9 @@ static double choose_crests(choose_state *s, float bound) {
 static float choose_bar_by_weight(choose_state *s, double share) {
   const float bar = choose_bar(s, CHOOSE_BAR);
   if (s->blocks / 2 <= CHOOSE_BAR || bar <= s->set.low) return bar;
-  return choose_crests(s, bar) > (1 - (1 - share) / 8) * choose_crests(s, -INFINITY)
-             ? bar
-             : choose_bar(s, s->blocks / 2);
+  double all;
+  const double most = choose_crests(s, bar, &all);
+  return most > (1 - (1 - share) / 8) * all ? bar : choose_bar(s, s->blocks / 2);
 }
 
 /// Ends the set where what is above the list, of weight or number `base`, and the list reach `need`.
@@ -734,43 +730,72 @@ static int choose_guess(choose_state *s, float share) {
   enum { FLAT = 50 };
   s->guessed = 0;
   if (s->set.low > CHOOSE_LOWEST || s->set.high < INFINITY || s->listed || s->weighed) return 0;
-  if (choose_crests(s, -INFINITY) < FLAT) return 0;
+  double crests;
+  choose_crests(s, INFINITY, &crests);
+  if (crests < FLAT) return 0;
   float to;
   choose_bracket(s, 0, INFINITY, (double)share, 0, NAN, &s->rings.outer_low, &to);
   if (s->rings.outer_low == -INFINITY) return 0;
   s->rings.low = nextafterf(to, INFINITY);
   s->rings.high = s->rings.outer_high = INFINITY;
   s->guessed = 1;
-  choose_split_begin(s);
-  s->whole = 0;
   return 1;
 }
 
-/// Weighs a row for which a cut was foreseen.
-static void choose_measure_guessed(choose_state *s) {
-  const float floor = martlet_exp2_floor(s->factor);
+/// Weighs a row for which a cut was foreseen, and takes its shape at the same temperature unless
+/// `sums` is NULL.
+LANES void choose_measure_guessed_body(choose_state *s, choose_sums *sums) {
+  const float maximum = s->maximum, factor = s->factor, floor = martlet_exp2_floor(factor);
+  const block_rings rings = s->rings;
+  choose_sums shape = choose_sums_begin();
+  uint64_t whole = 0, total = 0, kept = 0;
+  size_t length = 0;
   for (size_t b = 0; b < s->blocks; ++b) {
-    block_part part = {0, 0, 0};
     const float *row = s->rows[b];
-    const int near = s->minima[b] - s->maximum >= floor;
-    uint64_t units;
-    if (s->maxima[b] == -INFINITY) {
-      units = 0;
-    } else if (s->maxima[b] < s->rings.outer_low && near) {
-      units = choose_weigh_all(row, s->maximum, s->factor, s->scales[b]);
+    const float largest = s->maxima[b], scale = s->scales[b];
+    const int near = s->minima[b] - maximum >= floor;
+    const uint32_t first = (uint32_t)b * CHOOSE_BLOCK;
+    float *values = s->values + length;
+    uint32_t *tokens = s->tokens + length, count;
+    block_part part = {0, 0, 0};
+    uint64_t units = 0;
+    if (largest < rings.outer_low) {
+      if (!sums)
+        units = near ? choose_weigh_all(row, maximum, factor, scale)
+                     : choose_weigh(row, maximum, factor, scale, CHOOSE_LOWEST, INFINITY, &count);
+      else
+        units = near ? choose_shape_units_near(row, maximum, factor, scale, &shape)
+                     : choose_shape_units(row, maximum, factor, scale, CHOOSE_LOWEST, &shape, &count);
+    } else if (sums) {
+      units = near ? choose_shape_split_above(row, maximum, factor, scale, rings, first, &shape,
+                                              values, tokens, &part)
+                   : choose_shape_split(row, maximum, factor, scale, rings, first, &shape, values,
+                                        tokens, &part);
     } else {
-      float *values = s->values + s->length;
-      uint32_t *tokens = s->tokens + s->length;
-      const uint32_t first = (uint32_t)b * CHOOSE_BLOCK;
-      units = near ? choose_split_above(row, s->maximum, s->factor, s->scales[b], s->rings, first,
-                                        values, tokens, &part)
-                   : choose_split(row, s->maximum, s->factor, s->scales[b], s->rings, first,
-                                  values, tokens, &part);
+      units = near ? choose_split_above(row, maximum, factor, scale, rings, first, values, tokens,
+                                        &part)
+                   : choose_split(row, maximum, factor, scale, rings, first, values, tokens, &part);
     }
-    choose_split_add(s, b, &part);
-    s->whole += units << s->shifts[b];
+    s->starts[b] = (uint32_t)length;
+    s->sums[b] = part.inner;
+    length += part.appended;
+    total += part.inner << s->shifts[b];
+    kept += part.count;
+    whole += units << s->shifts[b];
   }
+  s->length = length;
+  s->total = total;
+  s->kept = kept;
+  s->whole = whole;
+  if (sums) *sums = shape;
   s->between = choose_split_end(s);
+}
+/// Functions of their own: the registers of a body that calls for so many are its alone.
+__attribute__((noinline)) static void choose_measure_guessed(choose_state *s) {
+  choose_measure_guessed_body(s, NULL);
+}
+__attribute__((noinline)) static void choose_shape_guessed(choose_state *s, choose_sums *sums) {
+  choose_measure_guessed_body(s, sums);
 }
 
 /// Keeps the fewest tokens first by rank that weigh a share of the set.
@@ -1466,47 +1491,26 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
     // Alone, min-p's threshold is known before any weight is, and top-p's is nearly.
     if (rules->min_p > 0 && rules->top_p == 1) choose_keep_min_p(&s, rules->min_p, 1);
     const int guessed = rules->top_p < 1 && choose_guess(&s, rules->top_p);
-    if (!guessed) s.total = s.kept = 0;
-    const block_rings rings = s.rings;
-    uint64_t whole = 0;
-    for (size_t b = 0; b < blocks; ++b) {
-      const float *row = m.own[b];
-      const int near = m.own_minima[b] - maximum >= floor;
+    if (guessed) choose_shape_guessed(&s, &sums);
+    else s.total = s.kept = 0;
+    for (size_t b = 0; b < blocks && !guessed; ++b) {
       uint32_t count = CHOOSE_BLOCK;
-      uint64_t units = 0;
-      if (guessed && m.own_maxima[b] >= rings.outer_low) {
-        block_part part;
-        const uint32_t first = (uint32_t)b * CHOOSE_BLOCK;
-        float *values = s.values + s.length;
-        uint32_t *tokens = s.tokens + s.length;
-        units = near ? choose_shape_split_above(row, maximum, factor, s.scales[b], rings, first,
-                                                &sums, values, tokens, &part)
-                     : choose_shape_split(row, maximum, factor, s.scales[b], rings, first, &sums,
-                                          values, tokens, &part);
-        choose_split_add(&s, b, &part);
-        whole += units << s.shifts[b];
-        continue;
-      }
       if (m.own_maxima[b] < s.set.low) {
+        s.sums[b] = 0;
         count = 0;
-        if (near) choose_shape_near(row, maximum, factor, &sums);
-        else choose_shape(row, maximum, factor, -INFINITY, INFINITY, &sums);
-      } else if (near && m.own_minima[b] >= s.set.low) {
-        units = choose_shape_units_near(row, maximum, factor, s.scales[b], &sums);
+        if (m.own_minima[b] - maximum >= floor)
+          choose_shape_near(m.own[b], maximum, factor, &sums);
+        else
+          choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
+      } else if (m.own_minima[b] - maximum >= floor && m.own_minima[b] >= s.set.low) {
+        s.sums[b] = choose_shape_units_near(m.own[b], maximum, factor, s.scales[b], &sums);
       } else {
-        units = choose_shape_units(row, maximum, factor, s.scales[b], s.set.low, &sums, &count);
+        s.sums[b] = choose_shape_units(m.own[b], maximum, factor, s.scales[b], s.set.low, &sums,
+                                       &count);
       }
-      if (guessed) {
-        choose_split_add(&s, b, &(block_part){0, 0, 0});
-        whole += units << s.shifts[b];
-      } else {
-        s.sums[b] = units;
-        s.total += units << s.shifts[b];
-        s.kept += count;
-      }
+      s.total += s.sums[b] << s.shifts[b];
+      s.kept += count;
     }
-    s.whole = whole;
-    if (guessed) s.between = choose_split_end(&s);
     s.weighed = !guessed;
   } else {
     for (size_t b = 0; b < blocks; ++b)

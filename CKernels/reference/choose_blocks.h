@@ -237,6 +237,18 @@ BLOCK uint64_t block_sum_listed(const float *l, const uint32_t *tokens, const ui
   }
   return sum;
 }
+/// The weight of the values above a bound, and their number.
+BLOCK uint64_t block_weight_above(const float *l, const uint64_t *weights, size_t n, float bound,
+                                  uint32_t *count) {
+  uint64_t above = 0;
+  uint32_t found = 0;
+  for (size_t i = 0; i < n; ++i) {
+    above += l[i] > bound ? weights[i] : 0;
+    found += l[i] > bound;
+  }
+  *count = found;
+  return above;
+}
 
 /// Σ (l - pivot), Σ (l - pivot)² and the number of the finite logits.
 BLOCK uint32_t block_spread(const float *l, float pivot, block_sums *sums) {

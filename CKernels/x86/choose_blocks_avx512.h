@@ -267,26 +267,6 @@ LANES uint32_t choose_count(const float *l, float low, float high) {
   return found;
 }
 
-LANES uint32_t choose_gather(const float *l, float low, float high, uint32_t first, float *logits,
-                             uint32_t *tokens) {
-  const __m512 lows = lanes_set(low), highs = lanes_set(high);
-  __m512i token = _mm512_add_epi32(
-      _mm512_set1_epi32((int)first),
-      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-  uint32_t found = 0;
-  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 16) {
-    const __m512 x = lanes_load(l + i);
-    const __mmask16 in = choose_within(x, lows, highs);
-    if (in) {
-      _mm512_storeu_ps(logits + found, _mm512_maskz_compress_ps(in, x));
-      _mm512_storeu_si512(tokens + found, _mm512_maskz_compress_epi32(in, token));
-      found += (uint32_t)__builtin_popcount(in);
-    }
-    token = _mm512_add_epi32(token, _mm512_set1_epi32(16));
-  }
-  return found;
-}
-
 /// Appends the logits of sixty-four that `bits` names. Four are written whether there are any or not,
 /// which costs integer pipes that the exponentials leave idle, and no branch that is hard to foresee.
 LANES uint32_t choose_list_bits(const float *l, uint64_t bits, uint32_t first, float *logits,
@@ -308,9 +288,29 @@ LANES uint32_t choose_list_bits(const float *l, uint64_t bits, uint32_t first, f
 }
 
 LANES uint64_t choose_join_masks(const __mmask16 masks[4]) {
-  return _cvtmask64_u64(_mm512_kunpackd(_mm512_kunpackw(masks[3], masks[2]),
-                                        _mm512_kunpackw(masks[1], masks[0])));
+  return (uint64_t)_cvtmask16_u32(masks[0]) | (uint64_t)_cvtmask16_u32(masks[1]) << 16 |
+         (uint64_t)_cvtmask16_u32(masks[2]) << 32 | (uint64_t)_cvtmask16_u32(masks[3]) << 48;
 }
+LANES uint32_t choose_gather(const float *l, float low, float high, uint32_t first, float *logits,
+                             uint32_t *tokens) {
+  const __m512 lows = lanes_set(low), highs = lanes_set(high);
+  __m512i token = _mm512_add_epi32(
+      _mm512_set1_epi32((int)first),
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  uint32_t found = 0;
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 16) {
+    const __m512 x = lanes_load(l + i);
+    const __mmask16 in = choose_within(x, lows, highs);
+    if (in) {
+      _mm512_storeu_ps(logits + found, _mm512_maskz_compress_ps(in, x));
+      _mm512_storeu_si512(tokens + found, _mm512_maskz_compress_epi32(in, token));
+      found += (uint32_t)__builtin_popcount(in);
+    }
+    token = _mm512_add_epi32(token, _mm512_set1_epi32(16));
+  }
+  return found;
+}
+
 /// choose_split with or without the sums of choose_shape, and with or without the clamp. Where
 /// `above`, neither interval has an upper end.
 LANES uint64_t choose_split_body(const float *l, float maximum, float factor, float scale,
@@ -328,13 +328,18 @@ LANES uint64_t choose_split_body(const float *l, float maximum, float factor, fl
   for (int k = 0; k < 4; ++k) w[k] = m[k] = lanes_zero();
   uint32_t found = 0, count = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    __mmask16 in[4], out[4];
+    // Of what is not inside, so that one mask serves the other.
+    __mmask16 not[4], between[4];
     choose_four(l + i, top, c, floor, scaled, clamp, y, e);
     for (int k = 0; k < 4; ++k) {
       const __m512 x = lanes_load(l + i + 16 * k);
-      in[k] = above ? _mm512_cmp_ps_mask(x, lows, _CMP_GE_OQ) : choose_within(x, lows, highs);
-      out[k] = above ? _mm512_cmp_ps_mask(x, outer_lows, _CMP_GE_OQ)
-                     : choose_within(x, outer_lows, outer_highs);
+      if (above) {
+        not[k] = _mm512_cmp_ps_mask(x, lows, _CMP_LT_OQ);
+        between[k] = _mm512_mask_cmp_ps_mask(not[k], x, outer_lows, _CMP_GE_OQ);
+      } else {
+        not[k] = (__mmask16)~choose_within(x, lows, highs);
+        between[k] = (__mmask16)(choose_within(x, outer_lows, outer_highs) & not[k]);
+      }
     }
     for (int k = 0; k < 4; ++k) {
       const __m512i units = _mm512_cvtps_epi32(e[k]);
@@ -343,18 +348,18 @@ LANES uint64_t choose_split_body(const float *l, float maximum, float factor, fl
         m[k] = lanes_fma(e[k], y[k], m[k]);
       }
       u = _mm512_add_epi32(u, units);
-      v = _mm512_mask_add_epi32(v, in[k], v, units);
+      v = _mm512_mask_add_epi32(v, not[k], v, units);
     }
-    const uint64_t inner = choose_join_masks(in), outer = choose_join_masks(out);
-    count += (uint32_t)__builtin_popcountll(inner);
-    found += choose_list_bits(l + i, outer & ~inner, first + (uint32_t)i, logits + found,
-                              tokens + found);
+    count += 64 - (uint32_t)__builtin_popcountll(choose_join_masks(not));
+    found += choose_list_bits(l + i, choose_join_masks(between), first + (uint32_t)i,
+                              logits + found, tokens + found);
   }
   if (shaped) choose_sums_add_units(sums, w, m, scale);
-  part->inner = choose_fold_one(v);
+  const uint64_t all = choose_fold_one(u);
+  part->inner = all - choose_fold_one(v);
   part->count = count;
   part->appended = found;
-  return choose_fold_one(u);
+  return all;
 }
 LANES uint64_t choose_split(const float *l, float maximum, float factor, float scale,
                             block_rings rings, uint32_t first, float *logits, uint32_t *tokens,
@@ -404,24 +409,50 @@ LANES uint64_t choose_sum_listed(const float *l, const uint32_t *tokens, const u
   const __m256 lows = _mm256_set1_ps(set.low), highs = _mm256_set1_ps(set.high);
   const __m256i low_tokens = _mm256_set1_epi32((int)set.low_token),
                 high_tokens = _mm256_set1_epi32((int)set.high_token);
+  const int tied = set.low_token != UINT32_MAX || set.high_token != 0;
   __m512i sum = _mm512_setzero_si512();
+  uint64_t found = 0;
   for (uint32_t i = 0; i < length; i += 8) {
-    const __mmask8 here = (__mmask8)(length - i >= 8 ? 0xff : (1u << (length - i)) - 1);
+    const uint32_t here = length - i >= 8 ? 0xff : (1u << (length - i)) - 1;
     const __m256 x = _mm256_loadu_ps(l + i);
-    const __m256i t = _mm256_loadu_si256((const __m256i *)(const void *)(tokens + i));
-    const __mmask8 low =
-        _mm256_cmp_ps_mask(x, lows, _CMP_GT_OQ) |
-        _mm256_mask_cmp_epu32_mask(_mm256_cmp_ps_mask(x, lows, _CMP_EQ_OQ), t, low_tokens,
-                                   _MM_CMPINT_LE);
-    const __mmask8 high =
-        _mm256_cmp_ps_mask(x, highs, _CMP_LT_OQ) |
-        _mm256_mask_cmp_epu32_mask(_mm256_cmp_ps_mask(x, highs, _CMP_EQ_OQ), t, high_tokens,
-                                   _MM_CMPINT_NLT);
-    const __mmask8 in = here & low & high;
+    __mmask8 in = _mm256_mask_cmp_ps_mask(
+        _mm256_mask_cmp_ps_mask((__mmask8)here, x, lows, _CMP_GE_OQ), x, highs, _CMP_LE_OQ);
+    if (tied) {
+      const __m256i t = _mm256_loadu_si256((const __m256i *)(const void *)(tokens + i));
+      const __mmask8 low = _mm256_mask_cmp_epu32_mask(_mm256_cmp_ps_mask(x, lows, _CMP_EQ_OQ), t,
+                                                      low_tokens, _MM_CMPINT_NLE);
+      const __mmask8 high = _mm256_mask_cmp_epu32_mask(_mm256_cmp_ps_mask(x, highs, _CMP_EQ_OQ),
+                                                       t, high_tokens, _MM_CMPINT_LT);
+      in = (__mmask8)(in & ~(low | high));
+    }
     sum = _mm512_mask_add_epi64(sum, in, sum, _mm512_loadu_si512(weights + i));
-    *count += (uint64_t)__builtin_popcount(in);
+    found += (uint64_t)__builtin_popcount(in);
   }
+  *count += found;
   return (uint64_t)_mm512_reduce_add_epi64(sum);
+}
+
+/// The weight of the values above a bound, and their number.
+LANES uint64_t choose_weight_above(const float *l, const uint64_t *weights, size_t n, float bound,
+                                   uint32_t *count) {
+  const __m256 bounds = _mm256_set1_ps(bound);
+  __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+  size_t i = 0;
+  uint32_t found = 0;
+  uint64_t above = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int k = 0; k < 2; ++k) {
+      const __mmask8 in = _mm256_cmp_ps_mask(_mm256_loadu_ps(l + i + 8 * k), bounds, _CMP_GT_OQ);
+      sums[k] =
+          _mm512_mask_add_epi64(sums[k], in, sums[k], _mm512_loadu_si512(weights + i + 8 * k));
+      found += (uint32_t)__builtin_popcount(in);
+    }
+  for (; i < n; ++i) {
+    above += l[i] > bound ? weights[i] : 0;
+    found += l[i] > bound;
+  }
+  *count = found;
+  return above + (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(sums[0], sums[1]));
 }
 
 LANES uint32_t choose_spread(const float *l, float pivot, choose_sums *sums) {
