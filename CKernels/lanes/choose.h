@@ -12,9 +12,12 @@
 /// their ties, and what it holds is found again by comparison. Blocks below the interval are not
 /// touched: after top-k, min-p or top-nσ on a model's row a pass costs tens of blocks, not
 /// hundreds. Ranks are hardly ever sorted: top-k takes the k-th largest block maximum as a bar that
-/// k logits reach, and selects among the few above it; top-p and typical try or take the tokens above
-/// the 64th as known, bound the threshold by them and a sample of the rest, and list what lies between
-/// the bounds in one more pass of weights. Tail-free sampling sorts the ranks that can move its cut.
+/// k logits reach, and selects among the few above it; top-p takes the logits above the 64th block
+/// maximum, or the median one. Where more are needed, by top-p or typical, a sample bounds the
+/// threshold, and one pass of weights adds up what is above the bounds and lists what lies between.
+/// On a flat row, where block maxima weigh much together, top-p samples before any weight is known, so
+/// that pass is pass 2 itself: 7.5 cycles per 16 logits, of which the masks and the list are two.
+/// Tail-free sampling sorts the ranks that can move its cut.
 
 #ifndef CHOOSE_NATIVE
 #define choose_sums block_sums
