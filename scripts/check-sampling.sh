@@ -44,7 +44,7 @@ mutant() {
 body=CKernels/lanes/choose.h
 mutant "a cut off by one" $body 's/passed + weights\[i\] < need/passed + weights[i] <= need/'
 mutant "all equals of the last token kept" $body 's/token <= s->set.low_token/1/'
-mutant "a tie counted twice" $body 's/passed += by_count ? 1 : s->weights\[i\];/passed += by_count ? 2 : 2 * s->weights[i];/'
+mutant "a tie counted twice" $body 's/passed += s->weights\[i\];/passed += 2 * s->weights[i];/'
 mutant "a reused random number" $body 's/draw->uniforms\[i\]/draw->uniforms[0]/'
 mutant "what is left is not normalised" $body 's|(double)((uint64_t)1 << s->shifts\[b\]) / (double)s->total|(double)((uint64_t)1 << s->shifts[b]) * 0x1p-46|'
 mutant "min-p without temperature" $body 's/temperature \* martlet_portable_log((double)share)/martlet_portable_log((double)share)/'

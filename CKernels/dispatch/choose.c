@@ -9,8 +9,8 @@ size_t martlet_sampling_scratch(size_t width) {
   const size_t blocks = martlet_logits_blocks(width);
   const size_t places = blocks * MARTLET_LOGITS_BLOCK + 16;
   // Arrays of lanes/choose.h, each rounded up to 64 bytes.
-  return blocks * (2 * sizeof(float *) + 6 * 4 + 8 + 1) + 2 * MARTLET_LOGITS_BLOCK * 4 +
-         places * (2 * 8 + 5 * 4) + 20 * 64;
+  return (blocks + 1) * (2 * sizeof(float *) + 7 * 4 + 8 + 1) + 2 * MARTLET_LOGITS_BLOCK * 4 +
+         places * (2 * 8 + 5 * 4) + 21 * 64;
 }
 
 static int within(float value, float low, float high) { return value >= low && value <= high; }

@@ -12,9 +12,12 @@
 /// their ties, and what it holds is found again by comparison. Blocks below the interval are not
 /// touched: after top-k, min-p or top-nσ on a model's row a pass costs tens of blocks, not
 /// hundreds. Ranks are hardly ever sorted: top-k takes the k-th largest block maximum as a bar that
-/// k logits reach, and selects among the few above it; top-p and typical try or take the tokens above
-/// the 64th as known, bound the threshold by them and a sample of the rest, and list what lies between
-/// the bounds in one more pass of weights. Tail-free sampling sorts the ranks that can move its cut.
+/// k logits reach, and selects among the few above it; top-p takes the logits above the 64th block
+/// maximum, or the median one. Where more are needed, by top-p or typical, a sample bounds the
+/// threshold, and one pass of weights adds up what is above the bounds and lists what lies between.
+/// On a flat row, where block maxima weigh much together, top-p samples before any weight is known, so
+/// that pass is pass 2 itself: 7.5 cycles per 16 logits, of which the masks and the list are two.
+/// Tail-free sampling sorts the ranks that can move its cut.
 
 #ifndef CHOOSE_NATIVE
 #define choose_sums block_sums
@@ -29,6 +32,12 @@
 #define choose_count block_count
 #define choose_gather block_gather
 #define choose_split block_split
+#define choose_split_above block_split
+#define choose_shape_split block_shape_split
+#define choose_shape_split_above block_shape_split
+#define choose_lift block_lift
+#define choose_sum_listed block_sum_listed
+#define choose_weight_above block_weight_above
 #define choose_spread block_spread
 /// What an ISA may skip where a block is known to need no clamp or comparison.
 LANES void choose_shape_near(const float *l, float maximum, float factor, block_sums *sums) {
@@ -49,12 +58,6 @@ enum { CHOOSE_BLOCK = MARTLET_LOGITS_BLOCK, CHOOSE_BAR = 64, CHOOSE_SHORT = 512,
        CHOOSE_SAMPLED = 256 };
 #define CHOOSE_LOWEST -3.40282347e38f
 
-/// A set of tokens: low < l < high, and l = low up to a token, and l = high from a token on.
-typedef struct choose_set {
-  float low, high;
-  uint32_t low_token, high_token;
-} choose_set;
-
 typedef struct choose_state {
   size_t width, blocks;
   const float **rows;  ///< The blocks of the adjusted row.
@@ -63,8 +66,10 @@ typedef struct choose_state {
   float *scales;       ///< 2^places of each.
   uint8_t *shifts;     ///< grain - places of each.
   uint64_t *sums;      ///< Units of the set in each, where `weighed`.
+  uint32_t *starts;    ///< Where the logits of each begin in a list that choose_split made.
   float maximum, factor, top;
   int grain, weighed;
+  int apart;           ///< Whether total and kept count of a list what `sums` do not.
   int listed;          ///< Whether values, tokens and weights hold the set, in order of id.
   size_t length;       ///< Of that list.
   uint64_t total, kept;
@@ -75,6 +80,12 @@ typedef struct choose_state {
   float *values, *keyed;
   uint32_t *tokens, *units;
   uint64_t *weights, *spare;
+  /// Where a cut by weight was foreseen: no logit at or above `rings.low` is below it, and none
+  /// below `rings.outer_low` above it. `whole` weighs the row; sums, total and kept hold what is
+  /// above, the list what is between, of the weight `between`.
+  int guessed;
+  block_rings rings;
+  uint64_t whole, between;
 } choose_state;
 
 /// A block's logits and the closed interval of them that is in `set`. A block in which equal logits
@@ -101,35 +112,76 @@ LANES const float *choose_view(const choose_state *s, size_t b, const choose_set
   return copy;
 }
 
+/// Begins a list of what lies between intervals; sums, total and kept are of the inner one.
+LANES void choose_split_begin(choose_state *s) {
+  s->total = s->kept = 0;
+  s->length = 0;
+}
+LANES void choose_split_add(choose_state *s, size_t b, const block_part *part) {
+  s->starts[b] = (uint32_t)s->length;
+  s->sums[b] = part->inner;
+  s->length += part->appended;
+  s->total += part->inner << s->shifts[b];
+  s->kept += part->count;
+}
+/// Weighs the list; returns the sum.
+static uint64_t choose_split_end(choose_state *s) {
+  s->starts[s->blocks] = (uint32_t)s->length;
+  const float maximum = s->maximum, factor = s->factor;
+  const float *restrict values = s->values, *restrict scales = s->scales;
+  const uint32_t *restrict starts = s->starts;
+  const uint8_t *restrict shifts = s->shifts;
+  uint64_t *restrict weights = s->weights;
+  const size_t blocks = s->blocks, length = s->length;
+  for (size_t b = 0; b < blocks; ++b) {
+    const uint32_t first = starts[b], count = starts[b + 1] - first;
+    if (count > 0)
+      choose_lift(values + first, count, maximum, factor, scales[b], shifts[b], weights + first);
+  }
+  uint64_t between = 0;
+  for (size_t i = 0; i < length; ++i) between += weights[i];
+  return between;
+}
+
 /// Weighs what of the set lies in the inner interval, into sums, total and kept; lists what lies
 /// between it and the outer one, with weights; returns their sum.
 static uint64_t choose_split_set(choose_state *s, block_rings rings) {
   float copy[CHOOSE_BLOCK], low, high;
-  uint64_t between = 0;
-  s->total = s->kept = 0;
-  s->length = 0;
+  choose_split_begin(s);
   for (size_t b = 0; b < s->blocks; ++b) {
-    s->sums[b] = 0;
-    if (s->maxima[b] < rings.outer_low || s->maxima[b] < s->set.low) continue;
-    const float *row = choose_view(s, b, &s->set, copy, &low, &high);
-    const block_rings seen = {low > rings.low ? low : rings.low,
-                              high < rings.high ? high : rings.high,
-                              low > rings.outer_low ? low : rings.outer_low,
-                              high < rings.outer_high ? high : rings.outer_high};
-    const size_t n = s->length;
-    uint32_t count, appended;
-    s->sums[b] = choose_split(row, s->maximum, s->factor, s->scales[b], seen,
-                              (uint32_t)b * CHOOSE_BLOCK, &count, s->values + n, s->tokens + n,
-                              s->units + n, &appended);
-    for (size_t i = n; i < n + appended; ++i) {
-      s->weights[i] = (uint64_t)s->units[i] << s->shifts[b];
-      between += s->weights[i];
+    block_part part = {0, 0, 0};
+    if (s->maxima[b] >= rings.outer_low && s->maxima[b] >= s->set.low) {
+      const float *row = choose_view(s, b, &s->set, copy, &low, &high);
+      const block_rings seen = {low > rings.low ? low : rings.low,
+                                high < rings.high ? high : rings.high,
+                                low > rings.outer_low ? low : rings.outer_low,
+                                high < rings.outer_high ? high : rings.outer_high};
+      choose_split(row, s->maximum, s->factor, s->scales[b], seen, (uint32_t)b * CHOOSE_BLOCK,
+                   s->values + s->length, s->tokens + s->length, &part);
     }
-    s->length += appended;
-    s->total += s->sums[b] << s->shifts[b];
-    s->kept += count;
+    choose_split_add(s, b, &part);
   }
-  return between;
+  return choose_split_end(s);
+}
+
+/// Adds what the set has of the list that choose_split made to total and kept. The sums of blocks
+/// follow where more than one draw needs them.
+static void choose_split_join(choose_state *s) {
+  s->total += choose_sum_listed(s->values, s->tokens, s->weights, (uint32_t)s->length, s->set,
+                                &s->kept);
+  s->weighed = s->apart = 1;
+}
+/// What the set has of the list in some blocks.
+LANES uint64_t choose_apart(const choose_state *s, size_t first, size_t end) {
+  const uint32_t from = s->starts[first], count = s->starts[end] - from;
+  uint64_t found = 0;
+  return choose_sum_listed(s->values + from, s->tokens + from, s->weights + from, count, s->set,
+                           &found);
+}
+static void choose_join_sums(choose_state *s) {
+  if (!s->apart) return;
+  for (size_t b = 0; b < s->blocks; ++b) s->sums[b] += choose_apart(s, b, b + 1) >> s->shifts[b];
+  s->apart = 0;
 }
 
 static uint64_t choose_count_above(const choose_state *s, float bound) {
@@ -176,6 +228,33 @@ static uint64_t choose_weights(const choose_state *s, size_t n) {
   return sum;
 }
 
+/// Integers in the order of the floats, and back.
+LANES int32_t choose_key(float value) {
+  int32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits < 0 ? bits ^ 0x7fffffff : bits;
+}
+LANES float choose_of_key(int32_t key) {
+  const uint32_t bits = (uint32_t)(key < 0 ? key ^ 0x7fffffff : key);
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+/// The least and the largest finite value, by keys: compilers make vector code of that.
+LANES void choose_range(const float *values, size_t n, float *least, float *most) {
+  int32_t low = INT32_MAX, high = INT32_MIN;
+  const int32_t lowest = choose_key(CHOOSE_LOWEST);
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t key = choose_key(values[i]);
+    const int32_t counted = key < lowest ? INT32_MAX : key;
+    low = counted < low ? counted : low;
+    high = key > high ? key : high;
+  }
+  *least = choose_of_key(low < high ? low : high);
+  *most = choose_of_key(high);
+}
+
 /// What a selection found: the value at which the running weight of values in falling order reaches
 /// what is needed, the weight above it, and how many share it.
 typedef struct choose_cut_point {
@@ -183,63 +262,70 @@ typedef struct choose_cut_point {
   uint64_t above, equal, count;
 } choose_cut_point;
 
-LANES int choose_bucket(float most, float value, float scale) {
-  return (int)((most - value) * scale);
-}
-
-/// Narrows a long list to what lies around the cut, by the buckets of a sample of it; returns how
-/// many are left. `above` becomes the weight of those that are known to be kept.
-static size_t choose_narrow(float *values, uint64_t *weights, size_t n, uint64_t need,
-                            uint64_t *above) {
-  const size_t step = n / 1024;
-  float least = INFINITY, most = -INFINITY;
-  uint64_t total = 0;
-  double sum = 0, squares = 0, passed = 0;
-  for (size_t i = 0; i < n; ++i) total += weights[i];
-  for (size_t i = 0; i < n; i += step) {
-    least = values[i] < least ? values[i] : least;
-    most = values[i] > most ? values[i] : most;
-    sum += (double)weights[i];
-    squares += (double)weights[i] * (double)weights[i];
+/// Copies few of n values, among which the cut is, with their weights; *above becomes the weight of
+/// those that are larger. Each probe compares all of them, sixteen at a time, and is put where the
+/// weights between the bounds so far, were they even, would have the cut, on this side of it and on
+/// that in turn, so that the bounds close in from both. Returns 0 where they do not.
+static size_t choose_narrow(float *values, const uint64_t *weights, size_t n, uint64_t need,
+                            float *few, uint64_t *few_weights, uint64_t *above) {
+  enum { PROBES = 12 };
+  float low, high;
+  choose_range(values, n, &low, &high);
+  low = nextafterf(low, -INFINITY);
+  uint64_t over_low = 0, over_high = 0;
+  uint32_t through = (uint32_t)n, before = 0;
+  for (size_t i = 0; i < n; ++i) over_low += weights[i];
+  for (int probe = 0; probe < PROBES && through - before > 32; ++probe) {
+    const double share = (double)(need - over_high) / (double)(over_low - over_high);
+    const double margin = 1.5 / sqrt((double)(through - before));
+    const double place = share + (probe % 2 ? -margin : margin);
+    const double inside = place < margin ? margin : place > 1 - margin ? 1 - margin : place;
+    const float bound = (float)((double)high - ((double)high - (double)low) * inside);
+    if (!(bound > low && bound < high)) break;
+    uint32_t count;
+    const uint64_t weight = choose_weight_above(values, weights, n, bound, &count);
+    if (weight < need) {
+      high = bound;
+      over_high = weight;
+      before = count;
+    } else {
+      low = bound;
+      over_low = weight;
+      through = count;
+    }
   }
-  const float scale = (CHOOSE_BUCKETS - 1) / (most - least);
-  if (!(scale > 0 && scale < INFINITY)) return n;
-  uint64_t buckets[CHOOSE_BUCKETS] = {0};
-  for (size_t i = 0; i < n; i += step)
-    buckets[choose_bucket(most, values[i], scale)] += weights[i] >> 10;
-  const double share = (double)(need - *above) / (double)total * sum;
-  const double error = 2 * sqrt(squares);
-  int first = 0, last = CHOOSE_BUCKETS;
-  for (int i = 0; i < CHOOSE_BUCKETS && last == CHOOSE_BUCKETS; ++i) {
-    passed += (double)buckets[i] * 1024;
-    if (passed < share - error) first = i;
-    if (passed > share + error) last = i + 1;
-  }
-  const float to = first > 0 ? most - (float)first / scale : INFINITY;
-  const float from = last < CHOOSE_BUCKETS ? most - (float)last / scale : -INFINITY;
-  uint64_t over = 0, between = 0;
+  if (through - before > 64) return 0;
+  // In low < l ≤ high, gathered by whole blocks.
+  float found[64 + 16];
+  uint32_t places[64 + 16];
   size_t kept = 0;
-  for (size_t i = 0; i < n; ++i) {
-    over += values[i] > to ? weights[i] : 0;
-    between += values[i] >= from && values[i] <= to ? weights[i] : 0;
+  const size_t end = (n + CHOOSE_BLOCK - 1) / CHOOSE_BLOCK * CHOOSE_BLOCK;
+  for (size_t i = n; i < end; ++i) values[i] = -INFINITY;
+  for (size_t i = 0; i < end; i += CHOOSE_BLOCK)
+    kept += choose_gather(values + i, nextafterf(low, INFINITY), high, (uint32_t)i, found + kept,
+                          places + kept);
+  for (size_t i = 0; i < kept; ++i) {
+    few[i] = found[i];
+    few_weights[i] = weights[places[i]];
   }
-  if (*above + over >= need || *above + over + between < need) return n;
-  for (size_t i = 0; i < n; ++i) {
-    const float value = values[i];
-    const uint64_t weight = weights[i];
-    values[kept] = value;
-    weights[kept] = weight;
-    kept += value >= from && value <= to;
-  }
-  *above += over;
+  *above = over_high;
   return kept;
 }
 
-/// The cut among n > 0 values, whose weights sum to `need` or more. Uses the arrays up. Values fall
-/// into buckets along their range; the bucket that holds the cut is looked into again.
-static choose_cut_point choose_select(float *values, uint64_t *weights, size_t n, uint64_t need) {
+/// The cut among n > 0 values, whose weights sum to `need` or more. Few of them fall into buckets
+/// along their range; the bucket that holds the cut is looked into again. Overwrites
+/// `values` and `weights`, which have room for all, and what is after the last of `all`.
+static choose_cut_point choose_select(float *all, const uint64_t *all_weights, size_t n,
+                                      uint64_t need, float *values, uint64_t *weights) {
   uint64_t above = 0;
-  if (n > 4096) n = choose_narrow(values, weights, n, need, &above);
+  const size_t narrowed =
+      n > CHOOSE_SHORT ? choose_narrow(all, all_weights, n, need, values, weights, &above) : 0;
+  if (narrowed > 0) {
+    n = narrowed;
+  } else {
+    memcpy(values, all, n * sizeof *values);
+    memcpy(weights, all_weights, n * sizeof *weights);
+  }
   while (n > 32) {
     float least = values[0], most = values[0];
     for (size_t i = 1; i < n; ++i) {
@@ -292,19 +378,6 @@ static choose_cut_point choose_select(float *values, uint64_t *weights, size_t n
   return point;
 }
 
-/// Integers in the order of the floats, and back.
-LANES int32_t choose_key(float value) {
-  int32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits < 0 ? bits ^ 0x7fffffff : bits;
-}
-LANES float choose_of_key(int32_t key) {
-  const uint32_t bits = (uint32_t)(key < 0 ? key ^ 0x7fffffff : key);
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
 /// A value that at least k block maxima reach; the low end of a set in few blocks, +inf where a
 /// large one has fewer blocks than that.
 static float choose_bar(const choose_state *s, uint64_t k) {
@@ -335,40 +408,95 @@ LANES float choose_nearness(float value, float centre) {
   return nearness > CHOOSE_LOWEST ? nearness : CHOOSE_LOWEST;
 }
 
-/// The least and the largest finite value, by keys: compilers make vector code of that.
-LANES void choose_range(const float *values, size_t n, float *least, float *most) {
-  int32_t low = INT32_MAX, high = INT32_MIN;
-  const int32_t lowest = choose_key(CHOOSE_LOWEST);
-  for (size_t i = 0; i < n; ++i) {
-    const int32_t key = choose_key(values[i]);
-    const int32_t counted = key < lowest ? INT32_MAX : key;
-    low = counted < low ? counted : low;
-    high = key > high ? key : high;
-  }
-  *least = choose_of_key(low < high ? low : high);
-  *most = choose_of_key(high);
-}
-
 /// One vector in some blocks, of what is in the set and below `bar`, after `n` values in whole
 /// blocks; returns how many values there are then, in whole blocks too, filled up with -inf.
 static size_t choose_sample(const choose_state *s, size_t n, float bar, size_t step) {
   float copy[CHOOSE_BLOCK], low, high;
-  for (size_t b = 0; b < s->blocks; b += step) {
+  float *restrict values = s->values;
+  size_t place = 0;
+  for (size_t b = 0; b < s->blocks; b += step, place = (place + 7) % 16) {
     if (s->maxima[b] < s->set.low) continue;
-    const float *view = choose_view(s, b, &s->set, copy, &low, &high);
-    const float *row = view + b / step * 7 % 16 * 16;
+    const float *row = choose_view(s, b, &s->set, copy, &low, &high) + 16 * place;
     for (size_t i = 0; i < 16; ++i)
-      s->values[n + i] = row[i] >= low && row[i] <= high && row[i] < bar ? row[i] : -INFINITY;
+      values[n + i] = row[i] >= low && row[i] <= high && row[i] < bar ? row[i] : -INFINITY;
     n += 16;
   }
   while (n % CHOOSE_BLOCK) s->values[n++] = -INFINITY;
   return n;
 }
 
+/// Σ weight, or weight², of the keys at or above a bound; n in whole blocks. For estimates alone.
+LANES double choose_mass_from(const float *keys, const float *weights, size_t n, float bound,
+                              int squared) {
+  float sums[4][16] = {{0}};
+  for (size_t i = 0; i < n; i += 64)
+    for (size_t k = 0; k < 4; ++k)
+      for (size_t j = 0; j < 16; ++j) {
+        const float weight = keys[i + 16 * k + j] >= bound ? weights[i + 16 * k + j] : 0;
+        sums[k][j] += squared ? weight * weight : weight;
+      }
+  double sum = 0;
+  for (int j = 0; j < 16; ++j)
+    sum += (double)((sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]));
+  return sum;
+}
+
+/// What a bracket is made from: keys, first those that are known and then those that stand for
+/// `each`; and what was asked of them.
+typedef struct choose_census {
+  const float *keys, *weights;
+  size_t known, n;
+  double each, sum;
+  int probes;
+  float bounds[48];
+  double masses[48];
+} choose_census;
+
+LANES double choose_estimate(const choose_census *c, float bound) {
+  return choose_mass_from(c->keys, c->weights, c->known, bound, 0) +
+         c->each * choose_mass_from(c->keys + c->known, c->weights + c->known, c->n - c->known,
+                                    bound, 0);
+}
+
+/// Narrows the range in which the estimate passes `target`, at least that at *low and less at *high,
+/// until the masses there are `near`. What was asked before is not asked again.
+static void choose_approach(choose_census *c, double target, double near, float *low, float *high) {
+  enum { PROBES = 12 };
+  double over = c->sum, under = 0;
+  for (int i = 0; i < c->probes; ++i) {
+    if (c->masses[i] >= target && c->bounds[i] > *low) {
+      *low = c->bounds[i];
+      over = c->masses[i];
+    }
+    if (c->masses[i] < target && c->bounds[i] < *high) {
+      *high = c->bounds[i];
+      under = c->masses[i];
+    }
+  }
+  for (int i = 0; i < PROBES && over - under > near; ++i) {
+    // Where a straight line passes the target, a little towards the farther end; halves in turn with
+    // it make sure of progress where the line misleads.
+    const double share = (over - target) / (over - under);
+    const double place = i % 3 == 2 ? 0.5 : share < 0.5 ? share * 1.2 + 0.02 : share * 0.8 + 0.18;
+    const float middle = *low + (*high - *low) * (float)place;
+    if (!(middle > *low && middle < *high)) return;
+    const double mass = choose_estimate(c, middle);
+    c->bounds[c->probes] = middle;
+    c->masses[c->probes++] = mass;
+    if (mass >= target) {
+      *low = middle;
+      over = mass;
+    } else {
+      *high = middle;
+      under = mass;
+    }
+  }
+}
+
 /// Where values in falling order, or in order of nearness to `centre` unless it is NaN, are likely
 /// to reach a share of the set's weight or number: between *to and *from. What the list holds,
 /// `head` tokens from `bar` up, is known exactly; a sample stands for the rest, and the bounds are
-/// three of its standard errors and a bucket apart. Uses the list up.
+/// three of its standard errors apart from where it has the cut. Uses the list up.
 static void choose_bracket(choose_state *s, size_t head, float bar, double share, int by_count,
                            float centre, float *from, float *to) {
   const size_t step = s->blocks / CHOOSE_SAMPLED + 1;
@@ -379,69 +507,46 @@ static void choose_bracket(choose_state *s, size_t head, float bar, double share
   if (head + 3 * CHOOSE_BLOCK + s->blocks / step * 16 > s->blocks * CHOOSE_BLOCK) return;
   while (known % CHOOSE_BLOCK) s->values[known++] = -INFINITY;
   const size_t n = choose_sample(s, known, bar, step);
-  if (by_count)
-    for (size_t i = 0; i < n; ++i) s->units[i] = s->values[i] > -INFINITY;
-  else
+  float *restrict weights = (float *)(void *)s->tokens;
+  if (by_count) {
+    for (size_t i = 0; i < n; ++i) weights[i] = s->values[i] > -INFINITY ? 1 : 0;
+  } else {
     for (size_t i = 0; i < n; i += CHOOSE_BLOCK)
       choose_units(s->values + i, s->maximum, s->factor, 0x1p27f, CHOOSE_LOWEST, INFINITY,
                    s->units + i);
+    for (size_t i = 0; i < n; ++i) weights[i] = (float)(int32_t)s->units[i] * 0x1p-27f;
+  }
   float *restrict keys = s->keyed;
   const float *restrict values = s->values;
   if (centre == centre)
     for (size_t i = 0; i < n; ++i) keys[i] = -fabsf(values[i] - centre);
   else
     memcpy(keys, values, n * sizeof *keys);
-  float least, most;
-  choose_range(keys, n, &least, &most);
-  const float scale = (CHOOSE_BUCKETS - 1) / (most - least);
-  if (!(scale > 0 && scale < INFINITY)) return;
-  uint32_t *restrict places = s->tokens;
-  for (size_t i = 0; i < n; ++i) {
-    const float key = keys[i] > least ? keys[i] : least;
-    places[i] = (uint32_t)(int32_t)((most - key) * scale);
-  }
-  uint64_t exact[CHOOSE_BUCKETS] = {0}, sampled[CHOOSE_BUCKETS] = {0};
-  for (size_t i = 0; i < known; ++i) exact[places[i]] += s->units[i];
-  for (size_t i = known; i < n; ++i) sampled[places[i]] += s->units[i];
-  // A sampled token stands for `each`; the tokens of a bucket weigh about as much as at its edge.
-  const double each = (double)(CHOOSE_BLOCK / 16) * (double)step;
-  const float floor = martlet_exp2_floor(s->factor);
-  double sum = 0, passed = 0, before = 0, after = 0, squares[CHOOSE_BUCKETS];
-  for (int i = 0; i < CHOOSE_BUCKETS; ++i) {
-    const float edge = most - (float)i / scale;
-    float logit = centre == centre ? centre - edge : edge;
-    if (logit > bar) logit = bar;
-    const float unit =
-        by_count ? 1 : martlet_exp2_f32(logit - s->maximum, s->factor, floor) * 0x1p27f;
-    squares[i] = (double)sampled[i] * (double)unit;
-    sum += (double)exact[i] + each * (double)sampled[i];
-    after += squares[i];
-  }
+  float low, high;
+  choose_range(keys, n, &low, &high);
+  if (!(low < high)) return;
+  choose_census census = {.keys = keys, .weights = weights, .known = known, .n = n, .probes = 0};
+  census.each = (double)(CHOOSE_BLOCK / 16) * (double)step;
+  const double sum = choose_estimate(&census, -INFINITY), target = share * sum;
   if (!(sum > 0)) return;
-  const double target = share * sum;
-  int at = 0;
-  for (; at + 1 < CHOOSE_BUCKETS; ++at) {
-    const double mass = (double)exact[at] + each * (double)sampled[at];
-    if (passed + mass >= target) break;
-    passed += mass;
-    before += squares[at];
-  }
-  after -= before;
+  census.sum = sum;
+  float at = low, end = high;
+  choose_approach(&census, target, 0.25 * share * (1 - share) * sum, &at, &end);
   // Of (weight before the place) · (1 - share) - (weight after it) · share.
-  const double error =
-      3 * each * sqrt(before * (1 - share) * (1 - share) + (after > 0 ? after : 0) * share * share);
-  int first = at, last = at + 1;
-  double above = passed, through = passed + (double)exact[at] + each * (double)sampled[at];
-  while (first > 0 && above > target - error) {
-    --first;
-    above -= (double)exact[first] + each * (double)sampled[first];
+  const double squares = choose_mass_from(keys + known, weights + known, n - known, -INFINITY, 1);
+  const double before = choose_mass_from(keys + known, weights + known, n - known, at, 1);
+  const double error = 3 * census.each *
+                       sqrt(before * (1 - share) * (1 - share) + (squares - before) * share * share);
+  if (target > error) {
+    float start = low;
+    *to = high;
+    choose_approach(&census, target - error, error / 4, &start, to);
   }
-  while (last < CHOOSE_BUCKETS && through < target + error) {
-    through += (double)exact[last] + each * (double)sampled[last];
-    ++last;
+  if (target + error < sum) {
+    end = high;
+    *from = low;
+    choose_approach(&census, target + error, error / 4, from, &end);
   }
-  if (first > 0) *to = most - (float)first / scale;
-  if (last < CHOOSE_BUCKETS) *from = most - (float)last / scale;
 }
 
 /// Keeps what of the list is in the set, and weighs it into what `sums` hold already.
@@ -464,6 +569,7 @@ static void choose_list(choose_state *s) {
   s->weighed = 1;
 }
 static void choose_list_alone(choose_state *s) {
+  s->apart = 0;
   memset(s->sums, 0, s->blocks * sizeof *s->sums);
   s->total = s->kept = 0;
   choose_list(s);
@@ -472,6 +578,7 @@ static void choose_list_alone(choose_state *s) {
 /// Weighs and counts the set. Few tokens in few blocks become a list.
 static void choose_measure(choose_state *s) {
   if (s->weighed) return;
+  s->apart = 0;
   float copy[CHOOSE_BLOCK], low, high;
   const float floor = martlet_exp2_floor(s->factor);
   uint32_t active = 0;
@@ -511,6 +618,63 @@ static void choose_raise(choose_state *s, float threshold) {
   if (s->listed) choose_list_alone(s);
 }
 
+/// What the largest logits of blocks weigh together, those at or above a bound and all, as multiples
+/// of the largest of them. Uses the list up.
+static double choose_crests(choose_state *s, float bound, double *all) {
+  size_t n = s->blocks;
+  memcpy(s->values, s->maxima, n * sizeof *s->values);
+  while (n % CHOOSE_BLOCK) s->values[n++] = -INFINITY;
+  for (size_t i = 0; i < n; i += CHOOSE_BLOCK)
+    choose_units(s->values + i, s->maximum, s->factor, 0x1p27f, CHOOSE_LOWEST, INFINITY,
+                 s->units + i);
+  for (size_t i = 0; i < n; ++i) s->keyed[i] = (float)(int32_t)s->units[i] * 0x1p-27f;
+  *all = choose_mass_from(s->values, s->keyed, n, -INFINITY, 0);
+  return choose_mass_from(s->values, s->keyed, n, bound, 0);
+}
+
+/// From where up to list the tokens that may reach a share of the weight: a bar that few blocks
+/// pass, where these are nearly all that all blocks' largest weigh, or one that half of them do.
+static float choose_bar_by_weight(choose_state *s, double share) {
+  const float bar = choose_bar(s, CHOOSE_BAR);
+  if (s->blocks / 2 <= CHOOSE_BAR || bar <= s->set.low) return bar;
+  double all;
+  const double most = choose_crests(s, bar, &all);
+  return most > (1 - (1 - share) / 8) * all ? bar : choose_bar(s, s->blocks / 2);
+}
+
+/// Ends the set where what is above the list, of weight or number `base`, and the list reach `need`.
+/// With a base, the list is one of choose_split.
+static void choose_cut_list(choose_state *s, uint64_t base, uint64_t need, int by_count) {
+  const size_t n = s->length;
+  if (by_count)
+    for (size_t i = 0; i < n; ++i) s->weights[i] = 1;
+  const choose_cut_point point =
+      choose_select(s->values, s->weights, n, need - base, s->keyed, s->spare);
+  const uint64_t wanted = need - base - point.above;
+  choose_set tied = s->set;
+  if (point.value != tied.low) tied.low_token = UINT32_MAX;
+  tied.low = point.value;
+  if (wanted < point.equal) {
+    // Of equal logits the first tokens stay; the list is in order of id.
+    uint64_t passed = 0;
+    for (size_t i = 0; i < n && passed < wanted; ++i) {
+      if (s->values[i] != point.value) continue;
+      passed += s->weights[i];
+      tied.low_token = s->tokens[i];
+    }
+  }
+  s->set = tied;
+  s->weighed = 0;
+  if (base == 0) {
+    if (by_count) choose_weights(s, n);
+    s->listed = 1;
+    choose_list_alone(s);
+  } else if (!by_count) {
+    choose_split_join(s);
+  }
+}
+
+
 /// Keeps the fewest tokens first by rank whose weight, or number, reaches `need`.
 static void choose_cut(choose_state *s, uint64_t need, int by_count) {
   if (!by_count) {
@@ -520,14 +684,10 @@ static void choose_cut(choose_state *s, uint64_t need, int by_count) {
   uint64_t base = 0, have;
   float bar = s->set.low;
   if (!s->listed) {
-    bar = choose_bar(s, by_count ? need : CHOOSE_BAR);
+    bar = by_count ? choose_bar(s, need)
+                   : choose_bar_by_weight(s, (double)need / (double)s->total);
     s->length = choose_collect(s, bar, INFINITY);
     have = by_count ? s->length : choose_weights(s, s->length);
-    if (!by_count && have < need && have > need / 2 && bar > s->set.low) {
-      bar = choose_bar(s, s->blocks / 2);
-      s->length = choose_collect(s, bar, INFINITY);
-      have = choose_weights(s, s->length);
-    }
     if (have < need && bar > s->set.low) {
       if (by_count) {
         s->kept = choose_count_above(s, -INFINITY);
@@ -552,7 +712,6 @@ static void choose_cut(choose_state *s, uint64_t need, int by_count) {
         have = by_count ? s->length : choose_weights(s, s->length);
       }
     }
-    if (by_count && base == 0) choose_weights(s, s->length);
   } else {
     have = by_count ? s->length : s->total;
   }
@@ -560,37 +719,101 @@ static void choose_cut(choose_state *s, uint64_t need, int by_count) {
   if (n == 0) return;
   if (by_count && bar <= s->set.low && base + have <= need) {
     // The whole set, collected.
+    choose_weights(s, n);
     s->listed = 1;
     choose_list_alone(s);
     return;
   }
-  memcpy(s->keyed, s->values, n * sizeof *s->values);
-  if (by_count)
-    for (size_t i = 0; i < n; ++i) s->spare[i] = 1;
-  else
-    memcpy(s->spare, s->weights, n * sizeof *s->weights);
-  const choose_cut_point point = choose_select(s->keyed, s->spare, n, need - base);
-  const uint64_t wanted = need - base - point.above;
-  choose_set tied = s->set;
-  if (point.value != tied.low) tied.low_token = UINT32_MAX;
-  tied.low = point.value;
-  if (wanted < point.equal) {
-    // Of equal logits the first tokens stay; the list is in order of id.
-    uint64_t passed = 0;
-    for (size_t i = 0; i < n && passed < wanted; ++i) {
-      if (s->values[i] != point.value) continue;
-      passed += by_count ? 1 : s->weights[i];
-      tied.low_token = s->tokens[i];
+  choose_cut_list(s, base, need, by_count);
+}
+
+/// Whether a cut to a share of the whole row's weight is worth foreseeing, before the row is weighed:
+/// then `rings` are where a sample has it. Where few tokens weigh most, they decide alone.
+static int choose_guess(choose_state *s, float share) {
+  enum { FLAT = 50 };
+  s->guessed = 0;
+  if (s->set.low > CHOOSE_LOWEST || s->set.high < INFINITY || s->listed || s->weighed) return 0;
+  double crests;
+  choose_crests(s, INFINITY, &crests);
+  if (crests < FLAT) return 0;
+  float to;
+  choose_bracket(s, 0, INFINITY, (double)share, 0, NAN, &s->rings.outer_low, &to);
+  if (s->rings.outer_low == -INFINITY) return 0;
+  s->rings.low = nextafterf(to, INFINITY);
+  s->rings.high = s->rings.outer_high = INFINITY;
+  s->guessed = 1;
+  return 1;
+}
+
+/// Weighs a row for which a cut was foreseen, and takes its shape at the same temperature unless
+/// `sums` is NULL.
+LANES void choose_measure_guessed_body(choose_state *s, choose_sums *sums) {
+  const float maximum = s->maximum, factor = s->factor, floor = martlet_exp2_floor(factor);
+  const block_rings rings = s->rings;
+  choose_sums shape = choose_sums_begin();
+  uint64_t whole = 0, total = 0, kept = 0;
+  size_t length = 0;
+  for (size_t b = 0; b < s->blocks; ++b) {
+    const float *row = s->rows[b];
+    const float largest = s->maxima[b], scale = s->scales[b];
+    const int near = s->minima[b] - maximum >= floor;
+    const uint32_t first = (uint32_t)b * CHOOSE_BLOCK;
+    float *values = s->values + length;
+    uint32_t *tokens = s->tokens + length, count;
+    block_part part = {0, 0, 0};
+    uint64_t units = 0;
+    if (largest < rings.outer_low) {
+      if (!sums)
+        units = near ? choose_weigh_all(row, maximum, factor, scale)
+                     : choose_weigh(row, maximum, factor, scale, CHOOSE_LOWEST, INFINITY, &count);
+      else
+        units = near ? choose_shape_units_near(row, maximum, factor, scale, &shape)
+                     : choose_shape_units(row, maximum, factor, scale, CHOOSE_LOWEST, &shape, &count);
+    } else if (sums) {
+      units = near ? choose_shape_split_above(row, maximum, factor, scale, rings, first, &shape,
+                                              values, tokens, &part)
+                   : choose_shape_split(row, maximum, factor, scale, rings, first, &shape, values,
+                                        tokens, &part);
+    } else {
+      units = near ? choose_split_above(row, maximum, factor, scale, rings, first, values, tokens,
+                                        &part)
+                   : choose_split(row, maximum, factor, scale, rings, first, values, tokens, &part);
+    }
+    s->starts[b] = (uint32_t)length;
+    s->sums[b] = part.inner;
+    length += part.appended;
+    total += part.inner << s->shifts[b];
+    kept += part.count;
+    whole += units << s->shifts[b];
+  }
+  s->length = length;
+  s->total = total;
+  s->kept = kept;
+  s->whole = whole;
+  if (sums) *sums = shape;
+  s->between = choose_split_end(s);
+}
+/// Functions of their own: the registers of a body that calls for so many are its alone.
+__attribute__((noinline)) static void choose_measure_guessed(choose_state *s) {
+  choose_measure_guessed_body(s, NULL);
+}
+__attribute__((noinline)) static void choose_shape_guessed(choose_state *s, choose_sums *sums) {
+  choose_measure_guessed_body(s, sums);
+}
+
+/// Keeps the fewest tokens first by rank that weigh a share of the set.
+static void choose_cut_share(choose_state *s, float share) {
+  if (!s->guessed && choose_guess(s, share)) choose_measure_guessed(s);
+  if (s->guessed) {
+    const uint64_t need = martlet_share_up(share, s->whole);
+    s->guessed = 0;
+    if (s->total < need && s->total + s->between >= need && need < s->whole) {
+      choose_cut_list(s, s->total, need, 0);
+      return;
     }
   }
-  s->set = tied;
-  s->weighed = 0;
-  if (base == 0) {
-    s->listed = 1;
-    choose_list_alone(s);
-  } else if (!by_count) {
-    choose_list(s);
-  }
+  choose_measure(s);
+  choose_cut(s, martlet_share_up(share, s->total), 0);
 }
 
 /// The largest logit of the set.
@@ -682,8 +905,9 @@ static void choose_typical(choose_state *s, float share, double temperature) {
     choose_weights(s, n);
   }
   for (size_t i = 0; i < n; ++i) s->keyed[i] = choose_nearness(s->values[i], centre);
-  memcpy(s->spare, s->weights, n * sizeof *s->weights);
-  const float nearest = choose_select(s->keyed, s->spare, n, need - base).value;
+  // Each select's room is its own: tokens are needed after it, units are not.
+  const float nearest =
+      choose_select(s->keyed, s->weights, n, need - base, (float *)(void *)s->units, s->spare).value;
   float low, high;
   choose_ring(centre, nearest, &low, &high);
   if (low > s->set.low) {
@@ -699,11 +923,11 @@ static void choose_typical(choose_state *s, float share, double temperature) {
     choose_find_top(s);
     return;
   }
-  s->length = n;
-  choose_list(s);
+  choose_split_join(s);
   // What the list keeps above the inner ring is above all else.
   float top = -INFINITY;
-  for (size_t i = 0; i < s->length; ++i) top = s->values[i] > top ? s->values[i] : top;
+  for (size_t i = 0; i < n; ++i)
+    top = s->values[i] > top && s->values[i] <= high ? s->values[i] : top;
   if (top > inner) s->top = top;
   else choose_find_top(s);
 }
@@ -835,7 +1059,7 @@ typedef struct choose_memory {
   const float **own, **rows;
   float *own_maxima, *own_minima, *maxima, *minima, *scales, *overlay, *tail, *nothing, *values, *keyed;
   int32_t *keys;
-  uint32_t *tokens, *units;
+  uint32_t *tokens, *units, *starts;
   uint8_t *shifts;
   uint64_t *sums, *weights, *spare;
 } choose_memory;
@@ -859,6 +1083,7 @@ LANES choose_memory choose_divide(size_t width, void *scratch) {
   m.scales = choose_take(&at, blocks * 4);
   m.keys = choose_take(&at, blocks * 4);
   m.sums = choose_take(&at, blocks * 8);
+  m.starts = choose_take(&at, (blocks + 1) * 4);
   m.shifts = choose_take(&at, blocks);
   m.tail = choose_take(&at, CHOOSE_BLOCK * 4);
   m.nothing = choose_take(&at, CHOOSE_BLOCK * 4);
@@ -994,11 +1219,20 @@ static size_t choose_first_ranks(choose_state *s, size_t count) {
 
 /// The token at `uniform` of the set's weight.
 static uint32_t choose_inverse(const choose_state *s, double uniform) {
+  enum { STRIDE = 32 };
   const uint64_t target = martlet_share_down(uniform, s->total);
   uint64_t passed = 0;
   size_t b = 0;
+  // Strides of blocks first, where a list is to be added up.
+  for (; s->apart && b + STRIDE < s->blocks; b += STRIDE) {
+    uint64_t mass = choose_apart(s, b, b + STRIDE);
+    for (size_t i = b; i < b + STRIDE; ++i) mass += s->sums[i] << s->shifts[i];
+    if (passed + mass > target) break;
+    passed += mass;
+  }
   for (; b + 1 < s->blocks; ++b) {
-    const uint64_t mass = s->sums[b] << s->shifts[b];
+    const uint64_t mass =
+        (s->sums[b] << s->shifts[b]) + (s->apart ? choose_apart(s, b, b + 1) : 0);
     if (passed + mass > target) break;
     passed += mass;
   }
@@ -1078,6 +1312,7 @@ static void choose_draw(choose_state *s, const martlet_sampling_draw *draw) {
     for (uint32_t i = 0; i < draw->count; ++i)
       draw->tokens[i] = i < n ? copy.tokens[i] : UINT32_MAX;
   } else {
+    if (draw->count > 2) choose_join_sums(s);
     for (uint32_t i = 0; i < draw->count; ++i)
       draw->tokens[i] = choose_inverse(s, draw->uniforms[i]);
   }
@@ -1093,10 +1328,7 @@ static void choose_truncate(choose_state *s, const martlet_sampling_rules *rules
                             double temperature) {
   if (rules->top_n_sigma < INFINITY) choose_raise(s, choose_sigma_floor(s, rules->top_n_sigma));
   if (rules->top_k > 0 && rules->top_k < s->width) choose_cut(s, rules->top_k, 1);
-  if (rules->top_p < 1) {
-    choose_measure(s);
-    choose_cut(s, martlet_share_up(rules->top_p, s->total), 0);
-  }
+  if (rules->top_p < 1) choose_cut_share(s, rules->top_p);
   if (rules->min_p > 0) choose_keep_min_p(s, rules->min_p, temperature);
   if (rules->typical < 1) choose_typical(s, rules->typical, temperature);
   if (rules->epsilon > 0)
@@ -1161,14 +1393,16 @@ LANES void choose_begin(choose_state *s, const choose_memory *m, size_t width, c
   s->scales = m->scales;
   s->shifts = m->shifts;
   s->sums = m->sums;
+  s->starts = m->starts;
   s->values = m->values;
   s->keyed = m->keyed;
   s->tokens = m->tokens;
   s->units = m->units;
   s->weights = m->weights;
   s->spare = m->spare;
-  s->weighed = s->listed = s->shaped = 0;
+  s->weighed = s->listed = s->shaped = s->guessed = s->apart = 0;
   s->set = (choose_set){CHOOSE_LOWEST, INFINITY, UINT32_MAX, 0};
+  s->rings = (block_rings){INFINITY, INFINITY, INFINITY, INFINITY};
   for (size_t b = 0; b < s->blocks; ++b) s->keys[b] = choose_key(maxima[b] + 0.0f);
 }
 
@@ -1190,6 +1424,7 @@ LANES void choose_scale(choose_state *s, double temperature) {
 }
 
 static void choose_write(choose_state *s, float *probabilities) {
+  choose_join_sums(s);
   float copy[CHOOSE_BLOCK], low, high;
   uint32_t units[CHOOSE_BLOCK];
   for (size_t b = 0; b < s->blocks; ++b) {
@@ -1256,10 +1491,12 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
       top[i] = (martlet_ranked_token){own.tokens[i], own.values[i]};
   }
   if (shared) {
-    // Alone, min-p's threshold is known before any weight is.
+    // Alone, min-p's threshold is known before any weight is, and top-p's is nearly.
     if (rules->min_p > 0 && rules->top_p == 1) choose_keep_min_p(&s, rules->min_p, 1);
-    s.total = s.kept = 0;
-    for (size_t b = 0; b < blocks; ++b) {
+    const int guessed = rules->top_p < 1 && choose_guess(&s, rules->top_p);
+    if (guessed) choose_shape_guessed(&s, &sums);
+    else s.total = s.kept = 0;
+    for (size_t b = 0; b < blocks && !guessed; ++b) {
       uint32_t count = CHOOSE_BLOCK;
       if (m.own_maxima[b] < s.set.low) {
         s.sums[b] = 0;
@@ -1277,7 +1514,7 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
       s.total += s.sums[b] << s.shifts[b];
       s.kept += count;
     }
-    s.weighed = 1;
+    s.weighed = !guessed;
   } else {
     for (size_t b = 0; b < blocks; ++b)
       if (m.own_minima[b] - maximum >= floor)

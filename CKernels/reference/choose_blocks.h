@@ -167,22 +167,87 @@ typedef struct block_rings {
   float low, high, outer_low, outer_high;
 } block_rings;
 
-/// block_weigh of the inner interval; appends the logits between it and the outer one, with their
-/// tokens and units. Up to 16 places past them are written.
+/// What a block holds of the inner interval, in units and in number, and how many logits lie between
+/// it and the outer one.
+typedef struct block_part {
+  uint64_t inner;
+  uint32_t count, appended;
+} block_part;
+
+/// block_weigh of all logits; appends the logits between the intervals and their tokens. Up to 16
+/// places past them are written.
 BLOCK uint64_t block_split(const float *l, float maximum, float factor, float scale,
-                           block_rings rings, uint32_t first, uint32_t *count, float *logits,
-                           uint32_t *tokens, uint32_t *units, uint32_t *appended) {
-  uint32_t all[MARTLET_LOGITS_BLOCK], found = 0;
-  block_units(l, maximum, factor, scale, -INFINITY, INFINITY, all);
+                           block_rings rings, uint32_t first, float *logits, uint32_t *tokens,
+                           block_part *part) {
+  uint32_t units[MARTLET_LOGITS_BLOCK], all[MARTLET_LANES] = {0}, inner[MARTLET_LANES] = {0};
+  uint32_t found = 0, count = 0;
+  block_units(l, maximum, factor, scale, -INFINITY, INFINITY, units);
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += MARTLET_LANES)
+    for (int j = 0; j < MARTLET_LANES; ++j) {
+      const uint32_t in = l[i + j] >= rings.low && l[i + j] <= rings.high;
+      all[j] += units[i + j];
+      inner[j] += in ? units[i + j] : 0;
+      count += in;
+    }
   for (uint32_t i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
     logits[found] = l[i];
     tokens[found] = first + i;
-    units[found] = all[i];
     found += l[i] >= rings.outer_low && l[i] <= rings.outer_high &&
              !(l[i] >= rings.low && l[i] <= rings.high);
   }
-  *appended = found;
-  return block_weigh(l, maximum, factor, scale, rings.low, rings.high, count);
+  uint64_t sum = 0;
+  part->inner = 0;
+  part->count = count;
+  part->appended = found;
+  for (int j = 0; j < MARTLET_LANES; ++j) {
+    sum += all[j];
+    part->inner += inner[j];
+  }
+  return sum;
+}
+/// block_shape of all logits and block_split.
+BLOCK uint64_t block_shape_split(const float *l, float maximum, float factor, float scale,
+                                 block_rings rings, uint32_t first, block_sums *sums,
+                                 float *logits, uint32_t *tokens, block_part *part) {
+  block_shape(l, maximum, factor, -INFINITY, INFINITY, sums);
+  return block_split(l, maximum, factor, scale, rings, first, logits, tokens, part);
+}
+
+/// A set of tokens: low < l < high, and l = low up to a token, and l = high from a token on.
+typedef struct choose_set {
+  float low, high;
+  uint32_t low_token, high_token;
+} choose_set;
+
+/// The weights of `count` logits of one block. Up to 16 places past them are written.
+BLOCK void block_lift(const float *l, uint32_t count, float maximum, float factor, float scale,
+                      uint8_t shift, uint64_t *weights) {
+  for (uint32_t i = 0; i < count; ++i)
+    weights[i] = (uint64_t)martlet_choose_units(l[i], maximum, factor, scale) << shift;
+}
+/// The weights of those of a list that are in `set`, added up; *count counts them.
+BLOCK uint64_t block_sum_listed(const float *l, const uint32_t *tokens, const uint64_t *weights,
+                                uint32_t length, choose_set set, uint64_t *count) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < length; ++i) {
+    const int in = (l[i] > set.low || (l[i] == set.low && tokens[i] <= set.low_token)) &&
+                   (l[i] < set.high || (l[i] == set.high && tokens[i] >= set.high_token));
+    sum += in ? weights[i] : 0;
+    *count += (uint64_t)in;
+  }
+  return sum;
+}
+/// The weight of the values above a bound, and their number.
+BLOCK uint64_t block_weight_above(const float *l, const uint64_t *weights, size_t n, float bound,
+                                  uint32_t *count) {
+  uint64_t above = 0;
+  uint32_t found = 0;
+  for (size_t i = 0; i < n; ++i) {
+    above += l[i] > bound ? weights[i] : 0;
+    found += l[i] > bound;
+  }
+  *count = found;
+  return above;
 }
 
 /// Σ (l - pivot), Σ (l - pivot)² and the number of the finite logits.

@@ -40,6 +40,20 @@ LANES void choose_sums_add(__m512d *sums, const __m512 sets[4]) {
   sums[0] = _mm512_add_pd(sums[0], _mm512_cvtps_pd(_mm512_castps512_ps256(all)));
   sums[1] = _mm512_add_pd(sums[1], _mm512_cvtps_pd(_mm512_extractf32x8_ps(all, 1)));
 }
+/// Adds the sums of a block's weights in its units. Powers of two make no rounding of them differ.
+LANES void choose_sums_add_units(choose_sums *sums, const __m512 w[4], const __m512 m[4],
+                                 float scale) {
+  const __m512 unit = lanes_set(1 / scale);
+  const __m512 zero = lanes_zero();
+  const __m512 first[4] = {
+      lanes_multiply(lanes_add(lanes_add(w[0], w[1]), lanes_add(w[2], w[3])), unit), zero, zero,
+      zero};
+  const __m512 second[4] = {
+      lanes_multiply(lanes_add(lanes_add(m[0], m[1]), lanes_add(m[2], m[3])), unit), zero, zero,
+      zero};
+  choose_sums_add(sums->first, first);
+  choose_sums_add(sums->second, second);
+}
 LANES double choose_sums_fold(const __m512d *sums) {
   double folded[16];
   _mm512_storeu_pd(folded, sums[0]);
@@ -50,12 +64,14 @@ LANES double choose_sums_first(const choose_sums *sums) { return choose_sums_fol
 LANES double choose_sums_second(const choose_sums *sums) {
   return choose_sums_fold(sums->second);
 }
-LANES uint64_t choose_fold_units(const __m512i sets[4]) {
-  const __m512i all = _mm512_add_epi32(_mm512_add_epi32(sets[0], sets[1]),
-                                       _mm512_add_epi32(sets[2], sets[3]));
+LANES uint64_t choose_fold_one(__m512i all) {
   const __m512i odd = _mm512_srli_epi64(all, 32);
   const __m512i even = _mm512_and_si512(all, _mm512_set1_epi64(0xffffffff));
   return (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(odd, even));
+}
+LANES uint64_t choose_fold_units(const __m512i sets[4]) {
+  return choose_fold_one(_mm512_add_epi32(_mm512_add_epi32(sets[0], sets[1]),
+                                          _mm512_add_epi32(sets[2], sets[3])));
 }
 
 LANES float choose_extremes(const float *l, float *smallest) {
@@ -97,6 +113,17 @@ LANES void choose_four(const float *l, __m512 top, __m512 c, __m512 floor, choos
   for (int k = 0; k < 4; ++k) y[k] = lanes_multiply(z[k], c);
 }
 
+/// choose_four's powers of one vector, with the clamp.
+LANES __m512 choose_one(__m512 l, __m512 top, __m512 c, __m512 floor, choose_powers powers) {
+  const __m512 z = lanes_larger(floor, lanes_subtract(l, top));
+  const __m512 t = lanes_fma(z, c, lanes_set(MARTLET_EXP2_SHIFT));
+  const __m512 s = _mm512_fmsub_ps(z, c, lanes_subtract(t, lanes_set(MARTLET_EXP2_SHIFT_A)));
+  const __m512i bits = _mm512_castps_si512(t);
+  const __m512i power = _mm512_add_epi32(
+      _mm512_permutex2var_epi32(powers.low, bits, powers.high), _mm512_slli_epi32(bits, 18));
+  return lanes_multiply(lanes_fma(s, s, lanes_set(MARTLET_EXP2_B)), _mm512_castsi512_ps(power));
+}
+
 LANES void choose_shape(const float *l, float maximum, float factor, float low, float high,
                         choose_sums *sums) {
   const choose_powers one = choose_powers_of(1);
@@ -134,9 +161,9 @@ LANES void choose_shape_near(const float *l, float maximum, float factor, choose
 
 LANES uint64_t choose_shape_units(const float *l, float maximum, float factor, float scale,
                                   float low, choose_sums *sums, uint32_t *count) {
-  const choose_powers one = choose_powers_of(1);
+  const choose_powers scaled = choose_powers_of(scale);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
-               floor = lanes_set(martlet_exp2_floor(factor)), s = lanes_set(scale);
+               floor = lanes_set(martlet_exp2_floor(factor));
   __m512 w[4], m[4], y[4], e[4];
   __m512i u[4];
   for (int k = 0; k < 4; ++k) {
@@ -145,27 +172,25 @@ LANES uint64_t choose_shape_units(const float *l, float maximum, float factor, f
   }
   uint32_t found = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    choose_four(l + i, top, c, floor, one, 1, y, e);
+    choose_four(l + i, top, c, floor, scaled, 1, y, e);
     for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
     for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
     for (int k = 0; k < 4; ++k) {
       const __mmask16 in =
           _mm512_cmp_ps_mask(lanes_load(l + i + 16 * k), lanes_set(low), _CMP_GE_OQ);
-      u[k] = _mm512_mask_add_epi32(u[k], in, u[k],
-                                   _mm512_cvtps_epi32(lanes_multiply(e[k], s)));
+      u[k] = _mm512_mask_add_epi32(u[k], in, u[k], _mm512_cvtps_epi32(e[k]));
       found += (uint32_t)__builtin_popcount(in);
     }
   }
-  choose_sums_add(sums->first, w);
-  choose_sums_add(sums->second, m);
+  choose_sums_add_units(sums, w, m, scale);
   *count = found;
   return choose_fold_units(u);
 }
 LANES uint64_t choose_shape_units_near(const float *l, float maximum, float factor, float scale,
                                        choose_sums *sums) {
-  const choose_powers one = choose_powers_of(1);
+  const choose_powers scaled = choose_powers_of(scale);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
-               floor = lanes_set(martlet_exp2_floor(factor)), s = lanes_set(scale);
+               floor = lanes_set(martlet_exp2_floor(factor));
   __m512 w[4], m[4], y[4], e[4];
   __m512i u[4];
   for (int k = 0; k < 4; ++k) {
@@ -173,14 +198,12 @@ LANES uint64_t choose_shape_units_near(const float *l, float maximum, float fact
     u[k] = _mm512_setzero_si512();
   }
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    choose_four(l + i, top, c, floor, one, 0, y, e);
+    choose_four(l + i, top, c, floor, scaled, 0, y, e);
     for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
     for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
-    for (int k = 0; k < 4; ++k)
-      u[k] = _mm512_add_epi32(u[k], _mm512_cvtps_epi32(lanes_multiply(e[k], s)));
+    for (int k = 0; k < 4; ++k) u[k] = _mm512_add_epi32(u[k], _mm512_cvtps_epi32(e[k]));
   }
-  choose_sums_add(sums->first, w);
-  choose_sums_add(sums->second, m);
+  choose_sums_add_units(sums, w, m, scale);
   return choose_fold_units(u);
 }
 
@@ -244,6 +267,30 @@ LANES uint32_t choose_count(const float *l, float low, float high) {
   return found;
 }
 
+/// Appends the logits of sixty-four that `bits` names. Four are written whether there are any or not,
+/// which costs integer pipes that the exponentials leave idle, and no branch that is hard to foresee.
+LANES uint32_t choose_list_bits(const float *l, uint64_t bits, uint32_t first, float *logits,
+                                uint32_t *tokens) {
+  const uint32_t count = (uint32_t)__builtin_popcountll(bits);
+  for (uint32_t i = 0; i < 4; ++i) {
+    const uint32_t place = (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
+    logits[i] = l[place];
+    tokens[i] = first + place;
+    bits &= bits - 1;
+  }
+  for (uint32_t i = 4; i < count; ++i) {
+    const uint32_t place = (uint32_t)__builtin_ctzll(bits);
+    logits[i] = l[place];
+    tokens[i] = first + place;
+    bits &= bits - 1;
+  }
+  return count;
+}
+
+LANES uint64_t choose_join_masks(const __mmask16 masks[4]) {
+  return (uint64_t)_cvtmask16_u32(masks[0]) | (uint64_t)_cvtmask16_u32(masks[1]) << 16 |
+         (uint64_t)_cvtmask16_u32(masks[2]) << 32 | (uint64_t)_cvtmask16_u32(masks[3]) << 48;
+}
 LANES uint32_t choose_gather(const float *l, float low, float high, uint32_t first, float *logits,
                              uint32_t *tokens) {
   const __m512 lows = lanes_set(low), highs = lanes_set(high);
@@ -264,47 +311,148 @@ LANES uint32_t choose_gather(const float *l, float low, float high, uint32_t fir
   return found;
 }
 
-/// choose_weigh of the inner interval, and what lies between it and the outer one. Few blocks hold
-/// any of that, so sixty-four logits share a branch.
-LANES uint64_t choose_split(const float *l, float maximum, float factor, float scale,
-                            block_rings rings, uint32_t first, uint32_t *count, float *logits,
-                            uint32_t *tokens, uint32_t *units, uint32_t *appended) {
+/// choose_split with or without the sums of choose_shape, and with or without the clamp. Where
+/// `above`, neither interval has an upper end.
+LANES uint64_t choose_split_body(const float *l, float maximum, float factor, float scale,
+                                 block_rings rings, uint32_t first, int shaped, int clamp, int above,
+                                 choose_sums *sums, float *logits, uint32_t *tokens,
+                                 block_part *part) {
   const choose_powers scaled = choose_powers_of(scale);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
                floor = lanes_set(martlet_exp2_floor(factor));
   const __m512 lows = lanes_set(rings.low), highs = lanes_set(rings.high);
   const __m512 outer_lows = lanes_set(rings.outer_low), outer_highs = lanes_set(rings.outer_high);
-  const __m512i steps = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const __m512i one = _mm512_set1_epi32(1);
-  __m512 y[4], e[4];
-  __m512i u[4], n = _mm512_setzero_si512();
-  for (int k = 0; k < 4; ++k) u[k] = _mm512_setzero_si512();
-  uint32_t found = 0;
+  __m512 y[4], e[4], w[4], m[4];
+  // Sums of integers need no sets; registers are short here.
+  __m512i u = _mm512_setzero_si512(), v = u;
+  for (int k = 0; k < 4; ++k) w[k] = m[k] = lanes_zero();
+  uint32_t found = 0, count = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    __mmask16 between[4];
-    choose_four(l + i, top, c, floor, scaled, 1, y, e);
+    // Of what is not inside, so that one mask serves the other.
+    __mmask16 not[4], between[4];
+    choose_four(l + i, top, c, floor, scaled, clamp, y, e);
     for (int k = 0; k < 4; ++k) {
       const __m512 x = lanes_load(l + i + 16 * k);
-      const __mmask16 in = choose_within(x, lows, highs);
-      between[k] = (__mmask16)(choose_within(x, outer_lows, outer_highs) & ~in);
-      u[k] = _mm512_mask_add_epi32(u[k], in, u[k], _mm512_cvtps_epi32(e[k]));
-      n = _mm512_mask_add_epi32(n, in, n, one);
+      if (above) {
+        not[k] = _mm512_cmp_ps_mask(x, lows, _CMP_LT_OQ);
+        between[k] = _mm512_mask_cmp_ps_mask(not[k], x, outer_lows, _CMP_GE_OQ);
+      } else {
+        not[k] = (__mmask16)~choose_within(x, lows, highs);
+        between[k] = (__mmask16)(choose_within(x, outer_lows, outer_highs) & not[k]);
+      }
     }
-    if (!(between[0] | between[1] | between[2] | between[3])) continue;
     for (int k = 0; k < 4; ++k) {
-      const __mmask16 b = between[k];
-      const __m512i token =
-          _mm512_add_epi32(steps, _mm512_set1_epi32((int)first + i + 16 * k));
-      _mm512_storeu_ps(logits + found, _mm512_maskz_compress_ps(b, lanes_load(l + i + 16 * k)));
-      _mm512_storeu_si512(tokens + found, _mm512_maskz_compress_epi32(b, token));
-      _mm512_storeu_si512(units + found,
-                          _mm512_maskz_compress_epi32(b, _mm512_cvtps_epi32(e[k])));
-      found += (uint32_t)__builtin_popcount(b);
+      const __m512i units = _mm512_cvtps_epi32(e[k]);
+      if (shaped) {
+        w[k] = lanes_add(w[k], e[k]);
+        m[k] = lanes_fma(e[k], y[k], m[k]);
+      }
+      u = _mm512_add_epi32(u, units);
+      v = _mm512_mask_add_epi32(v, not[k], v, units);
     }
+    count += 64 - (uint32_t)__builtin_popcountll(choose_join_masks(not));
+    found += choose_list_bits(l + i, choose_join_masks(between), first + (uint32_t)i,
+                              logits + found, tokens + found);
   }
-  *count = (uint32_t)_mm512_reduce_add_epi32(n);
-  *appended = found;
-  return choose_fold_units(u);
+  if (shaped) choose_sums_add_units(sums, w, m, scale);
+  const uint64_t all = choose_fold_one(u);
+  part->inner = all - choose_fold_one(v);
+  part->count = count;
+  part->appended = found;
+  return all;
+}
+LANES uint64_t choose_split(const float *l, float maximum, float factor, float scale,
+                            block_rings rings, uint32_t first, float *logits, uint32_t *tokens,
+                            block_part *part) {
+  return choose_split_body(l, maximum, factor, scale, rings, first, 0, 1, 0, NULL, logits, tokens,
+                           part);
+}
+/// choose_split without upper ends of a block that needs no clamp, and with its shape.
+LANES uint64_t choose_split_above(const float *l, float maximum, float factor, float scale,
+                                  block_rings rings, uint32_t first, float *logits,
+                                  uint32_t *tokens, block_part *part) {
+  return choose_split_body(l, maximum, factor, scale, rings, first, 0, 0, 1, NULL, logits, tokens,
+                           part);
+}
+LANES uint64_t choose_shape_split_above(const float *l, float maximum, float factor, float scale,
+                                        block_rings rings, uint32_t first, choose_sums *sums,
+                                        float *logits, uint32_t *tokens, block_part *part) {
+  return choose_split_body(l, maximum, factor, scale, rings, first, 1, 0, 1, sums, logits, tokens,
+                           part);
+}
+LANES uint64_t choose_shape_split(const float *l, float maximum, float factor, float scale,
+                                  block_rings rings, uint32_t first, choose_sums *sums,
+                                  float *logits, uint32_t *tokens, block_part *part) {
+  return choose_split_body(l, maximum, factor, scale, rings, first, 1, 1, 0, sums, logits, tokens,
+                           part);
+}
+
+LANES void choose_lift(const float *l, uint32_t count, float maximum, float factor, float scale,
+                       uint8_t shift, uint64_t *weights) {
+  const choose_powers scaled = choose_powers_of(scale);
+  const __m512 top = lanes_set(maximum), c = lanes_set(factor),
+               floor = lanes_set(martlet_exp2_floor(factor));
+  const __m128i places = _mm_cvtsi32_si128(shift);
+  for (uint32_t i = 0; i < count; i += 16) {
+    const __m512i units =
+        _mm512_cvtps_epi32(choose_one(lanes_load(l + i), top, c, floor, scaled));
+    const __m512i low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(units));
+    const __m512i high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(units, 1));
+    _mm512_storeu_si512(weights + i, _mm512_sll_epi64(low, places));
+    _mm512_storeu_si512(weights + i + 8, _mm512_sll_epi64(high, places));
+  }
+}
+
+/// The weights of those of a list that are in `set`, added up; *count counts them.
+LANES uint64_t choose_sum_listed(const float *l, const uint32_t *tokens, const uint64_t *weights,
+                                 uint32_t length, choose_set set, uint64_t *count) {
+  const __m256 lows = _mm256_set1_ps(set.low), highs = _mm256_set1_ps(set.high);
+  const __m256i low_tokens = _mm256_set1_epi32((int)set.low_token),
+                high_tokens = _mm256_set1_epi32((int)set.high_token);
+  const int tied = set.low_token != UINT32_MAX || set.high_token != 0;
+  __m512i sum = _mm512_setzero_si512();
+  uint64_t found = 0;
+  for (uint32_t i = 0; i < length; i += 8) {
+    const uint32_t here = length - i >= 8 ? 0xff : (1u << (length - i)) - 1;
+    const __m256 x = _mm256_loadu_ps(l + i);
+    __mmask8 in = _mm256_mask_cmp_ps_mask(
+        _mm256_mask_cmp_ps_mask((__mmask8)here, x, lows, _CMP_GE_OQ), x, highs, _CMP_LE_OQ);
+    if (tied) {
+      const __m256i t = _mm256_loadu_si256((const __m256i *)(const void *)(tokens + i));
+      const __mmask8 low = _mm256_mask_cmp_epu32_mask(_mm256_cmp_ps_mask(x, lows, _CMP_EQ_OQ), t,
+                                                      low_tokens, _MM_CMPINT_NLE);
+      const __mmask8 high = _mm256_mask_cmp_epu32_mask(_mm256_cmp_ps_mask(x, highs, _CMP_EQ_OQ),
+                                                       t, high_tokens, _MM_CMPINT_LT);
+      in = (__mmask8)(in & ~(low | high));
+    }
+    sum = _mm512_mask_add_epi64(sum, in, sum, _mm512_loadu_si512(weights + i));
+    found += (uint64_t)__builtin_popcount(in);
+  }
+  *count += found;
+  return (uint64_t)_mm512_reduce_add_epi64(sum);
+}
+
+/// The weight of the values above a bound, and their number.
+LANES uint64_t choose_weight_above(const float *l, const uint64_t *weights, size_t n, float bound,
+                                   uint32_t *count) {
+  const __m256 bounds = _mm256_set1_ps(bound);
+  __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+  size_t i = 0;
+  uint32_t found = 0;
+  uint64_t above = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int k = 0; k < 2; ++k) {
+      const __mmask8 in = _mm256_cmp_ps_mask(_mm256_loadu_ps(l + i + 8 * k), bounds, _CMP_GT_OQ);
+      sums[k] =
+          _mm512_mask_add_epi64(sums[k], in, sums[k], _mm512_loadu_si512(weights + i + 8 * k));
+      found += (uint32_t)__builtin_popcount(in);
+    }
+  for (; i < n; ++i) {
+    above += l[i] > bound ? weights[i] : 0;
+    found += l[i] > bound;
+  }
+  *count = found;
+  return above + (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(sums[0], sums[1]));
 }
 
 LANES uint32_t choose_spread(const float *l, float pivot, choose_sums *sums) {
