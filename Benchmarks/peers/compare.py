@@ -135,6 +135,8 @@ def arguments():
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)),
                         help="the CPU to burn for contention (the last)")
     parser.add_argument("--draft-model", help="for speculation: a small model of the same vocabulary")
+    parser.add_argument("--peer-draft-model", help="the same for llama.cpp, which wants a vocabulary as "
+                        "long as the model's (enlarge_model.py --vocabulary-only)")
     parser.add_argument("--prompts", help="for speculation: a text file, one prompt per line")
     parser.add_argument("--martlet-option", action="append", default=[],
                         help="passed on to martlet bench model; repeatable")

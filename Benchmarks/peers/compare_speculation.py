@@ -40,7 +40,10 @@ def theirs(o, run, model, prompts):
                 "-n", str(o.generate), "-t", str(o.threads), "--temp", "0", "-c", "2048",
                 "--spec-type", kind]
             if kind.startswith("draft"):
-                command += ["-md", o.draft_model, "-td", str(o.threads)]
+                # Its two thread pools share the cores; while they poll they take them from each other,
+                # which makes it five times slower on two cores.
+                command += ["-md", o.peer_draft_model or o.draft_model, "-td", str(o.threads),
+                            "--poll", "0", "--spec-draft-poll", "0"]
             told = re.search(r"decoded\s+(\d+) tokens in\s+([\d.]+) seconds",
                              run.both(command))
             if not told:
