@@ -1,9 +1,10 @@
 """Compares martlet with its peers on this machine, in turns, and keeps the tables.
 
-    compare.py model|prefix|gemm|attention|contention|all --martlet .build/release/martlet --peers FOLDER …
+    compare.py model|prefix|gemm|attention|contention|speculation|all --martlet .build/release/martlet --peers FOLDER …
 
 FOLDER is what setup.sh made. Each comparison writes its rounds to a JSON file in --json-folder as soon as
-it is done; `render` makes tables of what lies there, `all` is every comparison. With --results FILE
+it is done; `render` makes tables of what lies there, `all` is every comparison (speculation only with
+--draft-model and --prompts). With --results FILE
 (and --readme FILE) the tables replace what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
 """
 import argparse
@@ -18,6 +19,7 @@ import compare_attention
 import compare_contention
 import compare_gemm
 import compare_model
+import compare_speculation
 
 # What the README shows.
 README_MODELS = ("q4_0.gguf", "q8_0.gguf", "bf16.gguf")
@@ -67,8 +69,15 @@ def contention(options):
     keep(options, "contention", compare_contention.measure(own, options.model[0]))
 
 
+def speculation(options):
+    """The first model, guessed for by --draft-model."""
+    if options.what == "all" and not (options.draft_model and options.prompts):
+        return
+    keep(options, "speculation", compare_speculation.measure(options, options.model[0]))
+
+
 COMPARISONS = {"attention": attention, "gemm": gemm, "prefix": prefix, "contention": contention,
-               "model": model}
+               "model": model, "speculation": speculation}
 
 
 def tables(options):
@@ -83,7 +92,8 @@ def tables(options):
             found["speed"] = compare_model.render_short(chosen)
     for name, render in (("prefix", lambda result: compare_model.render([result])),
                          ("gemm", compare_gemm.render), ("attention", compare_attention.render),
-                         ("contention", compare_contention.render)):
+                         ("contention", compare_contention.render),
+                         ("speculation", compare_speculation.render)):
         for result in load(options, name + ".json"):
             found[name] = render(result)
     return found
@@ -124,6 +134,10 @@ def arguments():
     parser.add_argument("--positions", type=int, default=32768, help="of attention")
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)),
                         help="the CPU to burn for contention (the last)")
+    parser.add_argument("--draft-model", help="for speculation: a small model of the same vocabulary")
+    parser.add_argument("--peer-draft-model", help="the same for llama.cpp, which wants a vocabulary as "
+                        "long as the model's (enlarge_model.py --vocabulary-only)")
+    parser.add_argument("--prompts", help="for speculation: a text file, one prompt per line")
     parser.add_argument("--martlet-option", action="append", default=[],
                         help="passed on to martlet bench model; repeatable")
     parser.add_argument("--before", default="",
@@ -137,8 +151,10 @@ def arguments():
     programs = os.path.join(options.peers or "", "bin")
     options.llama = options.llama or programs
     options.programs = options.programs or programs
-    if options.what in ("model", "prefix", "contention", "all") and not options.model:
+    if options.what in ("model", "prefix", "contention", "speculation", "all") and not options.model:
         parser.error("--model is needed; Benchmarks/peers/make_model.py makes models")
+    if options.what == "speculation" and not (options.draft_model and options.prompts):
+        parser.error("--draft-model and --prompts are needed")
     return options
 
 

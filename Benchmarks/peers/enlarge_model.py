@@ -4,7 +4,8 @@ The large model computes the small one's distribution (up to rounding of its sto
 bytes and operations of a model of 1.1 billion parameters: width, heads and feed-forward are padded by
 weights that add nothing, layers by layers that add nothing, and the vocabulary by tokens that are
 never likely. What depends on both text and size, such as what drafting gains, can so be measured on
-text that means something. Needs numpy and gguf.
+text that means something. With --vocabulary-only the rest keeps its size, for peers that draft only
+with a vocabulary as long as the large model's. Needs numpy and gguf.
 """
 import argparse
 
@@ -67,8 +68,14 @@ def main():
     parser.add_argument("small")
     parser.add_argument("large")
     parser.add_argument("--type", choices=TYPES, default="q4_0")
+    parser.add_argument("--vocabulary-only", action="store_true")
     arguments = parser.parse_args()
     small, shape, kind = Small(arguments.small), Shape(), TYPES[arguments.type]
+    if arguments.vocabulary_only:
+        # A block more for the spare dimension.
+        shape = Shape(width=small.width + 32, layers=small.layers, heads=small.heads,
+                      kv_heads=small.kv_heads, head=small.head,
+                      feed_forward=small.number("llama.feed_forward_length"))
     assert small.head == shape.head and small.heads // small.kv_heads <= 4, "heads do not fit"
 
     writer = gguf.GGUFWriter(arguments.large, "llama")

@@ -57,9 +57,12 @@ def table(titles, rows, numbers_from=1):
 
 
 def circumstances(context, threads, rounds):
-    """One line: when, where, how often, and the limits that the last run measured."""
-    limits = context["limits"]
-    return (f"{time.strftime('%Y-%m-%d', time.gmtime())}, {context['cpu']} ({platform.machine()}), "
-            f"{threads} thread{'s' if threads > 1 else ''}, {rounds} round{'s' if rounds > 1 else ''}; limits beside the last "
-            f"samples: {limits['read_gb_per_s']:.0f} GB/s, int8 {limits['dot_int8_gops']:.0f}, bf16 "
-            f"{limits['dot_bf16_gops']:.0f}, fp32 {limits['fma_f32_gops']:.0f} Gop/s")
+    """One line: when, where, how often, and the limits that the last run measured, if it did."""
+    line = (f"{time.strftime('%Y-%m-%d', time.gmtime())}, {context['cpu']} ({platform.machine()}), "
+            f"{threads} thread{'s' if threads > 1 else ''}, {rounds} round{'s' if rounds > 1 else ''}")
+    limits = context.get("limits")
+    if not limits:
+        return line
+    return (f"{line}; limits beside the last samples: {limits['read_gb_per_s']:.0f} GB/s, int8 "
+            f"{limits['dot_int8_gops']:.0f}, bf16 {limits['dot_bf16_gops']:.0f}, fp32 "
+            f"{limits['fma_f32_gops']:.0f} Gop/s")

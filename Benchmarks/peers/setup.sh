@@ -25,11 +25,11 @@ source=${archive%.tar.gz}
 
 cmake -S "$source/vendor/llama.cpp" -B build -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
   -DCMAKE_C_COMPILER="$clang" -DCMAKE_CXX_COMPILER="$clang++" -DGGML_NATIVE=ON -DGGML_OPENMP=OFF \
-  -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF
+  -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=ON -DLLAMA_BUILD_SERVER=OFF
 cmake --build build --parallel "$(getconf _NPROCESSORS_ONLN)" \
-  --target llama-bench llama-batched-bench
+  --target llama-bench llama-batched-bench llama-speculative-simple
 mkdir -p bin
-cp build/bin/llama-bench build/bin/llama-batched-bench bin/
+cp build/bin/llama-bench build/bin/llama-batched-bench build/bin/llama-speculative-simple bin/
 
 "$clang" -O2 -o bin/llama_attention "$here/llama_attention.c" -I"$source/vendor/llama.cpp/ggml/include" \
   build/ggml/src/libggml-cpu.a build/ggml/src/libggml-base.a -lstdc++ -lm -lpthread

@@ -12,7 +12,7 @@ public enum SpeculateBench {
   public struct Settings: Sendable {
     /// The texts to continue; blocks take them in order and begin again at the end.
     public var prompts: [String]
-    /// Kinds of drafting; `off` is always measured too.
+    /// Kinds of drafting; each is compared with plain decoding, `off` too.
     public var drafts: [Drafting] = [.off, .auto]
     /// Branches decoded together.
     public var live = [1, 4, 16]
@@ -55,6 +55,9 @@ public enum SpeculateBench {
     public let tokensPerS: Double
     /// Throughput relative to plain decoding: the median over blocks of the ratio within one.
     public let speedup: Double
+    /// The quartiles of that ratio.
+    public let speedupLower: Double
+    public let speedupUpper: Double
     /// Drafted tokens that were drawn, over all drafted; 0 where nothing was drafted.
     public let acceptance: Double
     /// Over all blocks.
@@ -70,12 +73,14 @@ public enum SpeculateBench {
     public let command: String
 
     public static let header = [
-      "draft", "live", "tok/s", "× off", "drafted", "accepted", "acceptance", "forwards",
+      "draft", "live", "tok/s", "× off", "quartiles", "drafted", "accepted", "acceptance",
+      "forwards",
     ]
     public var cells: [String] {
       [
-        draft, "\(live)", short(tokensPerS), short(speedup), "\(draftedTokens)",
-        "\(acceptedTokens)", short(acceptance), "\(forwards)",
+        draft, "\(live)", short(tokensPerS), short(speedup),
+        "\(short(speedupLower))–\(short(speedupUpper))", "\(draftedTokens)", "\(acceptedTokens)",
+        short(acceptance), "\(forwards)",
       ]
     }
   }
@@ -97,7 +102,9 @@ public enum SpeculateBench {
     let prompts = settings.prompts.map {
       session.engine.tokenizer.encode($0, addSpecial: true, parseSpecial: false)
     }
-    let drafts: [Drafting] = [.off] + settings.drafts.filter(\.isOn)
+    // The first lane is what all are compared with; `off` in the list is a second one, whose speedup
+    // says how far one measurement differs from another of the same thing.
+    let drafts: [Drafting] = [.off] + settings.drafts
     var rows: [Row] = []
     for (index, live) in settings.live.enumerated() {
       var lanes = try drafts.map { try Lane($0, session, settings, live: live) }
@@ -121,10 +128,7 @@ public enum SpeculateBench {
           expected = texts
         }
       }
-      let wanted = Set(settings.drafts.map(\.name))
-      rows += lanes.filter { wanted.contains($0.drafting.name) }.map {
-        $0.row(plain: lanes[0].times)
-      }
+      rows += lanes.dropFirst().map { $0.row(plain: lanes[0].times) }
     }
     return BenchReport(context: context, rows: rows)
   }
@@ -193,12 +197,13 @@ public enum SpeculateBench {
     }
 
     func row(plain: Samples) -> Row {
-      let ratios = zip(plain.nanoseconds, times.nanoseconds).map { $0 / $1 }
+      let ratios = zip(plain.nanoseconds, times.nanoseconds).map { $0 / $1 }.sorted()
       let perBlock = Double(tokens) / Double(max(1, times.nanoseconds.count))
       let drafted = statistics.draftedTokens
       return Row(
         draft: drafting.name, live: live, samples: settings.samples, threads: threads,
         tokensPerS: perBlock / times.median * 1e9, speedup: Samples.median(ratios),
+        speedupLower: ratios[ratios.count / 4], speedupUpper: ratios[ratios.count * 3 / 4],
         acceptance: drafted > 0 ? Double(statistics.acceptedTokens) / Double(drafted) : 0,
         tokens: tokens, draftedTokens: drafted, acceptedTokens: statistics.acceptedTokens,
         savedSteps: statistics.savedSteps, forwards: statistics.forwards,

@@ -30,6 +30,11 @@ public struct EngineTraceEvent: Sendable, Equatable {
     /// A branch's draft ended: `nodes` tokens were processed on trial in the forward pass of index
     /// `forward`, and `accepted` of them were drawn.
     case drafted(path: BranchPath, forward: Int, nodes: Int, accepted: Int)
+    /// With the forward pass of index `forward` guessing was found to pay (`isOn`) or not to, for
+    /// passes that decode about `branches` branches: guesses from `source`, which is `text` or a
+    /// drafter's name. `balance`: the seconds that may be lost on trying. No text depends on it.
+    case draftingDecided(
+      forward: Int, branches: Int, source: String, isOn: Bool, balance: Double)
     /// A branch was given up.
     case released(path: BranchPath)
   }

@@ -125,7 +125,18 @@ struct DraftPlanner {
     let plain = expected / cost(rows)
     var best = (rate: plain * Self.leastGain, nodes: 0)
     var order: [Int] = []
+    var costs: [Double] = []
+    /// Whether nodes worth `value` each, and none after them is worth more, could beat the best so far.
+    func canGain(_ value: Double) -> Bool {
+      for more in 1...Self.lookahead {
+        let count = order.count + more
+        while costs.count < count { costs.append(cost(rows + costs.count + 1)) }
+        if (expected + Double(more) * value) > best.rate * costs[count - 1] { return true }
+      }
+      return false
+    }
     while rows + order.count < limit, let next = heap.popMax() {
+      guard canGain(next.value) else { break }
       guard plans[next.seat].tokens.count < seats[next.seat].nodes else { continue }
       let node = plans[next.seat].tokens.count
       plans[next.seat].tokens.append(next.token)
@@ -134,7 +145,7 @@ struct DraftPlanner {
       order.append(next.seat)
       push(next.seat, node, next.depth, next.tail, next.reach, next.proposed)
       expected += next.value
-      let rate = expected / cost(rows + order.count)
+      let rate = expected / costs[order.count - 1]
       if rate > best.rate { best = (rate, order.count) }
       if order.count - best.nodes >= Self.lookahead { break }
     }

@@ -32,7 +32,10 @@ struct RowCost {
   private var spread = 0.0
   private var mixed = 0.0
   /// By rows: how many passes, and what they took relative to the curve or line.
-  private var corrections = [(passes: Double, ratio: Double)](repeating: (0, 1), count: 129)
+  private var corrections = [(passes: Double, ratio: Double, last: Int)](
+    repeating: (0, 1, 0), count: 129)
+  /// Passes taken in.
+  private var passes = 0
 
   /// Uses a curve from now on. One that a backend states is exact and corrected by nothing.
   mutating func use(_ curve: CostCurve) { self.curve = curve }
@@ -40,6 +43,7 @@ struct RowCost {
   /// Takes in a pass that only decoded.
   mutating func learn(rows count: Int, seconds measured: Double) {
     guard measured > 0, curve?.origin != .stated else { return }
+    passes += 1
     let expected = base(count)
     // A pass that was held up by something else tells little about rows.
     let value = weight > 4 ? min(measured, 3 * expected) : measured
@@ -52,9 +56,23 @@ struct RowCost {
     guard weight > 4, count < corrections.count else { return }
     var own = corrections[count]
     own.passes = min(own.passes + 1, Self.mostPasses)
+    own.last = passes
     own.ratio += (value / expected - own.ratio) / (own.passes + Self.priorPasses)
     corrections[count] = own
   }
+
+  /// Whether no pass of `count` rows was among late ones, so that what one takes is a guess. Guesses
+  /// are judged by what a pass without them takes, so now and then there must be one.
+  func mustSee(rows count: Int) -> Bool {
+    guard curve?.origin != .stated, count < corrections.count else { return false }
+    return corrections[count].passes == 0 || passes - corrections[count].last > Self.longestUnseen
+  }
+
+  /// Of 96 passes one more without guesses costs a hundredth of what they gain.
+  private static let longestUnseen = 96
+
+  /// Whether time is what a backend says it is, and nothing is measured.
+  var isStated: Bool { curve?.origin == .stated }
 
   /// The same for `decodes` rows that share their pass with `others`, which are processed anyway: what
   /// the decoding rows would cost alone, and for every row more what it adds to the shared pass. A

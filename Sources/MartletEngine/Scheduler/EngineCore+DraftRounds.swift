@@ -17,28 +17,30 @@ extension EngineCore {
     /// Whose record it is: another drafter may come to lie at the same address.
     weak var drafter: (any Drafter)?
     var calibration = GuessCalibration()
-    /// By the binary logarithm of the number of branches that decode.
-    var wagers: [Int: DraftWager] = [:]
+    /// What it saved and cost. A first question may have a prompt to read, and is to be had.
+    var ledger = DraftLedger(opening: 4, look: 2)
     /// A drafter that failed is not asked again.
     var hasFailed = false
   }
 
-  /// Seconds and tokens between the ends of two passes, which is what a wager is about.
+  /// What the coming pass owes to guessing.
   struct DraftStakes {
+    /// Who was asked before it.
     var drafter: ObjectIdentifier?
-    var width = 0
-    var isDrafted = false
-    var isCounted = false
+    /// Whether it first had to read what it had not seen.
+    var isWarmUp = false
+    /// Whether text was looked through for guesses.
+    var isPlanned = false
+    /// Seconds that guessing took beside the pass.
     var seconds = 0.0
-    /// What the tokens drawn are worth: one that takes a branch ahead of those it is waited for with
-    /// less than one of the slowest.
-    var worth = 0.0
+    /// What tokens are worth that were drawn without a row of their own: one that takes a branch ahead
+    /// of those it is waited for with less than one of the slowest.
+    var gained = 0.0
   }
 
-  /// The question before the next pass; none where a pass would also prefill, or
-  /// where drafters did not pay lately. With the lock held.
+  /// The question before the next pass; none where a pass would also prefill, where the drafter does
+  /// not pay, or where a plain pass is due. With the lock held.
   func draftQuestion() -> DraftQuestion? {
-    stakes = DraftStakes()
     guard runs.contains(where: { $0.drafting.drafter != nil && $0.drafting.isOn }) else {
       return nil
     }
@@ -63,9 +65,9 @@ extension EngineCore {
     guard let (id, (drafter, states)) = byDrafter.min(by: { $0.key < $1.key }) else { return nil }
     if drafterRecords[id]?.drafter == nil { drafterRecords[id] = DrafterRecord(drafter: drafter) }
     guard !drafterRecords[id]!.hasFailed else { return nil }
-    let size = Int.bitWidth - width.leadingZeroBitCount
-    stakes = DraftStakes(drafter: id, width: size, isCounted: true)
-    guard drafterRecords[id]!.wagers[size, default: DraftWager()].bets() else { return nil }
+    guard drafterRecords[id]!.ledger.allows(branches: width), !rowCost.mustSee(rows: width) else {
+      return nil
+    }
     let chosen = states.filter { seat($0).depth > 0 }
     guard !chosen.isEmpty else { return nil }
     var sequences: [DraftSequence] = []
@@ -113,8 +115,8 @@ extension EngineCore {
   func take(
     _ answer: Result<DraftRound, EngineError>, to question: DraftQuestion, seconds: Double
   ) {
-    stakes.isDrafted = true
-    stakes.seconds = seconds
+    stakes.drafter = ObjectIdentifier(question.drafter)
+    stakes.seconds += seconds
     totals.draftSeconds += seconds
     if question.drafter.usesTargetPages {
       // The pages of guesses stay only where a tree is planted.
@@ -128,7 +130,7 @@ extension EngineCore {
       Logger(label: "martlet.engine").warning(
         "the drafter \(question.drafter.name) is not asked again: \(error.message)")
     case .success(let round):
-      if round.isWarmUp { stakes.isCounted = false }
+      stakes.isWarmUp = round.isWarmUp
       for (index, state) in question.states.enumerated() where index < round.proposals.count {
         guard state.lane.tokens == question.sequences[index].tokens else { continue }
         let proposal = round.proposals[index]
@@ -139,16 +141,64 @@ extension EngineCore {
     }
   }
 
-  /// Settles the wager about a pass that ended, once its tokens are drawn.
-  func settleStakes(seconds: Double, wasDecoding: Bool) {
-    guard let id = stakes.drafter, stakes.isCounted, wasDecoding else { return }
-    drafterRecords[id]?.wagers[stakes.width, default: DraftWager()].learn(
-      drafted: stakes.isDrafted, tokens: stakes.worth, seconds: seconds + stakes.seconds)
+  /// Settles what guessing gave and took about a pass that ended, once its tokens are drawn. What is
+  /// decided by it is told to the recorders.
+  func settleStakes(_ pass: Pass, seconds: Double) {
+    defer { stakes = DraftStakes() }
+    let width = pass.decodeRows
+    guard width > 0, runs.contains(where: { $0.drafting.isOn }),
+      let plain = rowCost.seconds(width)
+    else { return }
+    let guesses = pass.work.reduce(0) { $0 + ($1.draft?.nodes.count ?? 0) }
+    var took = plain
+    if guesses > 0 {
+      // Beside prompts, and where time is only said, rows take what they are said to take.
+      took =
+        pass.isDecoding && !rowCost.isStated ? seconds : rowCost.seconds(width + guesses) ?? plain
+    }
+    var outcome = DraftOutcome(
+      branches: width, plain: plain, seconds: took,
+      beside: rowCost.isStated && stakes.drafter == nil ? 0 : stakes.seconds, gained: stakes.gained)
+    guard let id = stakes.drafter, drafterRecords[id] != nil else {
+      textLedger.settle(outcome, isTried: stakes.isPlanned)
+      for id in drafterRecords.keys {
+        drafterRecords[id]!.ledger.settle(.plain(outcome), isTried: false)
+      }
+      recordDecisions(width)
+      return
+    }
+    textLedger.settle(.plain(outcome), isTried: false)
+    // What text alone would have saved is not the drafter's merit.
+    outcome.beside += max(0, textLedger.rate(branches: width)) * plain
+    drafterRecords[id]!.ledger.settle(
+      outcome, isTried: true, isTypical: !stakes.isWarmUp)
+    recordDecisions(width)
+  }
+
+  /// Tells the recorders where guessing began to pay or ceased to.
+  private func recordDecisions(_ width: Int) {
+    guard runs.contains(where: { $0.recorder != nil && $0.drafting.isOn }) else { return }
+    let kind = Int.bitWidth - width.leadingZeroBitCount
+    var decisions = [("text", textLedger)]
+    for record in drafterRecords.values {
+      if let drafter = record.drafter { decisions.append((drafter.name, record.ledger)) }
+    }
+    for (source, ledger) in decisions {
+      let isOn = ledger.allows(branches: width)
+      let key = "\(source) \(kind)"
+      guard draftDecisions[key] ?? true != isOn else { continue }
+      draftDecisions[key] = isOn
+      for run in runs where run.drafting.isOn {
+        run.record(
+          .draftingDecided(
+            forward: tick, branches: width, source: source, isOn: isOn,
+            balance: ledger.balance ?? 0))
+      }
+    }
   }
 
   /// Holds a token just drawn against what was guessed for its place. Before it is appended.
   func judgeProposal(_ token: Token, _ state: BranchState) {
-    if stakes.drafter != nil { stakes.worth += worth(of: state) }
     guard var proposal = state.proposal, let drafter = state.run.drafting.drafter else { return }
     guard proposal.count == state.lane.tokens.count else {
       state.proposal = nil

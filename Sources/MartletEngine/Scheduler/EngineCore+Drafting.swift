@@ -35,21 +35,37 @@ extension EngineCore {
     return fresh
   }
 
-  /// Whether a branch's step takes so long that the half microsecond of remembering a token, more in
-  /// a memory beyond the caches, is less than a hundredth of it. A wide pass of a tiny model does not.
-  private func isCheap(_ source: Drafting.Source) -> Bool {
-    if branchSeconds == 0 || rowCost.curve?.origin == .stated { return true }
-    return branchSeconds > (source == .trie ? 100e-6 : 40e-6)
+  /// What remembering may take of a branch's share of a pass where nothing shows that it pays.
+  private static let rememberShare = 0.005
+
+  /// A memory beyond the caches takes several times as long to ask. A wide pass of a tiny model does not.
+  private func uses(_ source: Drafting.Source, _ run: RunState) -> Bool {
+    run.drafting.sources.contains(source)
+      && (source != .trie || branchSeconds == 0 || rowCost.isStated || branchSeconds > 100e-6)
   }
 
-  private func uses(_ source: Drafting.Source, _ run: RunState) -> Bool {
-    run.drafting.sources.contains(source) && isCheap(source)
+  /// Whether a token of a branch is remembered: always where that takes next to nothing or pays, else of
+  /// stretches of its text as many as it takes to notice when guessing would pay.
+  private func isRemembered(_ state: BranchState) -> Bool {
+    guard branchSeconds > 0, !rowCost.isStated else { return true }
+    let share = rememberSeconds / branchSeconds
+    if share < Self.rememberShare { return true }
+    if textLedger.allows(branches: lastWidth) && textLedger.rate(branches: lastWidth) > share {
+      return true
+    }
+    let stride = 1 + Int(min(1e3, share / Self.rememberShare))
+    let stretch = Int(state.path.indices.last ?? 0) + state.lane.tokens.count / 64
+    return stretch % stride == 0
   }
 
   /// Takes in a token drawn after the branch's last.
   func remember(_ token: Token, _ state: BranchState) {
     let run = state.run
-    guard run.drafting.isOn, isCheap(.siblings) else { return }
+    guard run.drafting.isOn, isRemembered(state) else { return }
+    // Reading the clock takes a tenth of what is measured.
+    remembered += 1
+    let isTimed = remembered & 7 == 0
+    let began = isTimed ? monotonicNanoseconds() : 0
     let contexts = TokenTail(state.lane.tokens).contexts
     var best: (token: Token, probability: Float)?
     func hear(_ guess: (token: Token, probability: Float)?) {
@@ -61,6 +77,11 @@ extension EngineCore {
       hear(generated?.observe(contexts, drawn: token) ?? nil)
     }
     if let best { state.trust.learn(best.probability, came: best.token == token) }
+    if isTimed {
+      let seconds = Double(monotonicNanoseconds() - began) * 1e-9
+      rememberSeconds += (min(seconds, 10e-6) - rememberSeconds) / 16
+    }
+    stakes.seconds += rememberSeconds
   }
 
   /// Takes in text appended to a branch, from its token `known` on. On any thread.
@@ -73,10 +94,11 @@ extension EngineCore {
   /// Gives the works that decode in a pass the trees that are worth their rows. `prefills` are the
   /// stretches of prompts in the same pass, which come before any guess.
   func plant(_ decodes: inout [Pass.Work], beside prefills: [Pass.Work] = []) {
-    guard stakes.isDrafted || isCheap(.siblings),
-      decodes.contains(where: { $0.state?.run.drafting.isOn ?? false })
-    else { return }
     let rows = decodes.count
+    lastWidth = rows
+    guard decodes.contains(where: { $0.state?.run.drafting.isOn ?? false }),
+      stakes.drafter != nil || (textLedger.allows(branches: rows) && !rowCost.mustSee(rows: rows))
+    else { return }
     // Past the knee rows are no longer nearly free. What the curve still promises there is less than it
     // errs, and all branches of a wide run have to gain for the run to be over sooner.
     guard rows == 1 || rowCost(rows) < CostCurve.kneeFactor else { return }
@@ -87,6 +109,9 @@ extension EngineCore {
     }
     let limit = min(maximumBatch - others, max(rows, Self.mostRows - others))
     guard planner.usefulRows(rows: rows, branches: rows, limit: limit) > 0 else { return }
+    let began = monotonicNanoseconds()
+    defer { stakes.seconds += Double(monotonicNanoseconds() - began) * 1e-9 }
+    stakes.isPlanned = true
     let states = decodes.map(\.state)
     let plans = planner.plan(states.map(seat), rows: rows, limit: limit) { seat, contexts in
       guesses(states[seat]!, after: contexts)

@@ -90,7 +90,10 @@ extension EngineCore {
       }
       run.statistics.generatedTokens += 1
       totals.sampledTokens += 1
-      if lane.isAhead { run.statistics.savedSteps += 1 }
+      if lane.isAhead {
+        run.statistics.savedSteps += 1
+        stakes.gained += worth(of: state)
+      }
       take(drawn, state)
     } catch {
       run.gate?.refund(1)

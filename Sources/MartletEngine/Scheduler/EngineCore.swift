@@ -49,10 +49,19 @@ final class EngineCore: @unchecked Sendable {
   /// What drafters that compute have shown, and what the pass at hand says about one of them.
   var drafterRecords: [ObjectIdentifier: DrafterRecord] = [:]
   var stakes = DraftStakes()
+  /// What guesses from text saved and cost: trying them takes microseconds, so it is done for longer.
+  var textLedger = DraftLedger(opening: 1, look: 24)
+  /// What recorders were last told, by source and number of branches.
+  var draftDecisions: [String: Bool] = [:]
+  /// Seconds that remembering a token takes, and tokens remembered.
+  var rememberSeconds = 0.0
+  var remembered = 0
   /// What rows cost, for runs that draft.
   var rowCost = RowCost()
   /// A branch's share of a decoding pass, seconds; 0 before the first.
   var branchSeconds = 0.0
+  /// Branches in the last decoding pass.
+  var lastWidth = 0
   /// Bases with kept logits.
   var cachedBases: [Lane] = []
 
@@ -252,7 +261,7 @@ final class EngineCore: @unchecked Sendable {
     }
     finish(pass, failure)
     while settle() {}
-    settleStakes(seconds: seconds, wasDecoding: failure == nil && pass.isDecoding)
+    if failure == nil { settleStakes(pass, seconds: seconds) }
     keepUnusedLogits()
   }
 

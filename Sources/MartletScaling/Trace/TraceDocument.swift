@@ -102,6 +102,13 @@ struct TraceDocument {
           "forward": .integer(Int64(forward)), "drafted": .integer(Int64(nodes)),
           "accepted": .integer(Int64(accepted)),
         ])
+    case .draftingDecided(let forward, let branches, let source, let isOn, let balance):
+      instant(
+        "drafting", at: time, track: track(.root),
+        [
+          "forward": .integer(Int64(forward)), "branches": .integer(Int64(branches)),
+          "source": .text(source), "on": .flag(isOn), "balance_s": .number(balance),
+        ])
     case .released(let path):
       instant("release", at: time, track: track(path), [:])
     }

@@ -101,14 +101,16 @@ struct ContinuationIndex {
       let hash = contexts[length]
       guard hash != 0 else { return }
       let place = table.place(of: hash)
-      if table.entries[place].key == 0 {
+      var entry = table.entries[place]
+      if entry.key == 0 {
         // What the old generation knew of it comes along.
-        table.entries[place] = old?.entry(hash) ?? Entry()
-        table.entries[place].key = hash
+        entry = old?.entry(hash) ?? Entry()
+        entry.key = hash
         table.used += 1
       }
-      if table.entries[place].total > 0 { known(length, table.entries[place]) }
-      table.entries[place].count(token)
+      if entry.total > 0 { known(length, entry) }
+      entry.count(token)
+      table.entries[place] = entry
     }
   }
 

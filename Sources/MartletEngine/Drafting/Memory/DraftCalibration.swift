@@ -21,6 +21,12 @@ final class DraftCalibration {
   private static let prior: Float = 0.1
 
   private var rates: [Rate]
+  /// By the rate of the kind that was chosen: how often guesses with it came true. Of several contexts
+  /// the one that promises most is believed, and the best of several estimates is mostly too high.
+  private var chosen = (0..<chosenCount).map {
+    Rate(hits: (Float($0) + 0.5) / Float(chosenCount) * priorTrials, trials: priorTrials)
+  }
+  private static let chosenCount = 16
 
   init() {
     rates = [Rate](
@@ -32,6 +38,40 @@ final class DraftCalibration {
   init(_ rates: [Rate]) {
     precondition(rates.count == Self.count, "\(rates.count) rates")
     self.rates = rates
+  }
+
+  /// A copy that learns for itself.
+  func copy() -> DraftCalibration {
+    let copy = DraftCalibration(rates)
+    copy.chosen = chosen
+    return copy
+  }
+
+  @inline(__always)
+  private static func place(_ promised: Float) -> Int {
+    min(chosenCount - 1, Int(promised * Float(chosenCount)))
+  }
+
+  /// The probability that a guess is drawn whose context was chosen for its rate, which is `promised`
+  /// for this guess.
+  @inline(__always)
+  func corrected(_ promised: Float) -> Float {
+    let rate = chosen[Self.place(promised)]
+    return rate.hits / rate.trials
+  }
+
+  /// Takes in whether a guess of the chosen context came true.
+  @inline(__always)
+  func learnChosen(_ promised: Float, came isTrue: Bool) {
+    let place = Self.place(promised)
+    var rate = chosen[place]
+    rate.hits += isTrue ? 1 : 0
+    rate.trials += 1
+    if rate.trials >= 2 * Self.memory {
+      rate.hits *= 0.5
+      rate.trials *= 0.5
+    }
+    chosen[place] = rate
   }
 
   /// What was learned.

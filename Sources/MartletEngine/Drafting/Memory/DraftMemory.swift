@@ -41,7 +41,7 @@ struct DraftMemory {
   }
 
   /// A copy with rates of its own.
-  func detached() -> DraftMemory { DraftMemory(index, DraftCalibration(calibration.values)) }
+  func detached() -> DraftMemory { DraftMemory(index, calibration.copy()) }
 
   /// Takes in text that nobody drew: a prompt, or what was appended. The first `known` of `tokens` only
   /// serve as context.
@@ -57,18 +57,22 @@ struct DraftMemory {
   mutating func observe(
     _ contexts: SIMD8<UInt64>, drawn token: Token
   ) -> (token: Token, probability: Float)? {
-    var best: (token: Token, probability: Float)?
+    var best: (entry: ContinuationIndex.Entry, length: Int, probability: Float)?
     index.observe(contexts, token) { length, entry in
-      let most = entry.counts.max()
       let probability = calibration.probability(
-        length: length, count: Int(most), total: entry.total)
-      if probability >= best?.probability ?? 0 {
-        let place = (0..<4).first { entry.counts[$0] == most } ?? 0
-        best = (entry.tokens[place], probability)
-      }
+        length: length, count: Int(entry.counts.max()), total: entry.total)
+      if probability >= best?.probability ?? 0 { best = (entry, length, probability) }
       calibration.learn(length: length, entry, drawn: token)
     }
-    return best
+    guard let (entry, length, probability) = best else { return nil }
+    let first = (0..<4).first { entry.counts[$0] == entry.counts.max() } ?? 0
+    let corrected = calibration.corrected(probability)
+    for i in 0..<4 where entry.counts[i] > 0 {
+      let promised = calibration.probability(
+        length: length, count: Int(entry.counts[i]), total: entry.total)
+      calibration.learnChosen(promised, came: entry.tokens[i] == token)
+    }
+    return (entry.tokens[first], corrected)
   }
 
   /// The guesses after `contexts` by the one of them that is trusted most; none where none is known.
@@ -86,7 +90,9 @@ struct DraftMemory {
     for i in 0..<4 where entry.counts[i] > 0 {
       guesses.set(
         i, entry.tokens[i],
-        calibration.probability(length: length, count: Int(entry.counts[i]), total: entry.total))
+        calibration.corrected(
+          calibration.probability(
+            length: length, count: Int(entry.counts[i]), total: entry.total)))
     }
     return guesses
   }
