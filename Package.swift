@@ -18,14 +18,18 @@ func plugin(_ name: String) -> Target {
     resources: [.copy("\(name).martlet-plugin.json")], swiftSettings: strict)
 }
 let pluginNames = [
-  "AStarDecoding", "AdaptiveConsistency", "AnswerConvergence", "BeamSearch", "BestOfN",
-  "BudgetForcing", "ConfidenceSelection", "DiverseTreeSearch", "DiversifiedPrompts",
-  "EarlyRejection", "EarlyStoppingConsistency", "FirstFinish", "FirstStepFiltering",
-  "FracturedSampling", "HintMarginalization", "InverseEntropyVoting", "ModelSwitch", "NoWait",
-  "ParticleFilter", "PerplexityConsistency", "RepeatedSampling", "SelfConsistency",
-  "SemanticEntropy", "ShortMofK", "WeightedVoting",
+  "AStarDecoding", "AdaptiveBranching", "AdaptiveConsistency", "AnnealedParticles",
+  "AnswerConvergence", "BeamSearch", "BestOfN", "BudgetForcing", "ComputeOptimal",
+  "ConfidenceSelection", "DiverseTreeSearch", "DiversifiedPrompts", "EarlyRejection",
+  "EarlyStoppingConsistency", "FirstFinish", "FirstStepFiltering", "FracturedSampling",
+  "HintMarginalization", "InverseEntropyVoting", "IterativeAgentDecoding", "ModelSwitch",
+  "MomentumUncertainty", "NoWait", "ParticleFilter", "ParticleGibbs", "PerplexityConsistency",
+  "PhiDecoding", "RepeatedSampling", "SaturationStopping", "SelfConsistency",
+  "SelfEvaluatedSampling", "SelfEvaluationBeam", "SelfRefine", "SemanticEntropy", "ShortMofK",
+  "Synthesis", "TreeSearch", "TwistedParticles", "WeightedVoting",
   // Scorers and extractors.
-  "ExactChecker", "FinalAnswer", "MeanLogprob",
+  "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PTrue",
+  "ProcessReward",
 ]
 /// A plugin in plain C: the header alone, no author kit.
 func cPlugin(_ name: String) -> Target {

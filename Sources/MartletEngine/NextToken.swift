@@ -32,7 +32,8 @@ public struct NextTokenQuery: Sendable, Equatable {
       row, rules: SamplingRules(), draw: .priority(count: max(1, top)), scratch: &scratch)
     guard read.outcome == .sound else {
       throw EngineError(
-        .logits, "the logits hold NaN, +infinity or no finite value at all; the model file may be "
+        .logits,
+        "the logits hold NaN, +infinity or no finite value at all; the model file may be "
           + "damaged")
     }
     let total = read.maximum + read.logSum

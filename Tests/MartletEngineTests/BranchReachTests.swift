@@ -48,7 +48,8 @@ struct BranchReachTests {
     #expect(plain.root.tokens == busy.root.tokens)
   }
 
-  @Test("what comes next: the world's own distribution, nothing drawn, the same row drawn from later")
+  @Test(
+    "what comes next: the world's own distribution, nothing drawn, the same row drawn from later")
   func nextTokens() throws {
     let (run, backend) = try makeRun()
     let (twin, _) = try makeRun()

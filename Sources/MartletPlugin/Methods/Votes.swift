@@ -121,7 +121,9 @@ extension RunContext {
       try setScore(votes.share(of: answer), of: candidate)
     }
     let likeliest = states.indices.max { states[$0].logprob < states[$1].logprob }
-    if let named = votes.winner?.best ?? likeliest.map({ candidates[$0] }) { try self.answer(named) }
+    if let named = votes.winner?.best ?? likeliest.map({ candidates[$0] }) {
+      try self.answer(named)
+    }
     return VotedBranches(votes: votes, candidates: candidates, answers: answers)
   }
 }

@@ -278,7 +278,9 @@ final class PluginRun: Sendable {
           ($0, state.surroundings[ObjectIdentifier($0)] ?? ModelSurroundings())
         }
       }
-      guard let found else { throw HostFailure(MARTLET_E_HANDLE, "the model is none of this run's") }
+      guard let found else {
+        throw HostFailure(MARTLET_E_HANDLE, "the model is none of this run's")
+      }
       target = (found.0, found.1)
     }
     let tokens: [Int32]
@@ -409,7 +411,8 @@ final class PluginRun: Sendable {
     }
     try Self.check(candidate, of: count)
     if let named {
-      trace?.note(isCommitted ? "commit" : "answer", by: "martlet", ["candidate": .integer(Int64(index))])
+      trace?.note(
+        isCommitted ? "commit" : "answer", by: "martlet", ["candidate": .integer(Int64(index))])
       surroundings.onAnswer?(named, isCommitted)
     }
   }

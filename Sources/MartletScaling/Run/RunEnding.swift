@@ -29,7 +29,8 @@ struct RunEnding: Sendable {
   }
 
   func result(
-    _ request: RunRequest, model: String, judge: Judge, statistics: RunStatistics, scoredTokens: Int,
+    _ request: RunRequest, model: String, judge: Judge, statistics: RunStatistics,
+    scoredTokens: Int,
     seconds: Double
   ) -> RunResult {
     let winner = answer.map { candidates[$0] }

@@ -37,12 +37,14 @@ public final class ScalingSession: Sendable {
   ) {
     self.init(
       engine: engine, plugins: plugins, model: model, defaults: defaults,
-      surroundings: surroundings, kvBytesLimit: kvBytesLimit, grace: grace, logger: logger, fallbackScorer: nil)
+      surroundings: surroundings, kvBytesLimit: kvBytesLimit, grace: grace, logger: logger,
+      fallbackScorer: nil)
   }
 
   init(
     engine: Engine, plugins: PluginHost, model: String, defaults: ModelDefaults,
-    surroundings: ModelSurroundings = ModelSurroundings(), kvBytesLimit: Int?, grace: Duration, logger: Logger,
+    surroundings: ModelSurroundings = ModelSurroundings(), kvBytesLimit: Int?, grace: Duration,
+    logger: Logger,
     fallbackScorer: (@Sendable (JudgedText) -> Double)?
   ) {
     self.engine = engine

@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "a-star-decoding", version: "0.1.0", [.strategy(AStarDecoding.self)])
+private let plugin = Plugin(
+  id: "a-star-decoding", version: "0.1.0", [.strategy(AStarDecoding.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

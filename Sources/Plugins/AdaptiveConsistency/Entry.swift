@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "adaptive-consistency", version: "0.1.0", [.strategy(AdaptiveConsistency.self)])
+private let plugin = Plugin(
+  id: "adaptive-consistency", version: "0.1.0", [.strategy(AdaptiveConsistency.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "answer-convergence", version: "0.1.0", [.strategy(AnswerConvergence.self)])
+private let plugin = Plugin(
+  id: "answer-convergence", version: "0.1.0", [.strategy(AnswerConvergence.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

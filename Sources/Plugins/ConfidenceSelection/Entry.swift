@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "confidence-selection", version: "0.1.0", [.strategy(ConfidenceSelection.self)])
+private let plugin = Plugin(
+  id: "confidence-selection", version: "0.1.0", [.strategy(ConfidenceSelection.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

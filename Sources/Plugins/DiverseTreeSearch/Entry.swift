@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "diverse-tree-search", version: "0.1.0", [.strategy(DiverseTreeSearch.self)])
+private let plugin = Plugin(
+  id: "diverse-tree-search", version: "0.1.0", [.strategy(DiverseTreeSearch.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

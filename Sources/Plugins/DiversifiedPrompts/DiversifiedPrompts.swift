@@ -16,7 +16,9 @@ struct DiversifiedPrompts: Strategy {
 
   init(_ run: RunContext) throws {
     samples = try run.component.integer("n")
-    ways = try run.component.text("prompts").split(separator: "|").map { try run.filled(String($0)) }
+    ways = try run.component.text("prompts").split(separator: "|").map {
+      try run.filled(String($0))
+    }
     votes = try run.component.integer("vote") != 0
     form = try run.component.integer("chat") != 0 ? .chat : .plain
     if ways.isEmpty { throw PluginError(.argument, "prompts is empty; give at least {prompt}") }

@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "diversified-prompts", version: "0.1.0", [.strategy(DiversifiedPrompts.self)])
+private let plugin = Plugin(
+  id: "diversified-prompts", version: "0.1.0", [.strategy(DiversifiedPrompts.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "early-rejection", version: "0.1.0", [.strategy(EarlyRejection.self)])
+private let plugin = Plugin(
+  id: "early-rejection", version: "0.1.0", [.strategy(EarlyRejection.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

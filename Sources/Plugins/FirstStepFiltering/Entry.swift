@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "first-step-filtering", version: "0.1.0", [.strategy(FirstStepFiltering.self)])
+private let plugin = Plugin(
+  id: "first-step-filtering", version: "0.1.0", [.strategy(FirstStepFiltering.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "hint-marginalization", version: "0.1.0", [.strategy(HintMarginalization.self)])
+private let plugin = Plugin(
+  id: "hint-marginalization", version: "0.1.0", [.strategy(HintMarginalization.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "inverse-entropy-voting", version: "0.1.0", [.strategy(InverseEntropyVoting.self)])
+private let plugin = Plugin(
+  id: "inverse-entropy-voting", version: "0.1.0", [.strategy(InverseEntropyVoting.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "particle-filter", version: "0.1.0", [.strategy(ParticleFilter.self)])
+private let plugin = Plugin(
+  id: "particle-filter", version: "0.1.0", [.strategy(ParticleFilter.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

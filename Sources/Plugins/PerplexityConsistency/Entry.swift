@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "perplexity-consistency", version: "0.1.0", [.strategy(PerplexityConsistency.self)])
+private let plugin = Plugin(
+  id: "perplexity-consistency", version: "0.1.0", [.strategy(PerplexityConsistency.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

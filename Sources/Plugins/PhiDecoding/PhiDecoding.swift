@@ -46,7 +46,8 @@ struct PhiDecoding: Strategy {
       for _ in 0..<beams.steps {
         var candidates: [Candidate] = []
         for (branch, future) in kept {
-          for child in try branch.fork(kept.count == 1 ? beams.width * beams.expand : beams.expand) {
+          for child in try branch.fork(kept.count == 1 ? beams.width * beams.expand : beams.expand)
+          {
             candidates.append(Candidate(branch: child, before: future))
           }
           try branch.release()

@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "repeated-sampling", version: "0.1.0", [.strategy(RepeatedSampling.self)])
+private let plugin = Plugin(
+  id: "repeated-sampling", version: "0.1.0", [.strategy(RepeatedSampling.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

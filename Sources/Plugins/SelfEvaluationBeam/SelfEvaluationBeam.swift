@@ -46,7 +46,9 @@ struct SelfEvaluationBeam: Strategy {
           for child in try beam.branch.fork(count) { children.append((child, beam, tokens)) }
           try beam.branch.release()
         }
-        kept = kept.filter(\.isFinished) + children.map { Beam(branch: $0.branch, value: $0.parent.value) }
+        kept =
+          kept.filter(\.isFinished)
+          + children.map { Beam(branch: $0.branch, value: $0.parent.value) }
         try run.advance(children.map(\.branch), beams.advance)
         let opinions = try run.score(children.map(\.branch))
         var all = kept.filter(\.isFinished)

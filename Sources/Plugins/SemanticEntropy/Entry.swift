@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "semantic-entropy", version: "0.1.0", [.strategy(SemanticEntropy.self)])
+private let plugin = Plugin(
+  id: "semantic-entropy", version: "0.1.0", [.strategy(SemanticEntropy.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)

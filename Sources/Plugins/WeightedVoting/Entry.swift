@@ -1,6 +1,7 @@
 import MartletPlugin
 
-private let plugin = Plugin(id: "weighted-voting", version: "0.1.0", [.strategy(WeightedVoting.self)])
+private let plugin = Plugin(
+  id: "weighted-voting", version: "0.1.0", [.strategy(WeightedVoting.self)])
 
 /// What the host calls after loading the library.
 @c(martlet_plugin_entry)
