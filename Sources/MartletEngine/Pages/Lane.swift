@@ -12,6 +12,8 @@ import MartletModel
 /// and a base goes when its last member has left it. Used with the engine's lock held.
 final class Lane {
   let run: RunState
+  /// Tokens before the first generated one.
+  let promptCount: Int
   /// All tokens, prompt included.
   var tokens: [Token]
   /// A lane whose tokens begin this one's and whose pages are still to be adopted. While it is set
@@ -29,6 +31,10 @@ final class Lane {
   var logits: [Float]?
   /// The row of the present logits buffer that holds them, while a pass is being settled.
   var freshRow: Int?
+  /// The row that guides the choice from these logits, where that comes with them (``Guidance``); kept
+  /// and found like them.
+  var guide: [Float]?
+  var guideRow: Int?
   /// What was guessed to follow and is processed already, in slots behind `processed`. Its pages are
   /// in the table; a call that shortens the table ends it.
   var draft: DraftTree?
@@ -42,12 +48,22 @@ final class Lane {
   var workIndex = -1
   var workTick = -1
 
-  init(run: RunState, tokens: [Token], base: Lane? = nil, isOwned: Bool) {
+  /// A lane on a prompt.
+  init(run: RunState, prompt: [Token]) {
     self.run = run
-    self.tokens = tokens
+    promptCount = prompt.count
+    tokens = prompt
+    isOwned = true
+  }
+
+  /// A lane that begins as `base`.
+  init(on base: Lane) {
+    run = base.run
+    promptCount = base.promptCount
+    tokens = base.tokens
     self.base = base
-    self.isOwned = isOwned
-    base?.members += 1
+    isOwned = true
+    base.members += 1
   }
 
   var isAlive: Bool { isOwned || members > 0 }
@@ -63,6 +79,8 @@ final class Lane {
   func dropLogits() {
     logits = nil
     freshRow = nil
+    guide = nil
+    guideRow = nil
     isAhead = false
   }
 }
@@ -105,6 +123,8 @@ extension PagePool {
     if base.tokens.count == lane.tokens.count {
       lane.logits = base.logits
       lane.freshRow = base.freshRow
+      lane.guide = base.guide
+      lane.guideRow = base.guideRow
     }
     leaveBase(lane)
   }

@@ -8,6 +8,8 @@ final class BranchState: @unchecked Sendable {
   let promptCount: Int
 
   var lane: Lane
+  /// Its tokens behind the prompt that guides it, where its run has one.
+  var companion: Lane?
   var logprobs: [Float] = []
   var entropies: [Float] = []
   /// Mirostat's state after each generated token, where it is in use.
@@ -35,6 +37,17 @@ final class BranchState: @unchecked Sendable {
     self.promptCount = promptCount
     self.lane = lane
     constraintState = run.constraint?.makeState()
+  }
+
+  /// The lanes whose logits its next choice needs.
+  var lanes: [Lane] { companion.map { [lane, $0] } ?? [lane] }
+
+  /// Adds a token, whose logits are still to be had.
+  func append(_ tokens: [Token]) {
+    lane.tokens += tokens
+    lane.dropLogits()
+    companion?.tokens += tokens
+    companion?.dropLogits()
   }
 
   /// Mirostat's state, where it is in use.

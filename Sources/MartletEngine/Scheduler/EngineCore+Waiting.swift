@@ -22,7 +22,12 @@ extension EngineCore {
   }
 
   func statistics(of run: RunState) -> RunStatistics {
-    locked { () throws(Never) in run.statistics }
+    locked { () throws(Never) in
+      var statistics = run.statistics
+      statistics.guidanceTokens =
+        run.guidance?.tokens(statistics, promptCount: run.promptCount) ?? 0
+      return statistics
+    }
   }
 
   func isCancelled(_ run: RunState) -> Bool {
@@ -132,7 +137,7 @@ extension EngineCore {
       reason = state.stop
     } else if let limit = run.stops.maxTokens, state.count >= limit {
       reason = .length
-    } else if state.lane.tokens.count >= backend.contextLength {
+    } else if state.lane.tokens.count >= run.contextLength {
       reason = .context
     } else if advance.maxTokens == 0 {
       reason = .tokens
@@ -157,6 +162,8 @@ extension EngineCore {
       run.statistics.forcedTokens -= forced
       totals.forcedTokens -= forced
       cut(state, to: kept)
+      // What was drawn may be guessed from now on; a test by rejection needs other numbers then.
+      if run.drafting.verifier != .noise { state.epoch += 1 }
       run.statistics.generatedTokens -= excess
       run.statistics.rolledBackTokens += excess
       totals.sampledTokens -= excess

@@ -10,10 +10,21 @@ final class RunState: @unchecked Sendable {
   let stopPatterns: [[UInt8]]
   let constraint: TokenConstraint?
   let drafting: Drafting
+  /// Second rows that steer its choices; nil for none.
+  let guidance: GuidanceSource?
+  /// Why nothing is drafted though the caller asked for it.
+  let draftingNote: String?
+  /// The most tokens of a branch, its prompt included.
+  let contextLength: Int
   let recorder: (any EngineObserver)?
   let draws: RandomStream
   /// For what siblings draw together.
   let siblingDraws: RandomStream
+  /// For tests of guesses by rejection, and for guesses drawn by chance. Both differ from run to run of
+  /// an engine also under one seed: what was generated before may be among what is guessed, and a test
+  /// must not use the numbers that led to it.
+  let verification: RandomStream
+  let guesses: RandomStream
   let bytesPerPage: Int
   /// Tokens of the prompt.
   let promptCount: Int
@@ -45,7 +56,8 @@ final class RunState: @unchecked Sendable {
 
   init(
     core: EngineCore, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    constraint: TokenConstraint?, drafting: Drafting, recorder: (any EngineObserver)?
+    constraint: TokenConstraint?, drafting: Drafting, guidance: Guidance?,
+    recorder: (any EngineObserver)?
   ) throws(EngineError) {
     guard !prompt.isEmpty else {
       throw EngineError(.argument, "the prompt has no tokens; give at least one")
@@ -66,9 +78,23 @@ final class RunState: @unchecked Sendable {
       throw EngineError(.argument, "a stop string is empty; leave it out or give it a text")
     }
     try drafting.validate()
+    try guidance?.validate()
+    let guide = guidance.flatMap { $0.isOn ? $0 : nil }
+    let source = try guide.map { guide throws(EngineError) in
+      try GuidanceSource(guide, prompt: prompt, core: core)
+    }
+    self.guidance = source
+    let gives = source != nil && drafting.isOn
+    self.drafting = gives ? .off : drafting
+    draftingNote =
+      gives
+      ? "drafting by '\(drafting.name)' is off: a guided choice needs a second row at every guess, "
+        + "which drafts do not have"
+      : nil
+    contextLength =
+      source?.contextLength(core.backend, promptCount: prompt.count) ?? core.backend.contextLength
     promptCount = prompt.count
     self.seed = seed
-    self.drafting = drafting
     self.sampling = sampling
     self.stops = stops
     self.constraint = constraint
@@ -76,7 +102,10 @@ final class RunState: @unchecked Sendable {
     stopPatterns = stops.stopStrings.map { Array($0.utf8) }
     draws = RandomStream(seed: seed, purpose: .token)
     siblingDraws = RandomStream(seed: seed, purpose: .siblings)
-    sampler = Sampler(options: sampling)
+    let fresh = mix64(seed ^ mix64(core.nextRunNumber()))
+    verification = RandomStream(seed: fresh, purpose: .verification)
+    guesses = RandomStream(seed: fresh, purpose: .drafts)
+    sampler = Sampler(options: sampling, guidance: guide)
     bytesPerPage = core.backend.bytesPerPage
     statistics.promptTokens = prompt.count
   }

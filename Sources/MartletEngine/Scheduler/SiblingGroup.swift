@@ -62,7 +62,9 @@ extension SamplingOptions.Draw {
 
 extension EngineCore {
   /// Chooses a branch's next token from its row of logits. With the lock held, on the driver thread.
-  func choose(_ row: Span<Float>, for state: BranchState) throws(EngineError) -> SampledToken {
+  func choose(
+    _ row: Span<Float>, guidedBy guide: Span<Float>? = nil, for state: BranchState
+  ) throws(EngineError) -> SampledToken {
     let run = state.run
     let history = state.lane.tokens[...]
     let allowed = try allowedTokens(state)
@@ -70,12 +72,13 @@ extension EngineCore {
       return try group.token(for: state) { noise, count throws(EngineError) in
         try run.sampler.sampleGroup(
           row, history: history, count: count, noise: noise, generated: state.count,
-          mirostatMu: state.mirostatMu, allowed: allowed)
+          mirostatMu: state.mirostatMu, allowed: allowed, guide: guide)
       }
     }
+    if let tested = try verified(row, state, allowed: allowed) { return tested }
     return try run.sampler.sample(
       row, history: history,
       noise: run.draws.noise(path: state.path, epoch: state.epoch, position: history.count),
-      generated: state.count, mirostatMu: state.mirostatMu, allowed: allowed)
+      generated: state.count, mirostatMu: state.mirostatMu, allowed: allowed, guide: guide)
   }
 }

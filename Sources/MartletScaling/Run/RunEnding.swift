@@ -27,7 +27,8 @@ struct RunEnding: Sendable {
   }
 
   func result(
-    _ request: RunRequest, model: String, judge: Judge, statistics: RunStatistics, seconds: Double
+    _ request: RunRequest, model: String, judge: Judge, statistics: RunStatistics,
+    notes: [String], seconds: Double
   ) -> RunResult {
     let winner = answer.map { candidates[$0] }
     let trimmed = winner.map { $0.text.trimmingWhitespace() } ?? ""
@@ -35,6 +36,7 @@ struct RunEnding: Sendable {
     usage.promptTokens = statistics.promptTokens
     usage.generatedTokens = statistics.generatedTokens
     usage.forcedTokens = statistics.forcedTokens
+    usage.guidanceTokens = statistics.guidanceTokens
     usage.peakKVBytes = statistics.peakKVBytes
     var timing = RunResult.Timing()
     timing.seconds = seconds
@@ -49,6 +51,6 @@ struct RunEnding: Sendable {
       answer: winner?.answer ?? trimmed, text: winner?.text ?? "", answerCandidate: answer,
       stoppedBecause: cause, failure: failure, seed: request.seed, model: model,
       strategy: request.strategy, scorer: judge.scorerID, extractor: judge.extractorID,
-      usage: usage, timing: timing, candidates: candidates)
+      usage: usage, timing: timing, notes: notes, candidates: candidates)
   }
 }
