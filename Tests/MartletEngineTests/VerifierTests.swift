@@ -71,7 +71,7 @@ struct VerifierTests {
 
   /// Texts of many branches against their exact probabilities.
   private func play(
-    _ drafting: Drafting, runs: Int = 500, seed: UInt64 = 1
+    _ drafting: Drafting, runs: Int = 1000, seed: UInt64 = 1
   ) throws -> (score: Double, accepted: Int, drafted: Int) {
     let engine = try Engine(backend: Self.backend())
     defer { engine.shutdown() }
@@ -82,7 +82,7 @@ struct VerifierTests {
       let run = try engine.makeRun(
         prompt: Self.prompt, seed: seed &* 1_000_003 &+ UInt64(run), sampling: Self.sampling,
         drafting: drafting)
-      let branches = try run.root.fork(16)
+      let branches = try run.root.fork(8)
       try run.advanceBlocking(branches, Advance(maxTokens: Self.length))
       for branch in branches {
         counts[branch.tokens.reduce(0) { $0 * size + Int($1) }] += 1
@@ -112,13 +112,12 @@ struct VerifierTests {
   func texts(verifier: Verifier) throws {
     var drafting = Drafting([.siblings, .trie, .ngram])
     drafting.verifier = verifier
-    // Few seeds, again and again: what was generated under a seed is guessed under it.
-    let played = try play(drafting, seed: 0)
+    let played = try play(drafting, seed: 2)
     #expect(played.score < Self.alarm, "\(verifier.name)")
     #expect(played.accepted > 500, "\(verifier.name): hardly anything was accepted")
   }
 
-  @Test("rejection keeps more of a model's guesses than equal noise keeps of a wrong one's")
+  @Test("typical acceptance changes the distribution, and the test sees it")
   func typical() throws {
     var drafting = Drafting([], drafter: try Self.model())
     drafting.verifier = .typical(epsilon: 0.09, delta: 0.3)

@@ -14,7 +14,7 @@ struct LawPlanner {
   /// How often one of the guesses for a place is kept.
   let acceptance: Double
 
-  /// One plan per tree, of as many levels for all. `rows` is the pass without guesses, `limit` its
+  /// One plan per tree; trees come in the order of their seats while there is room. `rows` is the pass without guesses, `limit` its
   /// most rows, `most` the most nodes of each tree.
   func plan(
     _ trees: [DraftProposal], most: [Int], rows: Int, limit: Int
@@ -23,27 +23,32 @@ struct LawPlanner {
     // Guesses of the level above, as (index in the proposal, in the plan, probability to be reached).
     var above = trees.map { _ in [(proposed: -1, planned: -1, reach: 1.0)] }
     var taken = trees.map { _ in 0 }
+    var isOpen = trees.map { _ in true }
     var total = rows
     var expected = Double(trees.count)
     var rate = expected / cost(rows)
     while true {
-      var counts = trees.map { _ in 0 }
+      var level = 0
       var gain = 0.0
-      for (index, tree) in trees.enumerated() {
+      for (index, tree) in trees.enumerated() where isOpen[index] {
+        var (count, own) = (0, 0.0)
         for node in above[index] {
           guard let law = tree.law(after: node.proposed) else { continue }
-          counts[index] += law.tokens.count
-          gain += node.reach * acceptance
+          count += law.tokens.count
+          own += node.reach * acceptance
         }
+        isOpen[index] =
+          count > 0 && taken[index] + count <= most[index] && total + level + count <= limit
+        guard isOpen[index] else { continue }
+        taken[index] += count
+        level += count
+        gain += own
       }
-      let level = counts.reduce(0, +)
-      let fits = zip(zip(taken, counts), most).allSatisfy { $0.0 + $0.1 <= $1 }
-      guard level > 0, fits, total + level <= limit else { return plans }
+      guard level > 0 else { return plans }
       let better = (expected + gain) / cost(total + level)
       guard better > rate * (total == rows ? Self.leastGain : 1) else { return plans }
       (rate, expected, total) = (better, expected + gain, total + level)
-      for (index, tree) in trees.enumerated() {
-        taken[index] += counts[index]
+      for (index, tree) in trees.enumerated() where isOpen[index] {
         above[index] = take(tree, above[index], &plans[index])
       }
     }
