@@ -63,7 +63,8 @@ struct GuidanceTests {
   ) -> Token {
     let floor = own.max()! + log(plausibility)
     let guided = zip(own, other).map { own, other in
-      own < floor ? -Float.infinity : scale * own + (1 - scale) * other
+      own < floor || own == -.infinity
+        ? -Float.infinity : scale * own + (1 - scale) * other
     }
     return Token(guided.firstIndex(of: guided.max()!)!)
   }
@@ -152,9 +153,10 @@ struct GuidanceTests {
     let plain = law(own.map { $0 / 0.8 })
     try check(
       Guidance(by: .prompt(Self.other), scale: 1.6),
-      law(zip(own, second).map { (1.6 * $0 - 0.6 * $1) / 0.8 }), plain)
+      law(
+        zip(own, second).map { $0 == -.infinity ? $0 : (1.6 * $0 - 0.6 * $1) / 0.8 }), plain)
     let (p, q) = (law(own), law(second))
-    let divergence = zip(p, q).reduce(0) { $0 + $1.0 * log($1.0 / $1.1) }
+    let divergence = zip(p, q).reduce(0) { $0 + ($1.0 > 0 ? $1.0 * log($1.0 / $1.1) : 0) }
     let temperature = 0.8 * exp2(-divergence / 0.7)
     try check(
       Guidance(by: .prompt(Self.other), divergenceScale: 0.7),
