@@ -28,12 +28,13 @@ extension EngineCore {
         && state.lanes.contains {
           pool.nextWork($0, needsLogits: true, pageTokens: backend.pageTokens) != nil
         }
+      // They may just have adopted their bases' fresh rows, which one of them may have to keep until
+      // the other has its own.
+      freshLanes += state.lanes.filter { $0.freshRow != nil }
       if waits {
         lagging = lagging || state.round == slowest
       } else {
         ready.append(state)
-        // They may just have adopted their bases' fresh rows.
-        freshLanes += state.lanes.filter { $0.freshRow != nil }
       }
     }
     let limit: Int
