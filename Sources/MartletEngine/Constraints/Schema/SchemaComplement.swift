@@ -129,7 +129,8 @@ struct SchemaComplement {
     }
     if has(.boolean), !flags.isEmpty {
       result.append(
-        .object([.init(key: "enum", value: .list(flags.sorted { $0 && !$1 }.map(JSONText.flag)))]))
+        Self.schema(
+          .boolean, "enum", .list(flags.sorted { $0 && !$1 }.map(JSONText.flag))))
     }
     if has(.null), isNullLeft { result.append(Self.typed(.null)) }
     for type in [SchemaType.object, .array] where has(type) { result.append(Self.typed(type)) }
