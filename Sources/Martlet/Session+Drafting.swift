@@ -33,12 +33,8 @@ extension Session {
     }
     switch model {
     case .file(let path):
-      let small = try TransformerModel.load(
-        path: path, numericClass: numericClass, team: team, packCache: packCache)
-      let backend = try TransformerBackend(model: small, team: team)
-      try requireSameVocabulary(backend.tokenizer, of: path)
       return try ModelDrafter(
-        name: model.name, backend: backend, byteLimit: draftBytesLimit)
+        name: model.name, backend: openSmall(path), byteLimit: draftBytesLimit)
     case .selfSkipping:
       return try ModelDrafter(
         name: model.name, backend: whole.part(layers: engine.selfDraftLayers()),
@@ -54,6 +50,15 @@ extension Session {
     case .medusa(let path), .eagle(let path):
       return try makeHeads(model, path, for: engine, whole)
     }
+  }
+
+  /// A small model beside the session's own, with its threads and numeric class.
+  func openSmall(_ path: String) throws -> TransformerBackend {
+    let small = try TransformerModel.load(
+      path: path, numericClass: numericClass, team: team, packCache: packCache)
+    let backend = try TransformerBackend(model: small, team: team)
+    try requireSameVocabulary(backend.tokenizer, of: path)
+    return backend
   }
 
   /// Heads that were trained for this model, which keeps its hidden states from now on.
@@ -99,7 +104,7 @@ extension Session {
       throw ModelError(
         .unsupported,
         "token \(token) is '\(other.text(of: [token]))' in \(path) and '\(own.text(of: [token]))' in "
-          + "\(self.model.path): a draft model needs the vocabulary of the model it drafts for")
+          + "\(self.model.path): a model that drafts or guides needs the other's vocabulary")
     }
   }
 }

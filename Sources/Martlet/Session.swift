@@ -70,6 +70,8 @@ public final class Session: Sendable {
   let draftBytesLimit: Int
   /// What was opened to draft.
   let drafters = Mutex<[Drafting.Model: any Drafter]>([:])
+  /// What was opened to guide, by file.
+  let amateurs = Mutex<[String: AmateurModel]>([:])
 
   /// Opens a model.
   ///

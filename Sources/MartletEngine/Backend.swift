@@ -19,6 +19,9 @@ public struct BatchToken: Sendable, Equatable {
   public var sequence: Int
   /// Whether the logits after this token are wanted.
   public var wantsLogits: Bool
+  /// The logits that the model's first layers alone give after this token are wanted too: how many
+  /// layers; 0 for not. See ``Backend/mostExitLayers``.
+  public var exitLayers = 0
   /// Where its keys and values are stored, counted from the sequence's start.
   public var slot: Int { path.last ?? position }
 
@@ -69,8 +72,10 @@ public struct ForwardBatch: Sendable, Equatable {
     return sequences.count - 1
   }
 
-  /// How many rows of logits the batch produces.
-  public var logitsRows: Int { tokens.count { $0.wantsLogits } }
+  /// How many rows of logits the batch produces, those of early exits included.
+  public var logitsRows: Int {
+    tokens.reduce(0) { $0 + ($1.wantsLogits ? 1 : 0) + ($1.exitLayers > 0 ? 1 : 0) }
+  }
 }
 
 /// What a model (or a simulation) is to the engine.
@@ -102,7 +107,11 @@ public protocol Backend: AnyObject, Sendable {
   /// Copies one position from a slot of a page to a slot of the same or another page: where an
   /// accepted node of a tree goes. Called only if `supportsTrees`.
   func movePosition(from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int))
-  /// Processes the batch. Row i of `logits` belongs to the i-th token with `wantsLogits`, in order.
+  /// The largest ``BatchToken/exitLayers`` that `forward` takes: fewer layers than the model has. 0
+  /// where a pass cannot give the logits of first layers beside those of all.
+  var mostExitLayers: Int { get }
+  /// Processes the batch. Row i of `logits` belongs to the i-th token with `wantsLogits`, in order;
+  /// after these come the rows of tokens with `exitLayers`, in order.
   /// `logits` has at least ``ForwardBatch/logitsRows`` rows of `vocabularySize`.
   func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError)
   /// Elements of the hidden states that `forward` can keep; nil if it cannot.
@@ -125,6 +134,7 @@ public protocol Backend: AnyObject, Sendable {
 
 extension Backend {
   public var supportsTrees: Bool { false }
+  public var mostExitLayers: Int { 0 }
   public func movePosition(
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {

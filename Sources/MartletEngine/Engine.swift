@@ -111,19 +111,22 @@ public final class Engine: Sendable {
   /// The generated text of every branch meets `constraint`; it begins behind the prompt. Masks are
   /// made once per constraint and shared by all runs that are given the same object.
   ///
+  /// With `guidance` every choice looks at a second row of logits too; such a run does not draft
+  /// (``Run/draftingNote``).
+  ///
   /// Throws ``EngineError/Code/context`` for a prompt longer than the model's context and
   /// ``EngineError/Code/argument`` for an empty prompt, a token outside the vocabulary, options
   /// out of range or a constraint that the vocabulary cannot spell.
   public func makeRun(
     prompt: [Token], seed: UInt64 = 0, sampling: SamplingOptions = .init(),
     stops: StopRules = .init(), constraint: Constraint? = nil, drafting: Drafting = .off,
-    recorder: (any EngineObserver)? = nil
+    guidance: Guidance? = nil, recorder: (any EngineObserver)? = nil
   ) throws(EngineError) -> Run {
     try drafting.drafter?.check(for: backend)
     if drafting.isOn, let curve = costs.known(core) { core.setRowCost(curve) }
     return try Run(
       engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
-      constraint: constraint, drafting: drafting, recorder: recorder)
+      constraint: constraint, drafting: drafting, guidance: guidance, recorder: recorder)
   }
 
   /// Pages in use by all runs.

@@ -8,6 +8,9 @@ public struct RunStatistics: Sendable, Equatable {
   public var generatedTokens = 0
   /// Those of them that a constraint left no choice for: no logits were read.
   public var forcedTokens = 0
+  /// Tokens read once more for guidance: by the same model after another prompt, that prompt included,
+  /// or by a weaker model. See ``Guidance``.
+  public var guidanceTokens = 0
   /// Tokens drawn ahead of a decision that discarded them. Varies from run to run.
   public var rolledBackTokens = 0
   /// Pages of tokens held now. Those with nothing but guesses in them are ``draftKVPages``.
@@ -54,10 +57,13 @@ public final class Run: Sendable {
 
   /// The branch that holds the prompt.
   public let root: Branch
+  /// What steers its choices; nil for nothing.
+  public let guidance: Guidance?
 
   init(
     engine: Engine, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    constraint: Constraint?, drafting: Drafting, recorder: (any EngineObserver)?
+    constraint: Constraint?, drafting: Drafting, guidance: Guidance?,
+    recorder: (any EngineObserver)?
   ) throws(EngineError) {
     self.engine = engine
     let core = engine.core
@@ -66,7 +72,8 @@ public final class Run: Sendable {
     }
     state = try RunState(
       core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
-      constraint: tokens, drafting: drafting, recorder: recorder)
+      constraint: tokens, drafting: drafting, guidance: guidance, recorder: recorder)
+    self.guidance = guidance
     root = core.makeRoot(state, prompt: prompt)
   }
 
@@ -80,6 +87,9 @@ public final class Run: Sendable {
   public var stops: StopRules { state.stops }
   /// Where guesses at coming tokens are taken from.
   public var drafting: Drafting { state.drafting }
+  /// Why nothing is drafted although ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:guidance:recorder:)``
+  /// was asked to; nil otherwise.
+  public var draftingNote: String? { state.draftingNote }
   /// What the generated text of every branch must be; nil for anything.
   public var constraint: Constraint? { state.constraint?.constraint }
 

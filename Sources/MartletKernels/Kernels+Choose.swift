@@ -104,13 +104,13 @@ extension Kernels {
   ///
   /// - Parameters:
   ///   - alternatives: how many of the row's most likely tokens to report.
-  ///   - other: a second row for guidance (``SamplingRules/ownWeight``).
-  ///   - divergenceRow: a second row for KL-guided temperature.
+  ///   - other: a second row for guidance (``SamplingRules/ownWeight``), read where rules ask for it.
+  ///   - divergenceRow: a second row for KL-guided temperature, the same.
   /// - Complexity: two to four passes over the row; nothing is sorted but what tail-free sampling
   ///   looks at.
   public static func sample(
     _ logits: Span<Float>, rules: SamplingRules, draw: SamplingDraw, alternatives: Int = 0,
-    other: [Float]? = nil, divergenceRow: [Float]? = nil, scratch: inout SamplingScratch
+    other: Span<Float>? = nil, divergenceRow: Span<Float>? = nil, scratch: inout SamplingScratch
   ) -> SampledRow {
     check(rules, width: logits.count, other, divergenceRow)
     var call = martlet_sampling_draw()
@@ -159,8 +159,8 @@ extension Kernels {
   /// Applies rules to a row and writes the distribution: one probability per token, 0 where it is
   /// out. Empty where the row or what the rules leave is unsound.
   public static func distribution(
-    _ logits: Span<Float>, rules: SamplingRules, other: [Float]? = nil,
-    divergenceRow: [Float]? = nil, scratch: inout SamplingScratch
+    _ logits: Span<Float>, rules: SamplingRules, other: Span<Float>? = nil,
+    divergenceRow: Span<Float>? = nil, scratch: inout SamplingScratch
   ) -> [Float] {
     check(rules, width: logits.count, other, divergenceRow)
     var probabilities = [Float](repeating: 0, count: logits.count)
@@ -201,7 +201,7 @@ extension Kernels {
   }
 
   private static func check(
-    _ rules: SamplingRules, width: Int, _ other: [Float]?, _ divergenceRow: [Float]?
+    _ rules: SamplingRules, width: Int, _ other: Span<Float>?, _ divergenceRow: Span<Float>?
   ) {
     precondition(
       rules.allowed.isEmpty || rules.allowed.count == (width + 31) / 32,
@@ -212,15 +212,23 @@ extension Kernels {
   }
 
   private static func withRows(
-    _ other: [Float]?, _ divergenceRow: [Float]?, _ c: inout martlet_sampling_rules,
+    _ other: Span<Float>?, _ divergenceRow: Span<Float>?, _ c: inout martlet_sampling_rules,
     _ body: (inout martlet_sampling_rules) -> Void
   ) {
-    withOptionalPointer(other) { other in
-      withOptionalPointer(divergenceRow) { divergenceRow in
-        c.other = other
+    withRow(other) { other in
+      withRow(divergenceRow) { divergenceRow in
+        // A row that weighs nothing must not take tokens out.
+        c.other = c.other_weight != 0 || c.own_weight != 1 || c.plausibility > 0 ? other : nil
         c.kl_other = divergenceRow
         body(&c)
       }
     }
+  }
+
+  private static func withRow(
+    _ row: Span<Float>?, _ body: (UnsafePointer<Float>?) -> Void
+  ) {
+    guard let row else { return body(nil) }
+    row.withUnsafeBufferPointer { body($0.baseAddress) }
   }
 }

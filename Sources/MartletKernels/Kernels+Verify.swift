@@ -42,7 +42,8 @@ extension Kernels {
     scratch: inout [Float]
   ) throws(KernelError) -> VerifiedPosition {
     precondition(node >= 0 && node < tree.count, "node \(node) of \(tree.count)")
-    let inputs = VerifyInputs(tree, targets, firstTarget, laws, rule, uniforms)
+    var inputs = VerifyInputs(tree, targets, firstTarget, laws, rule, uniforms)
+    inputs.rowsRead = node + 1
     let (result, _) = try inputs.run(scratch: &scratch) { tree, _, result in
       martlet_verify_position_f32(tree, UInt32(node), result)
     }
@@ -124,6 +125,8 @@ private struct VerifyInputs {
   let laws: FloatMatrix?
   let rule: DraftRule
   let uniforms: [Double]?
+  /// How many rows of targets are read; nil for one per node.
+  var rowsRead: Int?
 
   init(
     _ tree: DraftTree, _ targets: FloatMatrix, _ firstTarget: Int, _ laws: FloatMatrix?,
@@ -188,10 +191,11 @@ private struct VerifyInputs {
     guard targets.columns > 0, targets.columns <= Int(UInt32.max) else {
       throw KernelError(.argument, "rows of \(targets.columns) probabilities; give a vocabulary")
     }
-    guard firstTarget >= 0, targets.rows - firstTarget >= tree.count else {
+    let needed = rowsRead ?? tree.count
+    guard firstTarget >= 0, targets.rows - firstTarget >= needed else {
       throw KernelError(
         .argument,
-        "\(targets.rows) rows from row \(firstTarget) on do not cover \(tree.count) "
+        "\(targets.rows) rows from row \(firstTarget) on do not cover \(needed) "
           + "nodes; give one per node")
     }
     if let token = tree.tokenIDs.dropFirst().first(where: { $0 >= targets.columns }) {

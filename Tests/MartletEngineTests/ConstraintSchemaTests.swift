@@ -38,6 +38,30 @@ struct ConstraintSchemaTests {
     ##"{"type":"object","properties":{"never":false,"maybe":{"type":"string","minLength":1}},"additionalProperties":false}"##,
     ##"{"type":"string","format":"date","maxLength":10}"##,
     ##"{"$defs":{"a":{"type":"array","items":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}},"b":{"type":"array","items":{"anyOf":[{"$ref":"#/$defs/b"},{"$ref":"#/$defs/a"}]}}},"$ref":"#/$defs/a"}"##,
+    ##"{"type":"object","properties":{"size":{"type":"integer"}},"patternProperties":{"^s":{"minimum":3,"maximum":400},"e$":{"multipleOf":5}},"additionalProperties":{"type":"null"},"required":["size"]}"##,
+    ##"{"type":"object","patternProperties":{"^[a-c]{1,3}$":{"type":"boolean"},"b":{"const":true}},"maxProperties":3}"##,
+    ##"{"type":"object","patternProperties":{"^x-":{"type":"string","maxLength":2}},"required":["x-a","name"],"properties":{"name":{"type":"null"}},"maxProperties":4}"##,
+    ##"{"type":"object","propertyNames":{"pattern":"^[a-z]+$","maxLength":4},"additionalProperties":{"type":"integer"},"properties":{"Big":{"type":"null"},"ok":{"type":"boolean"}}}"##,
+    ##"{"type":"object","propertyNames":{"enum":["a","é\"",3]},"additionalProperties":{"type":"null"}}"##,
+    ##"{"type":"object","propertyNames":false}"##,
+    ##"{"type":"array","items":{"enum":["a",1,null,1.0,{"k":[]}]},"uniqueItems":true,"minItems":2}"##,
+    ##"{"type":"array","items":{"type":["boolean","null"]},"uniqueItems":true,"maxItems":2}"##,
+    ##"{"type":"array","items":{"type":"string"},"uniqueItems":true,"maxItems":1}"##,
+    ##"{"type":"string","not":{"pattern":"a"},"maxLength":6}"##,
+    ##"{"type":"string","pattern":"^[ab]{0,4}$","not":{"enum":["ab","","bbbb"]}}"##,
+    ##"{"type":"number","minimum":0,"maximum":12,"not":{"enum":[3,0,1.5]}}"##,
+    ##"{"type":"number","not":{"type":"integer"}}"##,
+    ##"{"type":"integer","not":{"minimum":4},"minimum":-8}"##,
+    ##"{"type":"integer","minimum":0,"maximum":40,"multipleOf":5,"not":{"anyOf":[{"const":10},{"minimum":31}]}}"##,
+    ##"{"enum":["ab","cd",7,null,[1]],"not":{"type":["null","array"]}}"##,
+    ##"{"enum":["ab","cd","ce"],"not":{"pattern":"^c"}}"##,
+    ##"{"not":{"type":["object","array","string"]}}"##,
+    ##"{"not":{"not":{"type":"string","maxLength":3}}}"##,
+    ##"{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"}},"not":{"required":["a","b"]}}"##,
+    ##"{"type":"object","properties":{"country":{"enum":["US","NL"]},"zip":{"type":"string"}},"required":["country","zip"],"if":{"properties":{"country":{"const":"US"}}},"then":{"properties":{"zip":{"pattern":"^[0-9]{5}$"}}},"else":{"properties":{"zip":{"pattern":"^[0-9]{4} [A-Z]{2}$"}}}}"##,
+    ##"{"type":["integer","string"],"if":{"type":"integer"},"then":{"minimum":5,"maximum":90},"else":{"minLength":2,"maxLength":4}}"##,
+    ##"{"type":"object","properties":{"n":{"type":"integer","minimum":0,"maximum":99},"big":{"type":"boolean"}},"required":["n"],"if":{"properties":{"n":{"minimum":50}},"required":["n"]},"then":{"required":["big"]},"else":{"properties":{"big":false}}}"##,
+    ##"{"allOf":[{"type":"string","not":{"const":"x"}},{"not":{"minLength":3}},{"if":{"pattern":"y"},"then":{"pattern":"^y"}}]}"##,
     "true",
   ]
 
@@ -172,6 +196,32 @@ struct ConstraintSchemaTests {
       valid: [##"{"a":1}"##, ##"{"a":1,"b":2,"c":3,"d":4}"##], invalid: ["{}"])
   }
 
+  @Test("patterns of names, negations, conditions and different items")
+  func complements() throws {
+    func check(_ schema: String, valid: [String], invalid: [String]) throws {
+      let constraint = try Constraint.jsonSchema(schema, whitespace: .compact)
+      for text in valid { #expect(constraint.accepts(text.utf8), "\(schema): \(text)") }
+      for text in invalid { #expect(!constraint.accepts(text.utf8), "\(schema): \(text)") }
+    }
+    try check(
+      ##"{"type":"object","patternProperties":{"^a":{"type":"integer"},"b$":{"type":"number","maximum":9}},"additionalProperties":{"type":"null"}}"##,
+      valid: [##"{"a":12,"ab":3,"b":2.5,"c":null}"##, "{}"],
+      invalid: [##"{"a":1.5}"##, ##"{"ab":12}"##, ##"{"c":1}"##, ##"{"b":10}"##])
+    try check(
+      ##"{"type":"array","items":{"enum":["a","b",1]},"uniqueItems":true}"##,
+      valid: ["[]", ##"["a",1,"b"]"##, ##"[1]"##], invalid: [##"["a","a"]"##, ##"[1,"b",1]"##])
+    try check(
+      ##"{"type":"number","minimum":0,"maximum":20,"not":{"const":12}}"##,
+      valid: ["1", "2", "12.5", "13"], invalid: ["12", "12.0", "12.000"])
+    try check(
+      ##"{"type":"string","not":{"pattern":"^ab*$"}}"##, valid: [##""b""##, ##""abc""##, ##""""##],
+      invalid: [##""a""##, ##""abb""##])
+    try check(
+      ##"{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"null"}},"if":{"properties":{"a":{"minimum":10}},"required":["a"]},"then":{"required":["b"]}}"##,
+      valid: [##"{"a":9}"##, ##"{"a":10,"b":null}"##, "{}", ##"{"b":null}"##],
+      invalid: [##"{"a":10}"##, ##"{"a":99}"##])
+  }
+
   @Test(
     "what is not supported or contradicts itself is refused with its place",
     arguments: [
@@ -180,11 +230,33 @@ struct ConstraintSchemaTests {
       (##"{"multipleOf":"2"}"##, "#", "must be a number"),
       (##"{"type":"integer","multipleOf":50,"minimum":51,"maximum":99}"##, "#", "multipleOf"),
       (##"{"type":"array","uniqueItems":true}"##, "#", "uniqueItems"),
+      (
+        ##"{"items":{"type":"array","items":{"type":"integer"},"uniqueItems":true}}"##, "#/items",
+        "list the values"
+      ),
+      (##"{"uniqueItems":1}"##, "#", "boolean"),
+      (##"{"items":{"type":"null"},"uniqueItems":true,"minItems":2}"##, "#", "minItems"),
+      (##"{"patternProperties":{"(":true}}"##, "#", "patternProperties"),
+      (##"{"patternProperties":[]}"##, "#", "patternProperties"),
+      (
+        ##"{"patternProperties":{"a":true,"b":true,"c":true,"d":true,"e":true,"f":true,"g":true}}"##,
+        "#", "at most 6"
+      ),
+      (##"{"propertyNames":{"not":{}}}"##, "#/propertyNames", "not"),
+      (
+        ##"{"allOf":[{"patternProperties":{"a":true}},{"properties":{"b":true},"additionalProperties":false}]}"##,
+        "#", "one schema"
+      ),
+      (##"{"allOf":[{"if":true,"then":true},{"if":{"type":"null"},"else":false}]}"##, "#", "anyOf"),
+      (##"{"not":{"format":"date"}}"##, "#/not", "format"),
+      (##"{"not":{"enum":[[1]]}}"##, "#/not", "negated"),
+      (##"{"if":{"multipleOf":2},"else":{"type":"null"}}"##, "#/if", "multipleOf"),
+      (##"{"type":"string","not":{"type":"string"}}"##, "schema", "no text"),
       (##"{"properties":{"a":{}},"minProperties":2}"##, "#", "minProperties"),
       (##"{"type":"object","minProperties":2}"##, "#", "may repeat a name"),
       (##"{"required":["a","b"],"maxProperties":1}"##, "#", "maxProperties"),
       (##"{"minProperties":3,"maxProperties":2}"##, "#", "maxProperties"),
-      (##"{"type":"array","items":{"not":{}}}"##, "#/items", "not"),
+      (##"{"type":"array","items":{"not":{"items":{"type":"null"}}}}"##, "#/items/not", "items"),
       (##"{"type":"strnig"}"##, "#", "strnig"), (##"{"typ":"string"}"##, "#", "typ"),
       (##"{"properties":{"a/b":{"type":"string","format":"iri"}}}"##, "#/properties/a~1b", "iri"),
       (##"{"$ref":"#/$defs/x"}"##, "#", "points to nothing"),
@@ -363,6 +435,12 @@ struct SchemaValidator {
     return nil
   }
 
+  private func matches(_ pattern: String, _ text: String) -> Bool {
+    let regex = try? NSRegularExpression(pattern: pattern)
+    let whole = NSRange(text.startIndex..., in: text)
+    return regex?.firstMatch(in: text, range: whole) != nil
+  }
+
   private func isValid(_ value: TestJSON, _ schema: TestJSON) -> Bool {
     problem(value, schema) == nil
   }
@@ -386,6 +464,22 @@ struct SchemaValidator {
     case ("anyOf", .list(let schemas), _): return require(schemas.contains { isValid(value, $0) })
     case ("oneOf", .list(let schemas), _): return require(schemas.count { isValid(value, $0) } == 1)
     case ("allOf", .list(let schemas), _): return require(schemas.allSatisfy { isValid(value, $0) })
+    case ("not", _, _): return require(!isValid(value, argument))
+    case ("if", _, _):
+      guard let next = schema.member(isValid(value, argument) ? "then" : "else") else { return nil }
+      return problem(value, next)
+    case ("patternProperties", .object(let patterns), .object(let members)):
+      for (pattern, inner) in patterns {
+        for member in members where matches(pattern, member.0) {
+          if let problem = problem(member.1, inner) { return "\(member.0): \(problem)" }
+        }
+      }
+      return nil
+    case ("propertyNames", _, .object(let members)):
+      return require(members.allSatisfy { isValid(.text($0.0), argument) })
+    case ("uniqueItems", .flag(true), .list(let items)):
+      return require(
+        items.indices.allSatisfy { i in items[..<i].allSatisfy { $0 != items[i] } })
     case ("properties", .object(let listed), .object(let members)):
       for (name, inner) in listed {
         for member in members where Array(member.0.utf8) == Array(name.utf8) {
@@ -394,7 +488,14 @@ struct SchemaValidator {
       }
       return nil
     case ("additionalProperties", _, .object(let members)):
-      for member in members where schema.member("properties")?.member(member.0) == nil {
+      var patterns: [String] = []
+      if case .object(let listed) = schema.member("patternProperties") {
+        patterns = listed.map(\.0)
+      }
+      for member in members
+      where schema.member("properties")?.member(member.0) == nil
+        && !patterns.contains(where: { matches($0, member.0) })
+      {
         if let problem = problem(member.1, argument) { return "\(member.0): \(problem)" }
       }
       return nil
@@ -425,9 +526,7 @@ struct SchemaValidator {
     case ("exclusiveMinimum", .number(let n, _), .number(let x, _)): return require(x > n)
     case ("exclusiveMaximum", .number(let n, _), .number(let x, _)): return require(x < n)
     case ("pattern", .text(let pattern), .text(let text)):
-      let regex = try? NSRegularExpression(pattern: pattern)
-      let whole = NSRange(text.startIndex..., in: text)
-      return require(regex?.firstMatch(in: text, range: whole) != nil)
+      return require(matches(pattern, text))
     case ("format", .text("date"), .text(let text)):
       let parts = text.split(separator: "-").compactMap { Int($0) }
       let calendar = Calendar(identifier: .gregorian)

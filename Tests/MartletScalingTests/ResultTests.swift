@@ -29,7 +29,8 @@ func traceEvents(_ trace: TraceRecorder) throws -> [[String: Any]] {
     let usage = try #require(object["usage"] as? [String: Int])
     #expect(
       Set(usage.keys) == [
-        "prompt_tokens", "generated_tokens", "forced_tokens", "scored_tokens", "total_tokens",
+        "prompt_tokens", "generated_tokens", "forced_tokens", "guidance_tokens", "scored_tokens",
+        "total_tokens",
         "peak_kv_bytes",
       ])
     #expect(

@@ -52,6 +52,8 @@ struct RunCommand: AsyncParsableCommand {
       """)
   var sampling: String?
 
+  @OptionGroup var guidance: GuidanceOptions
+
   @Option(
     help: ArgumentHelp(
       """
@@ -59,6 +61,15 @@ struct RunCommand: AsyncParsableCommand {
       by +. No text depends on it. Default: off.
       """, valueName: "auto|off|…"))
   var draft: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      How guesses are tested: noise, which changes no text; chain, recursive=N, distinct=N or \
+      weighted=N, which keep the distribution and not the text; typical=EPSILON:DELTA, which changes \
+      the distribution. Default: noise.
+      """, valueName: "noise|chain|…"))
+  var verify: String?
 
   @Option(
     help: ArgumentHelp(
@@ -95,9 +106,11 @@ struct RunCommand: AsyncParsableCommand {
     let text = try promptText()
     var request = try makeRequest(text)
     request.constraint = try constraint.constraint()
+    request.guidance = try guidance.guidance(greedy: request.isGreedy)
     try checkDraftMemory(request)
     let session = try model.open()
     request.drafting = try session.opened(request.drafting)
+    request.guidance = try request.guidance.map(session.opened)
     if let draftMemory, FileManager.default.fileExists(atPath: draftMemory) {
       try session.engine.loadGenerated(from: draftMemory)
     }
@@ -177,6 +190,13 @@ struct RunCommand: AsyncParsableCommand {
     if let budget { request.budget = try Budget(parsing: budget) }
     request.sampling = sampling.options
     if let draft { request.drafting = try Drafting.parse(draft) }
+    if let verify {
+      guard request.drafting.isOn else {
+        throw CommandError(
+          .usage, "--verify \(verify) does nothing without --draft; say where guesses come from")
+      }
+      request.drafting.verifier = try Verifier.parse(verify)
+    }
     if let maxTokens, maxTokens < 1 {
       throw CommandError(.usage, "--max-tokens \(maxTokens) is too few; give 1 or more")
     }
@@ -213,6 +233,9 @@ struct RunCommand: AsyncParsableCommand {
     request.renderedPrompt = rendered.text
     request.addSpecial = rendered.addSpecial
     request.parseSpecial = rendered.parseSpecial
+    if case .text(let other) = request.guidance?.reference {
+      request.guidance?.reference = .text(try chat(other).text)
+    }
   }
 
   private func summary(of result: RunResult) -> String {
@@ -222,6 +245,14 @@ struct RunCommand: AsyncParsableCommand {
       + "\(usage.totalTokens) in all, \(seconds(result.timing.seconds)), "
       + "stopped because \(result.stoppedBecause.rawValue)"
     if let failure = result.failure { line += " (\(failure))" }
+    for note in result.notes { line += "\nnote: \(note)" }
     return line
+  }
+}
+
+extension RunRequest {
+  /// Whether every choice is the most likely token.
+  fileprivate var isGreedy: Bool {
+    strategy == BuiltInStrategy.greedy.rawValue || sampling.temperature == 0
   }
 }

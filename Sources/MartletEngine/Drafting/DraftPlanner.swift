@@ -49,6 +49,8 @@ struct DraftPlanner {
     var tokens: [Token] = []
     var parents: [Int] = []
     var probabilities: [Double] = []
+    /// What the guesses after a node were drawn from, by node, -1 for the sequence's end.
+    var laws: [Int: DraftLaw] = [:]
   }
 
   /// The gain in tokens per time below which nothing is drafted: the curve is measured, and guesses

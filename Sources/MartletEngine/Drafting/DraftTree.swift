@@ -23,6 +23,8 @@ struct DraftTree {
   }
 
   private(set) var nodes: [Node] = []
+  /// What the children of a node were drawn from, by node, -1 for the lane's last token.
+  private var laws: [Int: DraftLaw] = [:]
   /// The node whose token the lane ends with; -1 before the first.
   private var cursor = -1
   /// Whose it is, and in which pass it was processed.
@@ -38,7 +40,10 @@ struct DraftTree {
 
   /// A tree of nodes named by the index of their parent, before them in the list. `probabilities`
   /// are what the order of slots goes by. `start` is the position after the lane's last token.
-  init(tokens: [Token], parents: [Int], probabilities: [Double], start: Int) {
+  init(
+    tokens: [Token], parents: [Int], probabilities: [Double], start: Int,
+    laws: [Int: DraftLaw] = [:]
+  ) {
     var children = [[Int]](repeating: [], count: tokens.count + 1)
     for (index, parent) in parents.enumerated() { children[parent + 1].append(index) }
     nodes.reserveCapacity(tokens.count)
@@ -60,11 +65,21 @@ struct DraftTree {
           path: above.isEmpty && slot == position ? [] : above + [slot]))
       stack += pending(children[index + 1])
     }
+    for (parent, law) in laws { self.laws[parent < 0 ? -1 : places[parent]] = law }
   }
 
   /// Says which rows of the pass's logits the nodes have: from `first` on.
   mutating func setRows(from first: Int) {
     for index in nodes.indices { nodes[index].row = first + index }
+  }
+
+  var hasLaws: Bool { !laws.isEmpty }
+
+  /// What was guessed to follow the lane's last token: drawn from a law, repetitions included, or
+  /// chosen in some other way.
+  var guessed: (tokens: [Token], law: [Float]?) {
+    if let law = laws[cursor] { return (law.tokens, law.probabilities) }
+    return (nodes.filter { $0.parent == cursor }.map(\.token), nil)
   }
 
   /// Goes down to the child with `token`; nil, and no change, if it was not guessed.

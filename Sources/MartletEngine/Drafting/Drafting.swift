@@ -3,7 +3,8 @@
 ///
 /// Drafting never changes a text. A guess is accepted exactly when it equals the token that plain
 /// sampling draws at that place with the same random number, so greedy and sampled texts are the
-/// same bits with any drafting or none; what changes is how many forward passes they take.
+/// same bits with any drafting or none; what changes is how many forward passes they take. (Other
+/// tests of guesses, which keep the distribution but not the text, are a choice: ``verifier``.)
 ///
 /// Only as many tokens are drafted as the engine's cost curve makes worth while, given how often
 /// guesses of the same kind came true before: past the knee, or where the text cannot be guessed,
@@ -43,6 +44,8 @@ public struct Drafting: Sendable, Equatable {
   public var model: Model?
   /// What computes guesses.
   public var drafter: (any Drafter)?
+  /// How guesses are tested. Under any but ``Verifier/noise`` texts are not those without drafting.
+  public var verifier = Verifier.noise
   /// The most drafted tokens per branch and forward pass.
   public var maximumNodes: Int
   /// The most drafted tokens in a row.
@@ -128,6 +131,7 @@ public struct Drafting: Sendable, Equatable {
         .argument,
         "drafting allows \(maximumNodes) tokens, \(maximumDepth) in a row; both must be 0 or more")
     }
+    try verifier.validate()
     if let model, drafter == nil {
       throw EngineError(
         .argument,
@@ -138,7 +142,8 @@ public struct Drafting: Sendable, Equatable {
 
   public static func == (a: Drafting, b: Drafting) -> Bool {
     a.sources == b.sources && a.model == b.model && a.drafter === b.drafter
-      && a.maximumNodes == b.maximumNodes && a.maximumDepth == b.maximumDepth
+      && a.verifier == b.verifier && a.maximumNodes == b.maximumNodes
+      && a.maximumDepth == b.maximumDepth
   }
 }
 

@@ -31,6 +31,10 @@ final class Lane {
   var logits: [Float]?
   /// The row of the present logits buffer that holds them, while a pass is being settled.
   var freshRow: Int?
+  /// The row that guides the choice from these logits, where that comes with them (``Guidance``); kept
+  /// and found like them.
+  var guide: [Float]?
+  var guideRow: Int?
   /// What was guessed to follow and is processed already, in slots behind `processed`. Its pages are
   /// in the table; a call that shortens the table ends it.
   var draft: DraftTree?
@@ -44,14 +48,22 @@ final class Lane {
   var workIndex = -1
   var workTick = -1
 
-  /// A lane's prompt is its base's; without one it is what `tokens` holds.
-  init(run: RunState, tokens: [Token], base: Lane? = nil, isOwned: Bool) {
+  /// A lane on a prompt.
+  init(run: RunState, prompt: [Token]) {
     self.run = run
-    promptCount = base?.promptCount ?? tokens.count
-    self.tokens = tokens
+    promptCount = prompt.count
+    tokens = prompt
+    isOwned = true
+  }
+
+  /// A lane that begins as `base`.
+  init(on base: Lane) {
+    run = base.run
+    promptCount = base.promptCount
+    tokens = base.tokens
     self.base = base
-    self.isOwned = isOwned
-    base?.members += 1
+    isOwned = true
+    base.members += 1
   }
 
   var isAlive: Bool { isOwned || members > 0 }
@@ -67,6 +79,8 @@ final class Lane {
   func dropLogits() {
     logits = nil
     freshRow = nil
+    guide = nil
+    guideRow = nil
     isAhead = false
   }
 }
@@ -109,6 +123,8 @@ extension PagePool {
     if base.tokens.count == lane.tokens.count {
       lane.logits = base.logits
       lane.freshRow = base.freshRow
+      lane.guide = base.guide
+      lane.guideRow = base.guideRow
     }
     leaveBase(lane)
   }

@@ -11,6 +11,10 @@ struct RandomStream: Sendable {
     case run = 3
     /// Choosing the first tokens of siblings together.
     case siblings = 4
+    /// Testing guesses by rejection.
+    case verification = 5
+    /// Drawing guesses.
+    case drafts = 6
   }
 
   private let key: (UInt32, UInt32)
@@ -18,6 +22,17 @@ struct RandomStream: Sendable {
   init(seed: UInt64, purpose: Purpose) {
     let mixed = mix64(seed ^ mix64(purpose.rawValue))
     key = (UInt32(truncatingIfNeeded: mixed), UInt32(truncatingIfNeeded: mixed >> 32))
+  }
+
+  private init(key: (UInt32, UInt32)) { self.key = key }
+
+  /// One of many streams like this one, all independent; 0 is this one.
+  func at(_ index: Int) -> RandomStream {
+    guard index > 0 else { return self }
+    let mixed = mix64(
+      (UInt64(key.0) | UInt64(key.1) << 32) ^ mix64(UInt64(index) &+ 0x6472_6166_7473))
+    return RandomStream(
+      key: (UInt32(truncatingIfNeeded: mixed), UInt32(truncatingIfNeeded: mixed >> 32)))
   }
 
   /// 64 bits for a path and an index.

@@ -50,11 +50,24 @@ public struct Sampler: Sendable {
   private var rules: SamplingRules
   private var scratch = SamplingScratch()
 
-  /// A sampler with valid options (see ``SamplingOptions/validate(vocabularySize:)``).
-  public init(options: SamplingOptions) {
+  /// A sampler with valid options (see ``SamplingOptions/validate(vocabularySize:)``) and guidance
+  /// (``Guidance/validate()``); guided, it needs the second row, `guide`, at every choice.
+  public init(options: SamplingOptions, guidance: Guidance?) {
     self.options = options
     rules = options.rules
+    guard let guidance, guidance.isOn else { return }
+    rules.divergenceScale = guidance.divergenceScale
+    guard guidance.scale != 1 else { return }
+    rules.ownWeight = guidance.scale
+    rules.otherWeight = 1 - guidance.scale
+    rules.plausibility = guidance.plausibility
   }
+
+  /// A sampler without guidance.
+  public init(options: SamplingOptions) { self.init(options: options, guidance: nil) }
+
+  /// Whether a choice needs the second row of guidance.
+  public var isGuided: Bool { rules.otherWeight != 0 || rules.divergenceScale > 0 }
 
   /// Draws one token by inverse CDF over the kept tokens in order of id.
   ///
@@ -82,11 +95,12 @@ public struct Sampler: Sendable {
   ///   - generated: how many tokens of the sequence were drawn before, for `firstTemperature`.
   ///   - mirostatMu: Mirostat's state; it begins at ``SamplingOptions/mirostatStart``.
   ///   - allowed: the tokens that may be drawn; nil for all.
+  ///   - guide: the second row of guidance.
   /// Throws ``EngineError/Code/logits`` for NaN, +∞ or no finite logit at all, and
   /// ``EngineError/Code/argument`` where the rules leave nothing or overflow.
   public mutating func sample(
     _ row: Span<Float>, history: ArraySlice<Token>, noise: SamplingNoise, generated: Int = 1,
-    mirostatMu: Float? = nil, allowed: TokenMask? = nil
+    mirostatMu: Float? = nil, allowed: TokenMask? = nil, guide: Span<Float>? = nil
   ) throws(EngineError) -> SampledToken {
     prepare(history, noise, generated, mirostatMu, allowed)
     let draw: SamplingDraw =
@@ -96,7 +110,9 @@ public struct Sampler: Sendable {
       case .priority: .priority(count: 1)
       }
     let drawn = try Self.sound(
-      Kernels.sample(row, rules: rules, draw: draw, scratch: &scratch))
+      Kernels.sample(
+        row, rules: rules, draw: draw, other: guide, divergenceRow: guide,
+        scratch: &scratch))
     return token(drawn, drawn.tokens[0], row)
   }
 
@@ -112,10 +128,11 @@ public struct Sampler: Sendable {
   /// kept. Otherwise each sibling has noise of its own, derived from `noise`.
   ///
   /// One pass over the row serves all of them. Throws as
-  /// ``sample(_:history:noise:generated:mirostatMu:allowed:)``.
+  /// ``sample(_:history:noise:generated:mirostatMu:allowed:guide:)``.
   public mutating func sampleGroup(
     _ row: Span<Float>, history: ArraySlice<Token>, count: Int, noise: SamplingNoise,
-    generated: Int = 1, mirostatMu: Float? = nil, allowed: TokenMask? = nil
+    generated: Int = 1, mirostatMu: Float? = nil, allowed: TokenMask? = nil,
+    guide: Span<Float>? = nil
   ) throws(EngineError) -> [SampledToken] {
     guard count > 0 else { return [] }
     prepare(history, noise, generated, mirostatMu, allowed)
@@ -146,16 +163,21 @@ public struct Sampler: Sendable {
         let drawn = try Self.sound(
           Kernels.sample(
             row, rules: rules, draw: .gumbel(key: sibling == 0 ? noise.key : key, count: 1),
-            scratch: &scratch))
+            other: guide, divergenceRow: guide, scratch: &scratch))
         tokens.append(token(drawn, drawn.tokens[0], row))
       }
       return tokens
     }
-    let drawn = try Self.sound(Kernels.sample(row, rules: rules, draw: draw, scratch: &scratch))
+    let drawn = try Self.sound(
+      Kernels.sample(
+        row, rules: rules, draw: draw, other: guide, divergenceRow: guide,
+        scratch: &scratch))
     // Mirostat asks how surprising every one of them was.
     let law =
       options.mirostatTau == nil || count == 1
-      ? [] : Kernels.distribution(row, rules: rules, scratch: &scratch)
+      ? []
+      : Kernels.distribution(
+        row, rules: rules, other: guide, divergenceRow: guide, scratch: &scratch)
     return drawn.tokens.enumerated().map { index, chosen in
       token(
         drawn, chosen, row, keptLogprob: index > 0 && !law.isEmpty ? log(law[chosen]) : nil)
@@ -164,17 +186,29 @@ public struct Sampler: Sendable {
 
   /// The distribution that tokens are drawn from: one probability per token, 0 where it is out.
   ///
-  /// Arguments and errors as of ``sample(_:history:noise:generated:mirostatMu:allowed:)``.
+  /// Arguments and errors as of ``sample(_:history:noise:generated:mirostatMu:allowed:guide:)``.
   public mutating func distribution(
     _ row: Span<Float>, history: ArraySlice<Token>, noise: SamplingNoise = .init(uniform: 0),
-    generated: Int = 1, mirostatMu: Float? = nil, allowed: TokenMask? = nil
+    generated: Int = 1, mirostatMu: Float? = nil, allowed: TokenMask? = nil,
+    guide: Span<Float>? = nil
   ) throws(EngineError) -> [Float] {
     prepare(history, noise, generated, mirostatMu, allowed)
-    let probabilities = Kernels.distribution(row, rules: rules, scratch: &scratch)
+    let probabilities = Kernels.distribution(
+      row, rules: rules, other: guide, divergenceRow: guide, scratch: &scratch)
     if probabilities.isEmpty {
-      _ = try Self.sound(Kernels.sample(row, rules: rules, draw: .inverse([0]), scratch: &scratch))
+      _ = try Self.sound(
+        Kernels.sample(
+          row, rules: rules, draw: .inverse([0]), other: guide,
+          divergenceRow: guide, scratch: &scratch))
     }
     return probabilities
+  }
+
+  /// What a row itself says, without any rule.
+  mutating func own(_ row: Span<Float>) -> SampledRow {
+    var plain = SamplingRules()
+    plain.temperature = 0
+    return Kernels.sample(row, rules: plain, draw: .inverse([0]), scratch: &scratch)
   }
 
   /// Where Mirostat's state goes from `mu` when a token of this log-probability after all rules is

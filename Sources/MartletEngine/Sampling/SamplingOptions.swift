@@ -79,7 +79,7 @@ public struct SamplingOptions: Sendable, Equatable {
   /// How tokens are drawn. Alone, `arithmetic` is `inverse`, `without-replacement` is `gumbel` and
   /// `priority` takes the most likely token; what they add shows at the first token that siblings
   /// choose after ``Branch/fork(_:)``, which they draw together
-  /// (``Sampler/sampleGroup(_:history:count:noise:generated:mirostatMu:allowed:)``).
+  /// (``Sampler/sampleGroup(_:history:count:noise:generated:mirostatMu:allowed:guide:)``).
   public enum Draw: String, Sendable, CaseIterable {
     /// By one number along the cumulative distribution in order of id.
     case inverse

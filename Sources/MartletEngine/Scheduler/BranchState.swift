@@ -8,6 +8,8 @@ final class BranchState: @unchecked Sendable {
   let promptCount: Int
 
   var lane: Lane
+  /// Its tokens behind the prompt that guides it, where its run has one.
+  var companion: Lane?
   var logprobs: [Float] = []
   var entropies: [Float] = []
   /// Mirostat's state after each generated token, where it is in use.
@@ -42,6 +44,17 @@ final class BranchState: @unchecked Sendable {
 
   /// What its text must be; nil for anything.
   var constraint: TokenConstraint? { constraintState == nil ? nil : run.constraint }
+
+  /// The lanes whose logits its next choice needs.
+  var lanes: [Lane] { companion.map { [lane, $0] } ?? [lane] }
+
+  /// Adds a token, whose logits are still to be had.
+  func append(_ tokens: [Token]) {
+    lane.tokens += tokens
+    lane.dropLogits()
+    companion?.tokens += tokens
+    companion?.dropLogits()
+  }
 
   /// Mirostat's state, where it is in use.
   var mirostatMu: Float? {
@@ -110,9 +123,14 @@ struct Flight {
 /// Sampling rules of one advance, and what the sampler works in: shared by its branches.
 final class FlightSampler: @unchecked Sendable {
   // @unchecked: used with the engine's lock held.
-  var sampler: Sampler
+  var plain: Sampler
+  /// With the run's guidance, for the branches that it guides.
+  var guided: Sampler?
 
-  init(_ options: SamplingOptions) { sampler = Sampler(options: options) }
+  init(_ options: SamplingOptions, guidance: Guidance? = nil) {
+    plain = Sampler(options: options)
+    guided = guidance.map { Sampler(options: options, guidance: $0) }
+  }
 }
 
 /// A branch as its reader may see it: at the run's clock while it is ahead and nobody waits.

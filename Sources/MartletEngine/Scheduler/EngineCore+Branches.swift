@@ -3,8 +3,8 @@ import MartletModel
 /// Calls that make, change and give up branches.
 extension EngineCore {
   func makeRoot(_ run: RunState, prompt: [Token]) -> Branch {
-    let lane = Lane(run: run, tokens: prompt, isOwned: true)
-    let state = BranchState(run: run, path: .root, lane: lane)
+    let state = BranchState(run: run, path: .root, lane: Lane(run: run, prompt: prompt))
+    state.companion = run.guidance?.prompt.map { Lane(run: run, prompt: $0) }
     locked { () throws(Never) in beginDrafting(state) }
     return handle(for: state)
   }
@@ -19,7 +19,8 @@ extension EngineCore {
       let path = BranchPath.root.child(.max - run.opened + 1)
       run.record(.opened(path: path, tokens: prompt.count))
       run.statistics.promptTokens += prompt.count
-      let lane = Lane(run: run, tokens: prompt, isOwned: true)
+      run.promptCount += prompt.count
+      let lane = Lane(run: run, prompt: prompt)
       return handle(for: BranchState(run: run, path: path, lane: lane, isConstrained: false))
     }
   }
@@ -53,7 +54,9 @@ extension EngineCore {
   }
 
   func kvPages(_ state: BranchState) -> Int {
-    locked { () throws(Never) in state.isReleased ? 0 : pool.pageCount(state.lane) }
+    locked { () throws(Never) in
+      state.isReleased ? 0 : state.lanes.reduce(0) { $0 + pool.pageCount($1) }
+    }
   }
 
   func fork(_ state: BranchState, count: Int) throws(EngineError) -> [Branch] {
@@ -75,9 +78,10 @@ extension EngineCore {
       guard !state.isReleased, count > 0 else { return 0 }
       // What is left of the common tokens once, then one page per child: its own copy of the last
       // page, or a new one when that is full.
-      let common = PagePool.pages(
-        for: state.lane.tokens.count, pageTokens: backend.pageTokens)
-      return (common - pool.pageCount(state.lane) + count) * backend.bytesPerPage
+      return state.lanes.reduce(0) { bytes, lane in
+        let common = PagePool.pages(for: lane.tokens.count, pageTokens: backend.pageTokens)
+        return bytes + (common - pool.pageCount(lane) + count) * backend.bytesPerPage
+      }
     }
   }
 
@@ -110,11 +114,11 @@ extension EngineCore {
           "branch \(state.path) is finished (\(state.stop)); truncate it before appending")
       }
       let total = state.lane.tokens.count + tokens.count
-      guard total <= backend.contextLength else {
+      guard total <= state.run.contextLength else {
         throw EngineError(
           .context,
           "branch \(state.path) would have \(total) tokens but the context of \(backend.name) "
-            + "holds \(backend.contextLength)")
+            + "holds \(state.run.contextLength)")
       }
       guard !tokens.isEmpty else { return }
       try reserve(tokens.count, of: state.run)
@@ -122,8 +126,7 @@ extension EngineCore {
       state.run.record(.appended(path: state.path, tokens: tokens.count))
       state.run.statistics.promptTokens += tokens.count
       let known = state.lane.tokens.count
-      state.lane.tokens += tokens
-      state.lane.dropLogits()
+      state.append(tokens)
       remember(from: known, state)
       state.logprobs += tokens.map { _ in 0 }
       state.entropies += tokens.map { _ in state.entropies.last ?? 0 }
@@ -162,7 +165,9 @@ extension EngineCore {
   func demote(_ state: BranchState) throws(EngineError) -> Int {
     try locked { () throws(EngineError) in
       try requireIdle(state, "demoted")
-      let pages = pool.demote(state.lane, pageTokens: backend.pageTokens)
+      let pages = state.lanes.reduce(0) {
+        $0 + pool.demote($1, pageTokens: backend.pageTokens)
+      }
       state.run.record(.demoted(path: state.path, pages: pages))
       return pages * backend.bytesPerPage
     }
@@ -211,15 +216,16 @@ extension EngineCore {
     if state.flight != nil { withdraw(state, rollingBack: !state.run.isAwaited) }
     state.isReleased = true
     state.run.record(.released(path: state.path))
-    pool.drop(state.lane)
+    for lane in state.lanes { pool.drop(lane) }
     resolve(state.run)
   }
 
   /// Cuts a branch to `generated` tokens, in the same epoch.
   func cut(_ state: BranchState, to generated: Int) {
     state.truncateRecords(to: generated)
-    pool.truncate(
-      state.lane, to: state.promptCount + generated, pageTokens: backend.pageTokens)
+    for lane in state.lanes {
+      pool.truncate(lane, to: lane.promptCount + generated, pageTokens: backend.pageTokens)
+    }
   }
 
   func requireIdle(_ state: BranchState, _ verb: String) throws(EngineError) {
@@ -244,20 +250,13 @@ extension EngineCore {
   private func makeChildren(
     of state: BranchState, count: Int, _ group: SiblingGroup?
   ) -> [BranchState] {
-    let base: Lane
-    if let shared = state.lane.base, shared.tokens.count == state.lane.tokens.count {
-      base = shared
-    } else {
-      base = state.lane
-      state.lane = Lane(run: state.run, tokens: base.tokens, base: base, isOwned: true)
-      base.isOwned = false
-      if base.logits != nil { cachedBases.append(base) }
-    }
+    let base = shareLane(&state.lane)
+    let companionBase = state.companion != nil ? shareLane(&state.companion!) : nil
     return (0..<count).map { _ in
-      let lane = Lane(run: state.run, tokens: base.tokens, base: base, isOwned: true)
       let child = BranchState(
-        run: state.run, path: state.path.child(state.nextChild), lane: lane,
+        run: state.run, path: state.path.child(state.nextChild), lane: Lane(on: base),
         isConstrained: false)
+      child.companion = companionBase.map { Lane(on: $0) }
       state.nextChild += 1
       child.memory = state.memory
       child.trust = state.trust
@@ -270,6 +269,16 @@ extension EngineCore {
       child.stop = state.stop.isFinal ? state.stop : .none
       return child
     }
+  }
+
+  /// Makes a branch's lane one on a common base, unless it is, and returns the base.
+  private func shareLane(_ lane: inout Lane) -> Lane {
+    if let shared = lane.base, shared.tokens.count == lane.tokens.count { return shared }
+    let base = lane
+    lane = Lane(on: base)
+    base.isOwned = false
+    if base.logits != nil { cachedBases.append(base) }
+    return base
   }
 
   private func handle(for state: BranchState) -> Branch {

@@ -17,6 +17,8 @@ extension EngineCore {
     /// Whose record it is: another drafter may come to lie at the same address.
     weak var drafter: (any Drafter)?
     var calibration = GuessCalibration()
+    /// How often one of the guesses drawn for a place is kept, a fading mean.
+    var acceptance = 0.7
     /// What it saved and cost. A first question may have a prompt to read, and is to be had.
     var ledger = DraftLedger(opening: 4, look: 2)
     /// A drafter that failed is not asked again.
@@ -77,7 +79,8 @@ extension EngineCore {
     }
     let plain = rowCost.seconds(width) ?? 0
     let economy = DraftEconomy(
-      secondsPerToken: plain / Double(width), calibration: drafterRecords[id]!.calibration)
+      secondsPerToken: plain / Double(width), calibration: drafterRecords[id]!.calibration,
+      acceptance: Float(drafterRecords[id]!.acceptance))
     return DraftQuestion(drafter: drafter, states: chosen, sequences: sequences, economy: economy)
   }
 
@@ -97,15 +100,21 @@ extension EngineCore {
       id: UInt64(UInt(bitPattern: ObjectIdentifier(state))), tokens: lane.tokens,
       depth: limits.depth, nodes: limits.nodes,
       pages: drafter.usesTargetPages || drafter.readsHiddenStates ? lane.pages : [],
+      verifier: state.run.drafting.verifier,
       dice: DraftDice(
-        options: state.run.sampling, draws: state.run.draws, path: state.path, epoch: state.epoch,
-        generated: state.count, mirostatMu: state.mirostatMu))
+        options: state.run.sampling, draws: state.run.draws, guesses: state.run.guesses,
+        path: state.path, epoch: state.epoch, generated: state.count,
+        mirostatMu: state.mirostatMu, vocabulary: backend.vocabularySize))
   }
 
   /// Asks without the lock.
   func ask(_ question: DraftQuestion) -> Result<DraftRound, EngineError> {
     do throws(EngineError) {
-      return .success(try question.drafter.propose(question.sequences, economy: question.economy))
+      let round = try question.drafter.propose(question.sequences, economy: question.economy)
+      for proposal in round.proposals {
+        try proposal.checkLaws(vocabulary: backend.vocabularySize)
+      }
+      return .success(round)
     } catch {
       return .failure(error)
     }
@@ -197,6 +206,13 @@ extension EngineCore {
     }
   }
 
+  /// Takes in whether one of the guesses that a drafter drew for a place was kept.
+  func learnAcceptance(_ kept: Bool, of drafter: any Drafter) {
+    let id = ObjectIdentifier(drafter)
+    guard let known = drafterRecords[id]?.acceptance else { return }
+    drafterRecords[id]?.acceptance = 0.98 * known + (kept ? 0.02 : 0)
+  }
+
   /// Holds a token just drawn against what was guessed for its place. Before it is appended.
   func judgeProposal(_ token: Token, _ state: BranchState) {
     guard var proposal = state.proposal, let drafter = state.run.drafting.drafter else { return }
@@ -205,9 +221,12 @@ extension EngineCore {
       return
     }
     let id = ObjectIdentifier(drafter)
-    proposal.tree.forEachChild(of: proposal.cursor) { _, guess in
-      drafterRecords[id]?.calibration.learn(
-        rank: guess.rank, guess.probability, came: guess.token == token)
+    // Guesses drawn for a test by rejection come true by that test (`learnAcceptance`).
+    if !proposal.tree.hasLaws {
+      proposal.tree.forEachChild(of: proposal.cursor) { _, guess in
+        drafterRecords[id]?.calibration.learn(
+          rank: guess.rank, guess.probability, came: guess.token == token)
+      }
     }
     if let next = proposal.tree.child(of: proposal.cursor, token: token) {
       proposal.cursor = next

@@ -113,15 +113,40 @@ extension EngineCore {
     defer { stakes.seconds += Double(monotonicNanoseconds() - began) * 1e-9 }
     stakes.isPlanned = true
     let states = decodes.map(\.state)
-    let plans = planner.plan(states.map(seat), rows: rows, limit: limit) { seat, contexts in
+    var seats = states.map(seat)
+    let drawn = plansOfDraws(&seats, states, cost: planner.cost, rows: rows, limit: limit)
+    let drawnRows = drawn.values.reduce(0) { $0 + $1.tokens.count }
+    let plans = planner.plan(seats, rows: rows + drawnRows, limit: limit) { seat, contexts in
       guesses(states[seat]!, after: contexts)
-    }
+    }.enumerated().map { drawn[$0] ?? $1 }
     for (index, plan) in plans.enumerated() where !plan.tokens.isEmpty {
       decodes[index].draft = DraftTree(
         tokens: plan.tokens, parents: plan.parents, probabilities: plan.probabilities,
-        start: decodes[index].lane.tokens.count)
+        start: decodes[index].lane.tokens.count, laws: plan.laws)
     }
     makeRoom(for: &decodes, after: prefills)
+  }
+
+  /// Trees of guesses that were drawn by chance, by seat, for runs that test those by their law. Their
+  /// seats are taken out of `seats`.
+  private func plansOfDraws(
+    _ seats: inout [DraftPlanner.Seat], _ states: [BranchState?], cost: RowCost, rows: Int,
+    limit: Int
+  ) -> [Int: DraftPlanner.Plan] {
+    let chosen = seats.indices.filter {
+      (states[$0]?.run.drafting.verifier.draws ?? 0) > 0 && seats[$0].nodes > 0
+        && seats[$0].proposal?.hasLaws ?? false
+    }
+    guard !chosen.isEmpty, let id = stakes.drafter else { return [:] }
+    let planner = LawPlanner(cost: cost, acceptance: drafterRecords[id]?.acceptance ?? 0.7)
+    let plans = planner.plan(
+      chosen.map { seats[$0].proposal! }, most: chosen.map { seats[$0].nodes }, rows: rows,
+      limit: limit)
+    for index in chosen {
+      seats[index].nodes = 0
+      seats[index].proposal = nil
+    }
+    return Dictionary(uniqueKeysWithValues: zip(chosen, plans))
   }
 
   /// Pages for the tokens of all works first, and then for what is guessed: a guess never takes a
@@ -142,7 +167,9 @@ extension EngineCore {
       && prefills.allSatisfy { prepare($0, $0.range.upperBound) }
     for index in works.indices {
       guard let draft = works[index].draft else { continue }
-      let end = works[index].lane.tokens.count + draft.nodes.count
+      // Whether guesses that are tested by their law have room must not depend on which they are.
+      let most = draft.hasLaws ? seat(works[index].state).nodes : draft.nodes.count
+      let end = works[index].lane.tokens.count + most
       if !isRoomy || !prepare(works[index], end, forGuesses: true) { works[index].draft = nil }
     }
   }

@@ -25,13 +25,16 @@ extension EngineCore {
     for state in running {
       let waits =
         forcedStep(state) == nil
-        && pool.nextWork(state.lane, needsLogits: true, pageTokens: backend.pageTokens) != nil
+        && state.lanes.contains {
+          pool.nextWork($0, needsLogits: true, pageTokens: backend.pageTokens) != nil
+        }
+      // They may just have adopted their bases' fresh rows, which one of them may have to keep until
+      // the other has its own.
+      freshLanes += state.lanes.filter { $0.freshRow != nil }
       if waits {
         lagging = lagging || state.round == slowest
       } else {
         ready.append(state)
-        // It may just have adopted its base's fresh row.
-        if state.lane.freshRow != nil { freshLanes.append(state.lane) }
       }
     }
     let limit: Int
@@ -79,14 +82,10 @@ extension EngineCore {
     // What was guessed until now is text once a token follows it.
     pool.keepPages(lane, upTo: lane.tokens.count, pageTokens: backend.pageTokens)
     do throws(EngineError) {
-      let drawn: SampledToken
-      if let row = lane.freshRow {
-        drawn = try logits.withRow(row) { (row: Span<Float>) throws(EngineError) in
-          try choose(row, for: state)
+      let drawn = try withRow(lane.freshRow, lane.logits) { row throws(EngineError) in
+        try withGuide(of: state) { guide throws(EngineError) in
+          try choose(row, guidedBy: guide, for: state)
         }
-      } else {
-        let row = lane.logits!
-        drawn = try choose(row.span, for: state)
       }
       run.statistics.generatedTokens += 1
       totals.sampledTokens += 1
@@ -115,16 +114,37 @@ extension EngineCore {
     }
     pool.keepPages(lane, upTo: lane.tokens.count, pageTokens: backend.pageTokens)
     do throws(EngineError) {
-      if let row = lane.freshRow {
-        state.nextToken = try logits.withRow(row) { (row: Span<Float>) throws(EngineError) in
-          try query.answer(row)
-        }
-      } else {
-        state.nextToken = try query.answer(lane.logits!.span)
+      state.nextToken = try withRow(lane.freshRow, lane.logits) { row throws(EngineError) in
+        try query.answer(row)
       }
       stop(state, .tokens)
     } catch {
       halt(run, EngineError(error.code, "\(backend.name), branch \(state.path): \(error.message)"))
+    }
+  }
+
+  /// Reads a row of the pass that is being settled, or the copy of one.
+  private func withRow<R>(
+    _ fresh: Int?, _ kept: [Float]?, _ body: (Span<Float>) throws(EngineError) -> R
+  ) throws(EngineError) -> R {
+    guard let fresh else { return try body(kept!.span) }
+    return try logits.withRow(fresh, body)
+  }
+
+  /// Reads the row that guides a branch's choice; nil where nothing does: also on a prompt that was
+  /// opened beside the run's.
+  private func withGuide<R>(
+    of state: BranchState, _ body: (Span<Float>?) throws(EngineError) -> R
+  ) throws(EngineError) -> R {
+    guard let guidance = state.run.guidance, state.companion != nil || guidance.prompt == nil
+    else { return try body(nil) }
+    if let companion = state.companion {
+      return try withRow(companion.freshRow, companion.logits) { row throws(EngineError) in
+        try body(row)
+      }
+    }
+    return try withRow(state.lane.guideRow, state.lane.guide) { row throws(EngineError) in
+      try body(row)
     }
   }
 
@@ -139,8 +159,7 @@ extension EngineCore {
     let textEnd = state.text.bytes.count
     remember(token, state)
     judgeProposal(token, state)
-    state.lane.tokens.append(token)
-    state.lane.dropLogits()
+    state.append([token])
     follow(token, state)
     state.logprobs.append(drawn.logprob)
     state.entropies.append(drawn.entropy)
@@ -156,7 +175,7 @@ extension EngineCore {
       stop(state, .stopString, drawn)
     } else if let limit = run.stops.maxTokens, state.count >= limit {
       stop(state, .length, drawn)
-    } else if state.lane.tokens.count >= backend.contextLength {
+    } else if state.lane.tokens.count >= run.contextLength {
       stop(state, .context, drawn)
     } else if !flight.delimiters.isEmpty,
       state.text.firstMatch(of: flight.delimiters, endingAfter: textEnd, from: flight.startText)

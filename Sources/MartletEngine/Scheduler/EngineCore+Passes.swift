@@ -12,14 +12,32 @@ struct Pass {
     var revision = 0
     /// Guesses that follow the last token of `range`.
     var draft: DraftTree?
+    /// Its place among the pass's rows of early exits, or of jobs for models that guide.
+    var guideIndex: Int?
 
     var remaining: Int { lane.tokens.count - lane.processed }
   }
 
   var work: [Work] = []
   var batch = ForwardBatch()
+  /// Rows of logits after all layers.
   var logitsRows = 0
   var decodeRows = 0
+  /// Rows of logits of early exits, which follow.
+  var exitRows = 0
+  /// What models that guide are to process, their rows after those.
+  var guideJobs: [GuideJob] = []
+  var guideFailures: [ObjectIdentifier: EngineError] = [:]
+
+  struct GuideJob {
+    let model: AmateurModel
+    let id: UInt64
+    let tokens: [Token]
+    let wantsRow: Bool
+  }
+
+  /// All rows, for whatever they are.
+  var allRows: Int { logitsRows + exitRows + guideJobs.count }
 
   /// Whether it decodes and does nothing else.
   var isDecoding: Bool { !work.isEmpty && decodeRows == work.count }
@@ -84,18 +102,20 @@ extension EngineCore {
     for run in runs {
       var found: [Pass.Work] = []
       for state in run.flights where state.isRunning && forcedStep(state) == nil {
-        guard
-          let (lane, needsLogits) = pool.nextWork(
-            state.lane, needsLogits: true, pageTokens: backend.pageTokens)
-        else { continue }
-        if lane.workTick == tick {
-          found[lane.workIndex].wantsLogits = found[lane.workIndex].wantsLogits || needsLogits
-        } else {
-          lane.workTick = tick
-          lane.workIndex = found.count
-          found.append(
-            Pass.Work(
-              lane: lane, wantsLogits: needsLogits, state: lane === state.lane ? state : nil))
+        for wanted in state.lanes {
+          guard
+            let (lane, needsLogits) = pool.nextWork(
+              wanted, needsLogits: true, pageTokens: backend.pageTokens)
+          else { continue }
+          if lane.workTick == tick {
+            found[lane.workIndex].wantsLogits = found[lane.workIndex].wantsLogits || needsLogits
+          } else {
+            lane.workTick = tick
+            lane.workIndex = found.count
+            found.append(
+              Pass.Work(
+                lane: lane, wantsLogits: needsLogits, state: lane === state.lane ? state : nil))
+          }
         }
       }
       let longer = found.filter { $0.remaining > 1 }
@@ -138,6 +158,7 @@ extension EngineCore {
           wantsLogits: work.wantsLogits && position == end - 1))
     }
     if work.wantsLogits { pass.logitsRows += 1 }
+    addGuide(to: &work, of: &pass)
     for node in work.draft?.nodes ?? [] {
       pass.batch.tokens.append(
         BatchToken(
@@ -146,6 +167,42 @@ extension EngineCore {
       pass.logitsRows += 1
     }
     pass.work.append(work)
+  }
+
+  /// Asks for the row that guides the choice after a work, where its run is guided by one that
+  /// depends on the branch's own tokens.
+  private func addGuide(to work: inout Pass.Work, of pass: inout Pass) {
+    let lane = work.lane
+    guard let guidance = lane.run.guidance else { return }
+    if let model = guidance.model {
+      work.guideIndex = pass.guideJobs.count
+      pass.guideJobs.append(
+        .init(
+          model: model, id: UInt64(UInt(bitPattern: ObjectIdentifier(lane))),
+          tokens: Array(lane.tokens[..<work.range.upperBound]), wantsRow: work.wantsLogits))
+    } else if work.wantsLogits, guidance.exitLayers > 0 {
+      pass.batch.tokens[pass.batch.tokens.count - 1].exitLayers = guidance.exitLayers
+      work.guideIndex = pass.exitRows
+      pass.exitRows += 1
+    }
+  }
+
+  /// Has models that guide process their part of a pass. Without the lock.
+  func guide(_ pass: inout Pass) {
+    let first = pass.logitsRows + pass.exitRows
+    for model in pass.guideJobs.map(\.model) {
+      let id = ObjectIdentifier(model)
+      guard pass.guideFailures[id] == nil else { continue }
+      let jobs = pass.guideJobs.enumerated().filter { $1.model === model }.map { index, job in
+        AmateurModel.Job(
+          id: job.id, tokens: job.tokens, row: job.wantsRow ? first + index : nil)
+      }
+      do throws(EngineError) {
+        try model.process(jobs, into: logits)
+      } catch {
+        pass.guideFailures[id] = error
+      }
+    }
   }
 
   private func makeWritable(_ lane: Lane, upTo end: Int) throws(PageShortage) -> Int {
@@ -160,9 +217,12 @@ extension EngineCore {
   /// Stops the branches that wait for a lane for which the ceiling leaves no page.
   private func starve(_ lane: Lane) {
     for state in lane.run.flights where state.isRunning {
-      var link: Lane? = state.lane
-      while let current = link, current !== lane { link = current.base }
-      if link != nil { stop(state, .budget) }
+      let isStarved = state.lanes.contains { wanted in
+        var link: Lane? = wanted
+        while let current = link, current !== lane { link = current.base }
+        return link != nil
+      }
+      if isStarved { stop(state, .budget) }
     }
     resolve(lane.run)
     isWoken = true
@@ -173,7 +233,7 @@ extension EngineCore {
     totals.forwards += 1
     totals.processedTokens += pass.batch.tokens.count
     totals.batchHistogram[pass.batch.tokens.count, default: 0] += 1
-    totals.logitsRows += pass.logitsRows
+    totals.logitsRows += pass.logitsRows + pass.exitRows
     var row = 0
     for work in pass.work {
       let lane = work.lane
@@ -181,6 +241,11 @@ extension EngineCore {
         lane.run.lastForward = tick
         lane.run.statistics.forwards += 1
         if let failure { halt(lane.run, failure) }
+      }
+      if let model = lane.run.guidance?.model,
+        let failure = pass.guideFailures[ObjectIdentifier(model)], lane.run.failure == nil
+      {
+        halt(lane.run, failure)
       }
       let own = row
       row += (work.wantsLogits ? 1 : 0) + (work.draft?.nodes.count ?? 0)
@@ -191,6 +256,10 @@ extension EngineCore {
       lane.processed = work.range.upperBound
       if work.wantsLogits && lane.tokens.count == work.range.upperBound {
         lane.freshRow = own
+        let isOfModel = lane.run.guidance?.model != nil
+        lane.guideRow = work.guideIndex.map {
+          pass.logitsRows + (isOfModel ? pass.exitRows : 0) + $0
+        }
         freshLanes.append(lane)
       }
       if let draft = work.draft { attach(draft, to: work, firstRow: own + 1) }
@@ -200,13 +269,19 @@ extension EngineCore {
   /// Copies rows that were not used at once, and forgets the oldest that nobody waits for.
   func keepUnusedLogits() {
     var copies: [Int: [Float]] = [:]
-    for lane in freshLanes {
-      guard let row = lane.freshRow else { continue }
-      lane.freshRow = nil
-      guard lane.isAlive else { continue }
+    func copy(_ row: Int) -> [Float] {
       let copy = copies[row] ?? logits.row(row)
       copies[row] = copy
-      lane.logits = copy
+      return copy
+    }
+    for lane in freshLanes {
+      guard let row = lane.freshRow else { continue }
+      let guideRow = lane.guideRow
+      lane.freshRow = nil
+      lane.guideRow = nil
+      guard lane.isAlive else { continue }
+      lane.logits = copy(row)
+      lane.guide = guideRow.map(copy)
       if !lane.isOwned { cachedBases.append(lane) }
     }
     freshLanes.removeAll(keepingCapacity: true)
@@ -215,7 +290,7 @@ extension EngineCore {
     cachedBases.removeAll { !$0.isAlive || $0.logits == nil }
     let rowBytes = backend.vocabularySize * MemoryLayout<Float>.stride
     while cachedBases.count * rowBytes > configuration.logitsCacheBytes {
-      cachedBases.removeFirst().logits = nil
+      cachedBases.removeFirst().dropLogits()
     }
   }
 

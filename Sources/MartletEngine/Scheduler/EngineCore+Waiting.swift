@@ -38,7 +38,12 @@ extension EngineCore {
   }
 
   func statistics(of run: RunState) -> RunStatistics {
-    locked { () throws(Never) in run.statistics }
+    locked { () throws(Never) in
+      var statistics = run.statistics
+      statistics.guidanceTokens =
+        run.guidance?.tokens(statistics, promptCount: run.promptCount) ?? 0
+      return statistics
+    }
   }
 
   func isCancelled(_ run: RunState) -> Bool {
@@ -57,7 +62,7 @@ extension EngineCore {
     }
     try advance.sampling?.validate(vocabularySize: backend.vocabularySize)
     try advance.query?.validate(vocabularySize: backend.vocabularySize)
-    let sampler = advance.sampling.map(FlightSampler.init)
+    let sampler = advance.sampling.map { FlightSampler($0, guidance: run.activeGuidance) }
     try locked { () throws(EngineError) in
       try requireWorking(run)
       for state in states {
@@ -156,7 +161,7 @@ extension EngineCore {
       return
     } else if let limit = run.stops.maxTokens, state.count >= limit {
       reason = .length
-    } else if state.lane.tokens.count >= backend.contextLength {
+    } else if state.lane.tokens.count >= run.contextLength {
       reason = .context
     } else if advance.maxTokens == 0 {
       reason = .tokens
@@ -181,6 +186,8 @@ extension EngineCore {
       run.statistics.forcedTokens -= forced
       totals.forcedTokens -= forced
       cut(state, to: kept)
+      // What was drawn may be guessed from now on; a test by rejection needs other numbers then.
+      if run.drafting.verifier != .noise { state.epoch += 1 }
       run.statistics.generatedTokens -= excess
       run.statistics.rolledBackTokens += excess
       totals.sampledTokens -= excess

@@ -16,6 +16,7 @@ final class EngineCore: @unchecked Sendable {
   let configuration: EngineConfiguration
   let maximumBatch: Int
   let constraints = ConstraintKeeper()
+  private let runNumbers = Mutex<UInt64>(0)
 
   private let lock = NSLock()
   private let driverWake = DispatchSemaphore(value: 0)
@@ -56,6 +57,8 @@ final class EngineCore: @unchecked Sendable {
   /// Seconds that remembering a token takes, and tokens remembered.
   var rememberSeconds = 0.0
   var remembered = 0
+  /// Memory of tests of guesses.
+  var verifyScratch: [Float] = []
   /// What rows cost, for runs that draft.
   var rowCost = RowCost()
   /// A branch's share of a decoding pass, seconds; 0 before the first.
@@ -93,6 +96,14 @@ final class EngineCore: @unchecked Sendable {
         .argument,
         "kvBytesLimit is \(configuration.kvBytesLimit), less than one page of "
           + "\(backend.bytesPerPage) bytes; raise it")
+    }
+  }
+
+  /// A number that no other run of this engine has.
+  func nextRunNumber() -> UInt64 {
+    runNumbers.withLock { number in
+      number += 1
+      return number
     }
   }
 
@@ -236,17 +247,19 @@ final class EngineCore: @unchecked Sendable {
   }
 
   /// Runs a pass without the lock and settles it with the lock.
-  private func execute(_ pass: Pass) {
+  private func execute(_ gathered: Pass) {
+    var pass = gathered
     let started = monotonicNanoseconds()
     announce(pass, began: true)
     lock.unlock()
     var failure: EngineError?
     do throws(EngineError) {
-      if logits.rows < pass.logitsRows {
+      if logits.rows < pass.allRows {
         logits = try LogitsBuffer(
-          rows: max(pass.logitsRows, logits.rows * 2), vocabulary: backend.vocabularySize)
+          rows: max(pass.allRows, logits.rows * 2), vocabulary: backend.vocabularySize)
       }
       try backend.forward(pass.batch, logits: logits)
+      if !pass.guideJobs.isEmpty { guide(&pass) }
     } catch {
       failure = error
     }

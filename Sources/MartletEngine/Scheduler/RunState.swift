@@ -10,10 +10,21 @@ final class RunState: @unchecked Sendable {
   let stopPatterns: [[UInt8]]
   let constraint: TokenConstraint?
   let drafting: Drafting
+  /// Second rows that steer its choices; nil for none.
+  let guidance: GuidanceSource?
+  /// Why nothing is drafted though the caller asked for it.
+  let draftingNote: String?
+  /// The most tokens of a branch, its prompt included.
+  let contextLength: Int
   let recorder: (any EngineObserver)?
   let draws: RandomStream
   /// For what siblings draw together.
   let siblingDraws: RandomStream
+  /// For tests of guesses by rejection, and for guesses drawn by chance. Both differ from run to run of
+  /// an engine also under one seed: what was generated before may be among what is guessed, and a test
+  /// must not use the numbers that led to it.
+  let verification: RandomStream
+  let guesses: RandomStream
   let bytesPerPage: Int
   /// The most pages its branches may hold together; nil for the engine's ceiling alone.
   var kvPageLimit: Int?
@@ -22,6 +33,12 @@ final class RunState: @unchecked Sendable {
 
   var gate: (any TokenGate)?
   var sampler: Sampler
+  /// For prompts that were opened in a guided run, which nothing guides.
+  let unguided: FlightSampler?
+  /// What guides it; nil for nothing.
+  let activeGuidance: Guidance?
+  /// Tokens of the prompt, and of those opened beside it.
+  var promptCount: Int
   /// The text of all branches, where drafts come from that.
   var memory: DraftMemory?
   /// Rounds completed, as the one who waits has seen them.
@@ -47,7 +64,8 @@ final class RunState: @unchecked Sendable {
 
   init(
     core: EngineCore, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    constraint: TokenConstraint?, drafting: Drafting, recorder: (any EngineObserver)?
+    constraint: TokenConstraint?, drafting: Drafting, guidance: Guidance?,
+    recorder: (any EngineObserver)?
   ) throws(EngineError) {
     try core.checkPrompt(prompt)
     try sampling.validate(vocabularySize: core.backend.vocabularySize)
@@ -58,8 +76,22 @@ final class RunState: @unchecked Sendable {
       throw EngineError(.argument, "a stop string is empty; leave it out or give it a text")
     }
     try drafting.validate()
+    try guidance?.validate()
+    let guide = guidance.flatMap { $0.isOn ? $0 : nil }
+    let source = try guide.map { guide throws(EngineError) in
+      try GuidanceSource(guide, prompt: prompt, core: core)
+    }
+    self.guidance = source
+    let gives = source != nil && drafting.isOn
+    self.drafting = gives ? .off : drafting
+    draftingNote =
+      gives
+      ? "drafting by '\(drafting.name)' is off: a guided choice needs a second row at every guess, "
+        + "which drafts do not have"
+      : nil
+    contextLength =
+      source?.contextLength(core.backend, promptCount: prompt.count) ?? core.backend.contextLength
     self.seed = seed
-    self.drafting = drafting
     self.sampling = sampling
     self.stops = stops
     self.constraint = constraint
@@ -67,7 +99,13 @@ final class RunState: @unchecked Sendable {
     stopPatterns = stops.stopStrings.map { Array($0.utf8) }
     draws = RandomStream(seed: seed, purpose: .token)
     siblingDraws = RandomStream(seed: seed, purpose: .siblings)
-    sampler = Sampler(options: sampling)
+    let fresh = mix64(seed ^ mix64(core.nextRunNumber()))
+    verification = RandomStream(seed: fresh, purpose: .verification)
+    guesses = RandomStream(seed: fresh, purpose: .drafts)
+    sampler = Sampler(options: sampling, guidance: guide)
+    unguided = guide == nil ? nil : FlightSampler(sampling)
+    activeGuidance = guide
+    promptCount = prompt.count
     bytesPerPage = core.backend.bytesPerPage
     statistics.promptTokens = prompt.count
   }

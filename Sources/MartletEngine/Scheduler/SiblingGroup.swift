@@ -62,33 +62,45 @@ extension SamplingOptions.Draw {
 
 extension EngineCore {
   /// Chooses a branch's next token from its row of logits. With the lock held, on the driver thread.
-  func choose(_ row: Span<Float>, for state: BranchState) throws(EngineError) -> SampledToken {
+  func choose(
+    _ row: Span<Float>, guidedBy guide: Span<Float>? = nil, for state: BranchState
+  ) throws(EngineError) -> SampledToken {
     let run = state.run
-    if let own = state.flight?.sampler { return try choose(row, for: state, own) }
+    if let own = state.flight?.sampler ?? (guide == nil ? run.unguided : nil) {
+      return try choose(row, guidedBy: guide, for: state, own)
+    }
     let history = state.lane.tokens[...]
     let allowed = try allowedTokens(state)
     if let group = state.siblings, group.isNext(for: state) {
       return try group.token(for: state) { noise, count throws(EngineError) in
         try run.sampler.sampleGroup(
           row, history: history, count: count, noise: noise, generated: state.count,
-          mirostatMu: state.mirostatMu, allowed: allowed)
+          mirostatMu: state.mirostatMu, allowed: allowed, guide: guide)
       }
     }
+    if let tested = try verified(row, state, allowed: allowed) { return tested }
     return try run.sampler.sample(
       row, history: history,
       noise: run.draws.noise(path: state.path, epoch: state.epoch, position: history.count),
-      generated: state.count, mirostatMu: state.mirostatMu, allowed: allowed)
+      generated: state.count, mirostatMu: state.mirostatMu, allowed: allowed, guide: guide)
   }
 
-  /// Draws under the rules of the branch's advance.
+  /// Draws under rules other than the run's: those of the branch's advance, or unguided.
   private func choose(
-    _ row: Span<Float>, for state: BranchState, _ own: FlightSampler
+    _ row: Span<Float>, guidedBy guide: Span<Float>?, for state: BranchState,
+    _ own: FlightSampler
   ) throws(EngineError) -> SampledToken {
     let history = state.lane.tokens[...]
-    return try own.sampler.sample(
-      row, history: history,
-      noise: state.run.draws.noise(
-        path: state.path, epoch: state.epoch, position: history.count),
-      generated: state.count, mirostatMu: state.mirostatMu, allowed: try allowedTokens(state))
+    let noise = state.run.draws.noise(
+      path: state.path, epoch: state.epoch, position: history.count)
+    let allowed = try allowedTokens(state)
+    if let guide, own.guided != nil {
+      return try own.guided!.sample(
+        row, history: history, noise: noise, generated: state.count,
+        mirostatMu: state.mirostatMu, allowed: allowed, guide: guide)
+    }
+    return try own.plain.sample(
+      row, history: history, noise: noise, generated: state.count, mirostatMu: state.mirostatMu,
+      allowed: allowed)
   }
 }

@@ -11,11 +11,13 @@ extension TransformerBackend {
     let positions = batch.tokens.map { Int32($0.position) }
     try embed(batch, positions)
     clock.mark(.embedding)
+    var exits = try exitRows(batch)
     for index in parts.layers.indices {
       attend(index, positions, &clock)
       feedForward(index, rows, &clock)
+      exits?.keep(from: scratch.residual, layers: index + 1)
     }
-    output(batch, logits)
+    try output(batch, logits, exits)
     clock.mark(.output)
   }
 
@@ -139,8 +141,23 @@ extension TransformerBackend {
     clock.mark(.feedForward)
   }
 
+  /// Room for the hidden states of tokens whose logits after some layers are wanted; nil for none.
+  private func exitRows(_ batch: ForwardBatch) throws(EngineError) -> ExitRows? {
+    let wanted = batch.tokens.indices.filter { batch.tokens[$0].exitLayers > 0 }
+    guard !wanted.isEmpty else { return nil }
+    do throws(KernelError) {
+      return try ExitRows(
+        wanted: wanted.map { ($0, batch.tokens[$0].exitLayers) },
+        states: FloatMatrix(rows: wanted.count, columns: parts.configuration.width))
+    } catch {
+      throw Self.engineError(error, "\(name): early exits")
+    }
+  }
+
   /// Logits of the rows that want them.
-  private func output(_ batch: ForwardBatch, _ logits: LogitsBuffer) {
+  private func output(
+    _ batch: ForwardBatch, _ logits: LogitsBuffer, _ exits: ExitRows?
+  ) throws(EngineError) {
     if let hiddenStates {
       normalize(parts.outputNorm, batch.tokens.count, into: scratch.normed)
       for (row, token) in batch.tokens.enumerated() {
@@ -150,15 +167,36 @@ extension TransformerBackend {
       }
     }
     let wanted = batch.tokens.indices.filter { batch.tokens[$0].wantsLogits }
-    guard !wanted.isEmpty else { return }
+    let exitCount = exits?.wanted.count ?? 0
+    guard wanted.count + exitCount > 0 else { return }
     // Wanted rows move up to the front; each lands at or before where it was, in order.
     for (row, source) in wanted.enumerated() where row != source {
       scratch.residual.copyRow(row, from: scratch.residual, row: source)
     }
+    // Rows of early exits follow, so that one read of the weights serves both.
+    let isTogether = wanted.count + exitCount <= scratch.residual.rows
+    if isTogether { exits?.copy(into: scratch.residual, from: wanted.count) }
+    multiply(rows: wanted.count + (isTogether ? exitCount : 0), into: logits.matrix)
+    guard let exits, !isTogether else { return }
+    do throws(KernelError) {
+      let rows = try FloatMatrix(rows: exitCount, columns: logits.vocabulary)
+      exits.copy(into: scratch.residual, from: 0)
+      multiply(rows: exitCount, into: rows)
+      for row in 0..<exitCount {
+        logits.matrix.copyRow(wanted.count + row, from: rows, row: row)
+      }
+    } catch {
+      throw Self.engineError(error, "\(name): logits of early exits")
+    }
+  }
+
+  /// The output product of the residual's first `rows` rows.
+  private func multiply(rows: Int, into target: FloatMatrix) {
+    guard rows > 0 else { return }
     var product = ProductGroup()
-    product.add(parts.output, from: scratch.prepared, into: logits.matrix)
-    product.begin(rows: wanted.count)
-    prepare(normalizing: parts.outputNorm, wanted.count, into: product.inputs)
+    product.add(parts.output, from: scratch.prepared, into: target)
+    product.begin(rows: rows)
+    prepare(normalizing: parts.outputNorm, rows, into: product.inputs)
     product.run(on: team)
   }
 
@@ -200,5 +238,27 @@ extension TransformerBackend {
     _ rows: Int, work: Int, _ body: @Sendable (_ range: Range<Int>) -> Void
   ) {
     team.forEachRow(rows, work: work, body)
+  }
+}
+
+/// The hidden states that some tokens of a batch have after some of the layers.
+private struct ExitRows {
+  let wanted: [(row: Int, layers: Int)]
+  let states: FloatMatrix
+
+  init(wanted: [(row: Int, layers: Int)], states: FloatMatrix) {
+    self.wanted = wanted
+    self.states = states
+  }
+
+  /// Takes those that leave after `layers` layers.
+  mutating func keep(from residual: FloatMatrix, layers: Int) {
+    for (index, exit) in wanted.enumerated() where exit.layers == layers {
+      states.copyRow(index, from: residual, row: exit.row)
+    }
+  }
+
+  func copy(into residual: FloatMatrix, from first: Int) {
+    for row in wanted.indices { residual.copyRow(first + row, from: states, row: row) }
   }
 }

@@ -179,6 +179,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
 
   public var supportsTrees: Bool { true }
 
+  public var mostExitLayers: Int { parts.layers.count - 1 }
+
   public func movePosition(
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {
@@ -225,6 +227,12 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
           + "\(vocabularySize)")
     }
     for token in batch.tokens {
+      guard (0...mostExitLayers).contains(token.exitLayers) else {
+        throw EngineError(
+          .argument,
+          "logits after \(token.exitLayers) layers of \(parts.layers.count); an early exit uses "
+            + "fewer, and at least one")
+      }
       guard token.token >= 0, Int(token.token) < vocabularySize else {
         throw EngineError(
           .argument, "token \(token.token) is outside the vocabulary of \(vocabularySize)")

@@ -32,6 +32,9 @@ public struct RunRequest: Sendable {
   public var constraint: Constraint?
   /// Where guesses at coming tokens are taken from; no text depends on it.
   public var drafting = Drafting.off
+  /// A second row of logits that steers every choice; nil for none. Its text is tokenised as the
+  /// prompt is.
+  public var guidance: Guidance?
   /// The seed of every random draw.
   public var seed: UInt64 = 0
 

@@ -3,7 +3,7 @@ import Foundation
 extension RunResult: Encodable {
   private enum Key: String, CodingKey {
     case schema, answer, text, failure, seed, model, strategy, scorer, extractor, usage, timing
-    case candidates
+    case notes, candidates
     case answerCandidate = "answer_candidate"
     case stoppedBecause = "stopped_because"
   }
@@ -24,6 +24,7 @@ extension RunResult: Encodable {
     try fields.encode(extractor, forKey: .extractor)
     try fields.encode(usage, forKey: .usage)
     try fields.encode(timing, forKey: .timing)
+    if !notes.isEmpty { try fields.encode(notes, forKey: .notes) }
     try fields.encode(candidates, forKey: .candidates)
   }
 
@@ -46,6 +47,7 @@ extension RunResult.Usage: Encodable {
     case generatedTokens = "generated_tokens"
     case forcedTokens = "forced_tokens"
     case scoredTokens = "scored_tokens"
+    case guidanceTokens = "guidance_tokens"
     case totalTokens = "total_tokens"
     case peakKVBytes = "peak_kv_bytes"
   }
@@ -56,6 +58,7 @@ extension RunResult.Usage: Encodable {
     try fields.encode(generatedTokens, forKey: .generatedTokens)
     try fields.encode(forcedTokens, forKey: .forcedTokens)
     try fields.encode(scoredTokens, forKey: .scoredTokens)
+    try fields.encode(guidanceTokens, forKey: .guidanceTokens)
     try fields.encode(totalTokens, forKey: .totalTokens)
     try fields.encode(peakKVBytes, forKey: .peakKVBytes)
   }

@@ -45,9 +45,12 @@ public struct RunResult: Sendable, Equatable {
     public var forcedTokens = 0
     /// Tokens that scorers ran through a model; scorers that read text use none.
     public var scoredTokens = 0
-    /// All of the above. Drafted tokens are not among them: how many there are depends on what
+    /// Tokens read once more for guidance: by the model after another prompt, that prompt included, or
+    /// by a weaker model.
+    public var guidanceTokens = 0
+    /// All of the above, forced tokens once. Drafted tokens are not among them: how many there are depends on what
     /// passes cost at the moment, so they are in ``RunResult/Timing``, and this stays comparable.
-    public var totalTokens: Int { promptTokens + generatedTokens + scoredTokens }
+    public var totalTokens: Int { promptTokens + generatedTokens + scoredTokens + guidanceTokens }
     /// The most bytes of keys and values of tokens held at once; guesses are in
     /// ``RunResult/Timing/peakDraftKVBytes``.
     public var peakKVBytes = 0
@@ -117,6 +120,8 @@ public struct RunResult: Sendable, Equatable {
   public var usage: Usage
   /// What varies from run to run.
   public var timing: Timing
+  /// What was asked for and not done, and why; empty where everything was.
+  public var notes: [String]
   /// What the strategy considered, in its order.
   public var candidates: [Candidate]
 

@@ -119,7 +119,8 @@ public final class ScalingSession: Sendable {
     let seconds = start.duration(to: clock.now) / .seconds(1)
     let result = ending.result(
       request, model: model, judge: judge, statistics: engineRun.statistics,
-      scoredTokens: ledger.used.scored, seconds: seconds)
+      scoredTokens: ledger.used.scored, notes: [engineRun.draftingNote].compactMap(\.self),
+      seconds: seconds)
     trace?.note("result", by: "martlet", ["stopped_because": .text(result.stoppedBecause.rawValue)])
     return result
   }
@@ -132,10 +133,17 @@ public final class ScalingSession: Sendable {
     let tokens = engine.tokenizer.encode(
       request.renderedPrompt ?? request.prompt, addSpecial: request.addSpecial,
       parseSpecial: request.parseSpecial)
+    var guidance = request.guidance
+    if case .text(let text) = guidance?.reference {
+      let other = engine.tokenizer.encode(
+        text, addSpecial: request.addSpecial, parseSpecial: request.parseSpecial)
+      guidance?.reference = .prompt(other.isEmpty ? tokens.suffix(1) : other)
+    }
     do throws(EngineError) {
       let run = try engine.makeRun(
         prompt: tokens, seed: request.seed, sampling: sampling, stops: request.stops,
-        constraint: request.constraint, drafting: request.drafting, recorder: trace)
+        constraint: request.constraint, drafting: request.drafting, guidance: guidance,
+        recorder: trace)
       guard ledger.reservePrompt(tokens.count) else {
         throw EngineError(
           .budget,

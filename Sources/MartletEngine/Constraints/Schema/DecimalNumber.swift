@@ -50,4 +50,13 @@ struct DecimalNumber: Sendable, Equatable {
     if a.whole != b.whole { return a.whole.lexicographicallyPrecedes(b.whole) }
     return a.fraction.lexicographicallyPrecedes(b.fraction)
   }
+
+  /// All its spellings without an exponent, as a regular expression.
+  var spellings: String {
+    let sign = isZero ? "-?" : isNegative ? "-" : ""
+    let digits = whole.isEmpty ? "0" : whole.map(String.init).joined()
+    let rest =
+      fraction.isEmpty ? "(\\.0+)?" : "\\." + fraction.map(String.init).joined() + "0*"
+    return sign + digits + rest
+  }
 }

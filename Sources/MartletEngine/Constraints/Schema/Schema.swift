@@ -114,7 +114,9 @@ struct Schema: Sendable {
     "prefixItems", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format", "minimum",
     "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minProperties",
     "maxProperties", "anyOf", "oneOf", "allOf", "$ref", "$defs",
-    "definitions", Self.morePatterns,
+    "definitions", "not", "if", "then", "else", "patternProperties", "propertyNames", "uniqueItems",
+    Self.morePatterns, SchemaComplement.notValues, SchemaComplement.notPatterns,
+    SchemaComplement.fraction,
   ]
   /// Patterns that merging adds to `pattern`.
   static let morePatterns = "&patterns"
@@ -136,10 +138,7 @@ struct Schema: Sendable {
       guard !Self.isAnnotation(keyword), !Self.supported.contains(keyword) else { continue }
       // Keywords that ask for nothing.
       switch (keyword, member.value) {
-      case ("uniqueItems", .flag(false)),
-        ("unevaluatedProperties", .flag(true)), ("unevaluatedItems", .flag(true)),
-        ("propertyNames", .flag(true)), ("patternProperties", .object([])):
-        continue
+      case ("unevaluatedProperties", .flag(true)), ("unevaluatedItems", .flag(true)): continue
       default:
         throw failure(
           keyword, "this keyword is not supported; docs/constraints.md lists those that are")
@@ -190,9 +189,10 @@ extension Schema {
     var types: Set<SchemaType> = []
     for member in assertions {
       switch member.key {
-      case "properties", "required", "additionalProperties", "minProperties", "maxProperties":
+      case "properties", "required", "additionalProperties", "minProperties", "maxProperties",
+        "patternProperties", "propertyNames":
         types.insert(.object)
-      case "items", "prefixItems", "minItems", "maxItems": types.insert(.array)
+      case "items", "prefixItems", "minItems", "maxItems", "uniqueItems": types.insert(.array)
       case "minLength", "maxLength", "pattern", "format", Self.morePatterns: types.insert(.string)
       case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf":
         types.insert(.number)

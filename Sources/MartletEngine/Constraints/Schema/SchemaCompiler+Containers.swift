@@ -8,14 +8,28 @@ extension SchemaCompiler {
       listed == nil ? Schema(path: "#/true", keywords: []) : nil
     if schema.has("additionalProperties") { others = try schema.schema("additionalProperties") }
     if others?.isImpossible ?? false { others = nil }
+    let rules = try MemberRules(schema, document)
+    // Patterns list members too.
+    if let rules, rules.hasPatterns, !schema.has("additionalProperties") { others = nil }
 
     var members: [(name: String, schema: Schema, isRequired: Bool)] = []
     for member in listed ?? [] {
       let path = "\(schema.path)/properties/\(Self.escaped(member.key))"
+      let isRequired = required.contains(member.key)
+      let own = try Schema(member.value, path: path)
+      guard try rules?.allows(member.key) ?? true else {
+        if isRequired { return try graph.impossible() }
+        continue
+      }
       members.append(
-        (member.key, try Schema(member.value, path: path), required.contains(member.key)))
+        (member.key, try rules?.schema(of: member.key, own) ?? own, isRequired))
     }
     for name in required where !members.contains(where: { $0.name == name }) {
+      guard try rules?.allows(name) ?? true else { return try graph.impossible() }
+      if let matched = try rules?.schema(of: name, nil) {
+        members.append((name, matched, true))
+        continue
+      }
       if schema.has("additionalProperties"), others == nil {
         throw schema.failure(
           "required",
@@ -23,28 +37,32 @@ extension SchemaCompiler {
       }
       members.append((name, others ?? Schema(path: "#/true", keywords: []), true))
     }
+    let names = members.map(\.name)
+    let free = try rules?.others(than: names, additional: others)
+    let rest = free ?? others.map { [OtherMembers(names: nil, schema: $0)] } ?? []
     let least = try schema.count("minProperties") ?? 0
     let most = try schema.count("maxProperties")
-    guard least > 0 || most != nil else { return try self.members(members, others: others) }
+    guard least > 0 || most != nil else { return try self.members(members, others: rest) }
     let needed = max(least, members.count(where: \.isRequired))
     if let most, most < needed {
       throw schema.failure(
         "maxProperties", "\(most) is less than the \(needed) members that are needed")
     }
     // Other members may repeat a name, so only one of them is sure to count.
-    guard least <= members.count + (others == nil ? 0 : 1) else {
+    guard least <= members.count + (rest.isEmpty ? 0 : 1) else {
       throw schema.failure(
         "minProperties",
         "\(least) members cannot be made sure of: properties and required name \(members.count), and "
           + "other members may repeat a name; name more, or ask for fewer")
     }
-    return try self.members(members, others: others, least: least, most: most ?? .max)
+    return try self.members(members, others: rest, least: least, most: most ?? .max)
   }
 
   /// ``members(_:others:)`` with at least `least` and at most `most` of them: a layer of the automaton
   /// for every number of members written.
   private mutating func members(
-    _ members: [(name: String, schema: Schema, isRequired: Bool)], others: Schema?, least: Int,
+    _ members: [(name: String, schema: Schema, isRequired: Bool)], others: [OtherMembers],
+    least: Int,
     most: Int
   ) throws(EngineError) -> PatternGraph.Fragment {
     let begin = try sign("{")
@@ -70,13 +88,11 @@ extension SchemaCompiler {
     let names = members.map(\.name)
     for (listed, start) in layers.sorted(by: { $0.key < $1.key }) {
       if listed >= least { graph.connect(start, close.start) }
-      guard let others else { continue }
+      guard !others.isEmpty else { continue }
       var at = start
       // Without a bound the second one repeats.
       for written in 0..<(most == .max ? 2 : most - listed) {
-        let body = try graph.sequence([
-          try otherNames(than: names), try sign(":"), try value(others),
-        ])
+        guard let body = try otherMember(others, than: names, path: "an object") else { break }
         if listed + written > 0 {
           try connectByComma(at, body.start)
         } else {
@@ -97,7 +113,7 @@ extension SchemaCompiler {
 
   /// Members in this order, those that are not required perhaps; then any number of others.
   private mutating func members(
-    _ members: [(name: String, schema: Schema, isRequired: Bool)], others: Schema?
+    _ members: [(name: String, schema: Schema, isRequired: Bool)], others: [OtherMembers]
   ) throws(EngineError) -> PatternGraph.Fragment {
     let begin = try sign("{")
     // `first` comes from where no member was written yet, `later` from where some was.
@@ -118,9 +134,7 @@ extension SchemaCompiler {
       }
       later = after
     }
-    if let others {
-      let names = try otherNames(than: members.map(\.name))
-      let body = try graph.sequence([names, try sign(":"), try value(others)])
+    if let body = try otherMember(others, than: members.map(\.name), path: "an object") {
       let after = try graph.node()
       graph.connect(body.end, after)
       if let first { graph.connect(first, body.start) }
@@ -142,7 +156,7 @@ extension SchemaCompiler {
 
   /// A string that is none of `names`: a walk through the tree of their characters that leaves it or
   /// ends between names. Each name is written in one way only, so that no escape hides one.
-  private mutating func otherNames(
+  mutating func otherNames(
     than names: [String]
   ) throws(EngineError) -> PatternGraph.Fragment {
     guard !names.isEmpty else { return try anyString() }
@@ -181,6 +195,7 @@ extension SchemaCompiler {
   }
 
   mutating func array(_ schema: Schema) throws(EngineError) -> PatternGraph.Fragment {
+    if let different = try uniqueArray(schema) { return different }
     let prefix = try schema.schemas("prefixItems") ?? []
     var items: Schema? = Schema(path: "#/true", keywords: [])
     if schema.has("items") {

@@ -8,6 +8,39 @@ extension SchemaCompiler {
     if let most, most < least {
       throw schema.failure("minLength", "\(least) is more than maxLength, \(most)")
     }
+    let stated = try Self.conditions(of: schema)
+    var conditions = stated.required
+    let hasLength = least > 0 || most != nil
+    guard !conditions.isEmpty || !stated.forbidden.isEmpty else {
+      let size = max(least, most ?? 0)
+      guard size <= PatternGraph.nodeLimit / 32 else {
+        throw schema.failure(
+          most == nil ? "minLength" : "maxLength",
+          "\(size) characters need more nodes than the limit, \(PatternGraph.nodeLimit)")
+      }
+      let content = try graph.repetition(least: least, most: most) {
+        (graph: inout PatternGraph) throws(EngineError) in
+        try Self.anyCharacter(&graph)
+      }
+      return try quoted(content)
+    }
+    if hasLength { conditions.append(.repetition(.scalar(.all), least: least, most: most)) }
+    if conditions.count == 1, stated.forbidden.isEmpty {
+      return try quoted(try conditions[0].compile(&graph, .json))
+    }
+    let what = "JSON schema, \(schema.path)"
+    let content = try AutomatonProduct.add(
+      conditions, without: stated.forbidden, to: &graph, what: what)
+    // Of what is said by not and if, other choices may be left.
+    if content == nil, stated.forbidden.isEmpty {
+      throw EngineError(.argument, "\(what): no string meets all conditions")
+    }
+    guard let content else { return try graph.impossible() }
+    return try quoted(content)
+  }
+
+  /// The patterns and the format of a schema, and what its strings must not be.
+  static func conditions(of schema: Schema) throws(EngineError) -> StringConditions {
     var conditions: [RegexSyntax] = []
     var patterns = try schema.texts(Schema.morePatterns) ?? []
     if let pattern = try schema.text("pattern") { patterns.append(pattern) }
@@ -26,26 +59,16 @@ extension SchemaCompiler {
       }
       conditions.append(try RegexParser.parse(pattern, what: "format \(format)"))
     }
-    let hasLength = least > 0 || most != nil
-    guard !conditions.isEmpty else {
-      let size = max(least, most ?? 0)
-      guard size <= PatternGraph.nodeLimit / 32 else {
-        throw schema.failure(
-          most == nil ? "minLength" : "maxLength",
-          "\(size) characters need more nodes than the limit, \(PatternGraph.nodeLimit)")
-      }
-      let content = try graph.repetition(least: least, most: most) {
-        (graph: inout PatternGraph) throws(EngineError) in
-        try Self.anyCharacter(&graph)
-      }
-      return try quoted(content)
+    var forbidden: [RegexSyntax] = []
+    for pattern in try schema.texts(SchemaComplement.notPatterns) ?? [] {
+      forbidden.append(
+        try RegexParser.parse(
+          pattern, extent: .part, what: "JSON schema, \(schema.path), 'pattern' that is negated"))
     }
-    if hasLength { conditions.append(.repetition(.scalar(.all), least: least, most: most)) }
-    let content =
-      conditions.count == 1
-      ? try conditions[0].compile(&graph, .json)
-      : try AutomatonProduct.add(conditions, to: &graph, what: "JSON schema, \(schema.path)")
-    return try quoted(content)
+    for value in try schema.list(SchemaComplement.notValues) ?? [] {
+      if case .text(let text) = value { forbidden.append(StringConditions.literal(text)) }
+    }
+    return StringConditions(required: conditions, forbidden: forbidden)
   }
 
   mutating func anyCharacter() throws(EngineError) -> PatternGraph.Fragment {
@@ -91,15 +114,23 @@ extension SchemaCompiler {
   ) throws(EngineError) -> PatternGraph.Fragment {
     let lower = try Self.bound(schema, "minimum", "exclusiveMinimum") { $1 < $0 }
     let upper = try Self.bound(schema, "maximum", "exclusiveMaximum") { $0 < $1 }
+    if schema.has(SchemaComplement.notValues) || schema.has(SchemaComplement.fraction) {
+      return try numberWithout(schema, lower, upper, isInteger: isInteger)
+    }
     if let multiples = try Self.multiples(schema) {
       let range = NumberRange(lower: lower, upper: upper, isInteger: isInteger)
       var own = PatternGraph()
       let parts = [
         try range.compile(&own), try multiples.compile(&own, isInteger: isInteger),
       ]
-      return try AutomatonProduct.add(
-        parts, of: own, to: &graph, what: "JSON schema, \(schema.path)",
-        nothing: "no number meets multipleOf and the bounds")
+      guard
+        let content = try AutomatonProduct.add(
+          parts, of: own, to: &graph, what: "JSON schema, \(schema.path)")
+      else {
+        throw EngineError(
+          .argument, "JSON schema, \(schema.path): no number meets multipleOf and the bounds")
+      }
+      return content
     }
     if lower == nil, upper == nil {
       let pattern =
@@ -109,6 +140,33 @@ extension SchemaCompiler {
       return try RegexParser.parse(pattern, what: "numbers").compile(&graph, .plain)
     }
     return try NumberRange(lower: lower, upper: upper, isInteger: isInteger).compile(&graph)
+  }
+
+  /// Numbers in a range that are none of some values, or not whole.
+  private mutating func numberWithout(
+    _ schema: Schema, _ lower: NumberRange.Bound?, _ upper: NumberRange.Bound?, isInteger: Bool
+  ) throws(EngineError) -> PatternGraph.Fragment {
+    var own = PatternGraph()
+    var parts = [
+      try NumberRange(lower: lower, upper: upper, isInteger: isInteger).compile(&own)
+    ]
+    if let multiples = try Self.multiples(schema) {
+      parts.append(try multiples.compile(&own, isInteger: isInteger))
+    }
+    if schema.has(SchemaComplement.fraction) {
+      let broken = try RegexParser.parse("-?[0-9]+\\.[0-9]*[1-9]0*", what: "numbers")
+      parts.append(try broken.compile(&own, .plain))
+    }
+    var forbidden: [PatternGraph.Fragment] = []
+    for value in try schema.list(SchemaComplement.notValues) ?? [] {
+      guard case .number(let text) = value, let number = DecimalNumber(text) else { continue }
+      forbidden.append(
+        try RegexParser.parse(number.spellings, what: "numbers").compile(&own, .plain))
+    }
+    let content = try AutomatonProduct.add(
+      parts, without: forbidden, of: own, to: &graph, what: "JSON schema, \(schema.path)")
+    guard let content else { return try graph.impossible() }
+    return content
   }
 
   /// What `multipleOf` asks for; nil where it is not there.
@@ -172,38 +230,52 @@ enum SchemaFormats {
 
 /// Texts that several expressions match, as one automaton.
 enum AutomatonProduct {
+  /// What matches all of `conditions` and none of `forbidden`, inside a JSON string; nil for nothing.
   static func add(
-    _ conditions: [RegexSyntax], to graph: inout PatternGraph, what: String
-  ) throws(EngineError) -> PatternGraph.Fragment {
+    _ conditions: [RegexSyntax], without forbidden: [RegexSyntax] = [],
+    to graph: inout PatternGraph, what: String
+  ) throws(EngineError) -> PatternGraph.Fragment? {
     var own = PatternGraph()
     var fragments: [PatternGraph.Fragment] = []
-    for condition in conditions { fragments.append(try condition.compile(&own, .json)) }
-    return try add(
-      fragments, of: own, to: &graph, what: what, nothing: "no string meets all conditions")
+    // What is left out is left out of something.
+    let all = conditions.isEmpty ? [.repetition(.scalar(.all), least: 0, most: nil)] : conditions
+    for condition in all { fragments.append(try condition.compile(&own, .json)) }
+    var others: [PatternGraph.Fragment] = []
+    for condition in forbidden { others.append(try condition.compile(&own, .json)) }
+    return try add(fragments, without: others, of: own, to: &graph, what: what)
   }
 
-  /// What all of `fragments`, of the graph `own`, match; where that is nothing, an error that says so.
+  /// What matches all of `fragments` and none of `forbidden`, parts of the graph `own`; nil for nothing.
   static func add(
-    _ fragments: [PatternGraph.Fragment], of own: PatternGraph, to graph: inout PatternGraph,
-    what: String, nothing: String
-  ) throws(EngineError) -> PatternGraph.Fragment {
+    _ fragments: [PatternGraph.Fragment], without forbidden: [PatternGraph.Fragment] = [],
+    of own: PatternGraph, to graph: inout PatternGraph, what: String
+  ) throws(EngineError) -> PatternGraph.Fragment? {
     let classes = ByteClasses(own)
     var determiner = Determiniser(own, classes)
     var product = Minimiser.minimised(try determiner.automaton(of: fragments[0], what: what))
     for fragment in fragments.dropFirst() {
       guard let left = product,
         let right = Minimiser.minimised(try determiner.automaton(of: fragment, what: what))
-      else { break }
+      else {
+        product = nil
+        break
+      }
       product = Minimiser.minimised(try intersection(left, right, what: what))
     }
-    guard let product else {
-      throw EngineError(.argument, "\(what): \(nothing)")
+    for fragment in forbidden {
+      guard let left = product else { break }
+      guard let right = Minimiser.minimised(try determiner.automaton(of: fragment, what: what))
+      else { continue }
+      product = Minimiser.minimised(
+        try intersection(left, right, isComplement: true, what: what))
     }
+    guard let product else { return nil }
     return try embed(product, classes, in: &graph)
   }
 
+  /// What both match; or what `a` matches and `b`, whose complement is meant, does not.
   private static func intersection(
-    _ a: RuleAutomaton, _ b: RuleAutomaton, what: String
+    _ a: RuleAutomaton, _ b: RuleAutomaton, isComplement: Bool = false, what: String
   ) throws(EngineError) -> RuleAutomaton {
     let (left, right) = (rows(a), rows(b))
     var ids: [[Int32]: Int32] = [[0, 0]: 0]
@@ -212,9 +284,12 @@ enum AutomatonProduct {
     var at = 0
     while at < pairs.count {
       let (x, y) = (Int(pairs[at][0]), Int(pairs[at][1]))
-      result.isFinal.append(a.isFinal[x] && b.isFinal[y])
+      // Where `b` has no way on, -1, its complement takes everything.
+      let isRight = y >= 0 && b.isFinal[y]
+      result.isFinal.append(a.isFinal[x] && isRight != isComplement)
       for (label, head) in left[x].sorted(by: { $0.key < $1.key }) {
-        guard let other = right[y][label] else { continue }
+        let found = y >= 0 ? right[y][label] : nil
+        guard let other = found ?? (isComplement ? -1 : nil) else { continue }
         let pair = [head, other]
         let id = ids[pair] ?? Int32(pairs.count)
         if ids.updateValue(id, forKey: pair) == nil { pairs.append(pair) }

@@ -71,7 +71,7 @@ struct SchemaCompiler {
   }
 
   private func isChoice(_ schema: Schema) throws(EngineError) -> Bool {
-    ["$ref", "allOf", "anyOf", "oneOf"].contains(where: schema.has)
+    ["$ref", "allOf", "anyOf", "oneOf", "if", "not"].contains(where: schema.has)
   }
 
   private mutating func choice(_ schema: Schema) throws(EngineError) -> PatternGraph.Fragment {
@@ -80,6 +80,9 @@ struct SchemaCompiler {
     }
     if schema.has("$ref") || schema.has("allOf") {
       return try value(try SchemaMerging(document).flattened(schema))
+    }
+    guard schema.has("anyOf") || schema.has("oneOf") else {
+      return schema.has("if") ? try conditional(schema) : try negation(schema)
     }
     let keyword = schema.has("anyOf") ? "anyOf" : "oneOf"
     let branches = try schema.schemas(keyword)!
@@ -105,14 +108,18 @@ struct SchemaCompiler {
     case .object: return try call("\(schema.path) (object)", .object(schema))
     case .array: return try call("\(schema.path) (array)", .array(schema))
     case .string:
-      let isFree = !["minLength", "maxLength", "pattern", "format", Schema.morePatterns]
-        .contains(where: schema.has)
+      let isFree = ![
+        "minLength", "maxLength", "pattern", "format", Schema.morePatterns,
+        SchemaComplement.notPatterns, SchemaComplement.notValues,
+      ].contains(where: schema.has)
       return isFree
         ? try anyString() : try call("\(schema.path) (string)", .string(schema))
     case .number, .integer:
       let isInteger = type == .integer
-      let isFree = !["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]
-        .contains(where: schema.has)
+      let isFree = ![
+        "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+        SchemaComplement.notValues, SchemaComplement.fraction,
+      ].contains(where: schema.has)
       let name = isFree ? "any \(type.rawValue)" : "\(schema.path) (\(type.rawValue))"
       return try call(name, .number(schema, isInteger: isInteger))
     }
@@ -188,7 +195,7 @@ struct SchemaCompiler {
     return try graph.alternation(parts)
   }
 
-  private mutating func literal(_ value: JSONText) throws(EngineError) -> PatternGraph.Fragment {
+  mutating func literal(_ value: JSONText) throws(EngineError) -> PatternGraph.Fragment {
     switch value {
     case .null: return try graph.literal("null")
     case .flag(let flag): return try graph.literal(flag ? "true" : "false")

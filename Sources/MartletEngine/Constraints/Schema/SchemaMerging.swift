@@ -104,6 +104,7 @@ struct SchemaMerging {
       result.append(
         .init(key: "type", value: .list(types.map { .text($0.rawValue) })))
     }
+    try requireMergeable(a, b)
     if a.has("prefixItems") && b.has("items") || b.has("prefixItems") && a.has("items") {
       throw b.failure(
         "items", "beside prefixItems of another part of the same allOf: not supported")
@@ -120,6 +121,25 @@ struct SchemaMerging {
     return Schema(path: path, keywords: result)
   }
 
+  /// Throws for keywords whose parts speak of each other and stand in both schemas.
+  private func requireMergeable(_ a: Schema, _ b: Schema) throws(EngineError) {
+    let conditional = ["if", "then", "else"]
+    if conditional.contains(where: a.has), let keyword = conditional.first(where: b.has) {
+      throw b.failure(
+        keyword, "two conditions for one place (the other at \(a.path)): not supported; use anyOf")
+    }
+    for (one, other) in [(a, b), (b, a)] where one.has("additionalProperties") {
+      let names = ["properties", "patternProperties"]
+      guard one.has("patternProperties") || other.has("patternProperties"),
+        names.contains(where: other.has)
+      else { continue }
+      throw one.failure(
+        "additionalProperties",
+        "beside patternProperties or properties of another part of the same place (\(other.path)): "
+          + "not supported; write them in one schema")
+    }
+  }
+
   /// A keyword that one or both have, where both may be said at once.
   private func both(
     _ keyword: String, _ a: Schema, _ b: Schema
@@ -130,8 +150,21 @@ struct SchemaMerging {
     switch (keyword, left, right) {
     case ("required", .list(let x), .list(let y)):
       return .list(x + y.filter { !x.contains($0) })
-    case ("items", _, _):
+    case ("items", _, _), ("propertyNames", _, _):
       return Self.together(left, right)
+    case ("not", _, _):
+      return .object([.init(key: "anyOf", value: .list([left, right]))])
+    case ("uniqueItems", .flag(let x), .flag(let y)): return .flag(x || y)
+    case (SchemaComplement.notValues, .list(let x), .list(let y)),
+      (SchemaComplement.notPatterns, .list(let x), .list(let y)):
+      return .list(x + y.filter { !x.contains($0) })
+    case ("patternProperties", .object(let x), .object(let y)):
+      let shared = x.map { member in
+        let other = y.first { $0.key == member.key }?.value
+        return JSONText.Member(
+          key: member.key, value: other.map { Self.together(member.value, $0) } ?? member.value)
+      }
+      return .object(shared + y.filter { member in !x.contains { $0.key == member.key } })
     case ("minItems", .number(let x), .number(let y)),
       ("minProperties", .number(let x), .number(let y)),
       ("minLength", .number(let x), .number(let y)),
@@ -228,7 +261,7 @@ struct SchemaMerging {
 
   // MARK: Listed values
 
-  private static func listedValues(of schema: Schema) throws(EngineError) -> [JSONText]? {
+  static func listedValues(of schema: Schema) throws(EngineError) -> [JSONText]? {
     let listed = try schema.list("enum")
     guard let constant = schema["const"] else { return listed }
     guard let listed else { return [constant] }
@@ -238,16 +271,28 @@ struct SchemaMerging {
   /// The values of `enum` or `const` that have the type that is asked for; nil without either.
   static func values(of schema: Schema) throws(EngineError) -> [JSONText]? {
     guard let listed = try listedValues(of: schema) else { return nil }
-    if let other = schema.assertions.first(where: {
-      !["enum", "const", "type"].contains($0.key)
-    }) {
+    let excluded = try schema.list(SchemaComplement.notValues) ?? []
+    let strings = try SchemaCompiler.conditions(of: schema)
+    let what = "JSON schema, \(schema.path)"
+    let known: Set = [
+      "enum", "const", "type", "pattern", Schema.morePatterns, SchemaComplement.notValues,
+      SchemaComplement.notPatterns, SchemaComplement.fraction,
+    ]
+    if let other = schema.assertions.first(where: { !known.contains($0.key) }) {
       throw schema.failure(other.key, "beside enum or const: not supported; list what is meant")
     }
-    guard let types = try schema.statedTypes() else { return listed }
-    return listed.filter { value in
+    let types = try schema.statedTypes()
+    var values: [JSONText] = []
+    for value in listed where !excluded.contains(where: { value.isSameValue(as: $0) }) {
       let type = SchemaType.of(value)
-      return types.contains(type) || (type == .integer && types.contains(.number))
+      guard
+        types.map({ $0.contains(type) || (type == .integer && $0.contains(.number)) }) ?? true
+      else { continue }
+      if type == .integer, schema.has(SchemaComplement.fraction) { continue }
+      if case .text(let text) = value, try !strings.accept(text, what: what) { continue }
+      values.append(value)
     }
+    return values
   }
 }
 

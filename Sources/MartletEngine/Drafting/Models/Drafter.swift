@@ -5,6 +5,8 @@ import MartletModel
 ///
 /// Nothing that a drafter says can change a text: the engine verifies every guess by the model, with
 /// the random number that plain decoding has at that place. A drafter decides only how much is gained.
+/// Where a run tests guesses by rejection (``Verifier``), guesses drawn by chance must come with the law
+/// they were drawn from (``DraftProposal/setLaw(_:after:)``), or the distribution is not kept.
 ///
 /// `propose` is called on the engine's one driver thread, between forward passes, never at the same
 /// time. A drafter may serve several runs, also of several engines on one thread team, one after
@@ -50,6 +52,9 @@ public struct DraftSequence: Sendable {
   /// pages for whose slots the model keeps the hidden states of all tokens but the last, which it may
   /// only read. Empty for others.
   public let pages: [PageID]
+  /// How the run tests guesses; its ``Verifier/draws`` is how many guesses per place are to be drawn
+  /// by chance (``law(_:after:with:)``), if that is not 0.
+  public let verifier: Verifier
   /// How the run draws.
   let dice: DraftDice
 
@@ -62,6 +67,15 @@ public struct DraftSequence: Sendable {
   ) -> Token? {
     dice.draw(row, after: tokens, path, &sampler)
   }
+
+  /// Guesses for the place after `path`, drawn from a row of logits under the run's rules, as many as
+  /// ``verifier`` wants, with the law they were drawn from. nil where the rules leave nothing of the
+  /// row or name tokens that it has not.
+  public func law(
+    _ row: Span<Float>, after path: [Token], with sampler: inout DraftSampler
+  ) -> DraftLaw? {
+    dice.law(row, after: tokens, path, verifier, &sampler)
+  }
 }
 
 /// What the engine knows of what tokens and guesses are worth.
@@ -70,6 +84,8 @@ public struct DraftEconomy: Sendable {
   public let secondsPerToken: Double
   /// How often guesses of a kind come true.
   let calibration: GuessCalibration
+  /// How often one of the guesses drawn for a place is kept.
+  let acceptance: Float
 
   /// The probability that a guess is what the model draws, given that those before it are: `rank` 0
   /// for ``DraftSequence/draw(_:after:with:)``'s choice, 1… for further ones in order of likelihood,
@@ -103,6 +119,8 @@ public struct DraftProposal: Sendable, Equatable {
   /// First child of each guess (shifted by one; the sequence itself first) and next sibling.
   private var firstChild: [Int32] = [-1]
   private var nextSibling: [Int32] = []
+  /// What the guesses after a guess were drawn from, -1 for the sequence itself.
+  private var laws: [Int: DraftLaw] = [:]
 
   public init() {}
 
@@ -122,6 +140,36 @@ public struct DraftProposal: Sendable, Equatable {
       nextSibling[last] = Int32(index)
     }
     return index
+  }
+
+  /// Says that the guesses after a guess, or after the sequence (-1), were drawn by chance: from which
+  /// law and in which order, repetitions included. Each different one of them is a guess of its own.
+  ///
+  /// All of them must be there, whatever they are, for the engine to keep the distribution: whether
+  /// guesses are added after a guess may depend on it and on what it follows, not on what they are.
+  public mutating func setLaw(_ law: DraftLaw, after guess: Int) {
+    precondition(guess >= -1 && guess < guesses.count, "the law of guesses after none")
+    laws[guess] = law
+  }
+
+  func law(after guess: Int) -> DraftLaw? { laws[guess] }
+
+  var hasLaws: Bool { !laws.isEmpty }
+
+  /// Throws where a law is not one of the guesses that it is given for.
+  func checkLaws(vocabulary: Int) throws(EngineError) {
+    for (guess, law) in laws {
+      var children: Set<Token> = []
+      forEachChild(of: guess) { children.insert($1.token) }
+      guard law.probabilities.count == vocabulary, children == Set(law.tokens),
+        children.allSatisfy({ $0 >= 0 && Int($0) < vocabulary })
+      else {
+        throw EngineError(
+          .argument,
+          "the law of \(law.tokens.count) guesses has \(law.probabilities.count) probabilities for a "
+            + "vocabulary of \(vocabulary), or is not that of the \(children.count) guesses there")
+      }
+    }
   }
 
   /// Calls `body` for the guesses that follow a guess, or the sequence itself (-1), best first.

@@ -321,6 +321,9 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
     _ economy: DraftEconomy
   ) {
     let path = seat.proposal.path(to: guess)
+    if sequence.verifier.draws > 0, vocabulary == nil {
+      return takeDraws(row: row, after: guess, path, &seat, sequence, economy)
+    }
     let choices = logits.withRow(row) { (row: Span<Float>) in
       // Rules name tokens of the model that is guessed for, which a shorter vocabulary has not.
       let drawn = vocabulary == nil ? sequence.draw(row, after: path, with: &sampler) : nil
@@ -341,5 +344,29 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
       seat.paths.append(nil)
       seat.open.append(index)
     }
+  }
+
+  /// The same for a run that tests guesses by the law they were drawn from: all that are drawn are
+  /// guesses, or none are drawn, whatever they would be.
+  private func takeDraws(
+    row: Int, after guess: Int, _ path: [Token], _ seat: inout Seat, _ sequence: DraftSequence,
+    _ economy: DraftEconomy
+  ) {
+    let above = guess < 0 ? 1 : seat.reach[guess]
+    guard above * economy.acceptance >= Self.leastReach / 2,
+      let law = logits.withRow(row, { sequence.law($0, after: path, with: &sampler) })
+    else { return }
+    let depth = guess < 0 ? 1 : seat.depths[guess] + 1
+    var seen: Set<Token> = []
+    for token in law.tokens where seen.insert(token).inserted {
+      let times = law.tokens.reduce(0) { $0 + ($1 == token ? 1 : 0) }
+      let index = seat.proposal.append(
+        .init(token: token, parent: guess, rank: 0, probability: law.probabilities[Int(token)]))
+      seat.reach.append(above * economy.acceptance * Float(times) / Float(law.tokens.count))
+      seat.depths.append(depth)
+      seat.paths.append(nil)
+      seat.open.append(index)
+    }
+    seat.proposal.setLaw(law, after: guess)
   }
 }
