@@ -59,7 +59,8 @@ import Testing
 
   @Test(arguments: [
     "BestOfN", "BestOfNC", "SelfConsistency", "FirstFinish", "ExactChecker", "MeanLogprob",
-    "FinalAnswer",
+    "FinalAnswer", "Certainty", "PTrue", "ParticleFilter", "AStarDecoding", "TreeSearch",
+    "SemanticEntropy", "ComputeOptimal", "RepeatedSampling",
   ])
   func theShippedOnesPassAllCases(name: String) async throws {
     let folder = URL(fileURLWithPath: PluginSearchPath.currentExecutable)

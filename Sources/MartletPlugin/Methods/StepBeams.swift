@@ -16,8 +16,8 @@ public struct StepBeams {
   /// Most tokens of a step; nil for as many as it takes.
   public var stepTokens: Int?
 
-  /// Reads the options `width`, `expand`, `steps`, `step` and `step_tokens`.
-  /// - Throws: `argument` for more groups than beams.
+  /// Reads the options `width`, `expand`, `steps`, `step` and `step_tokens`. There are at most as many
+  /// groups as beams.
   public init(_ run: RunContext, groups: Int = 1) throws(PluginError) {
     width = try run.component.integer("width")
     expand = try run.component.integer("expand")
@@ -25,11 +25,7 @@ public struct StepBeams {
     delimiter = try run.stepDelimiter()
     let most = try run.component.integer("step_tokens")
     stepTokens = most == 0 ? nil : most
-    self.groups = groups
-    if groups > width {
-      throw PluginError(
-        .argument, "\(groups) groups need at least as many beams; width is \(width)")
-    }
+    self.groups = min(groups, width)
   }
 
   /// One step.

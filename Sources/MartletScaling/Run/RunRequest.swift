@@ -16,6 +16,9 @@ public struct RunRequest: Sendable {
   public var options: [String: String] = [:]
   /// The scorer's id; nil for the first of the defaults that can judge the prompt.
   public var scorer: String?
+  /// Judges in place of any scorer: the caller's own function, called from any thread. Higher is
+  /// better, and finite.
+  public var judge: (@Sendable (JudgedText) -> Double)?
   /// The scorer's options.
   public var scorerOptions: [String: String] = [:]
   /// The extractor's id; nil for the default.

@@ -162,7 +162,12 @@ public final class ScalingSession: Sendable {
     for request: RunRequest, strategy: ComponentManifest
   ) throws(ScalingError) -> Judge {
     var scorers: [ChosenComponent] = []
-    if let named = request.scorer {
+    if request.judge != nil {
+      guard request.scorer == nil else {
+        throw ScalingError(
+          .argument, "a request has its own judge or names a scorer; leave one of them out")
+      }
+    } else if let named = request.scorer {
       scorers = [try choose(.scorer, named, request.scorerOptions)]
     } else {
       for id in defaults.scorers + strategy.defaultScorers {
@@ -184,7 +189,8 @@ public final class ScalingSession: Sendable {
       }
     }
     return Judge(
-      scorers: scorers, extractor: extractor, fallback: fallbackScorer, logger: logger)
+      scorers: scorers, extractor: extractor, fallback: request.judge ?? fallbackScorer,
+      logger: logger)
   }
 
   private func choose(

@@ -24,9 +24,6 @@ struct BudgetForcing: Strategy {
     wait = try run.filled(try run.component.text("wait"))
     answer = try run.filled(try run.component.text("answer"))
     answerTokens = try run.component.integer("answer_tokens")
-    if most < least {
-      throw PluginError(.argument, "max_tokens is \(most), less than min_tokens \(least)")
-    }
   }
 
   func run(_ run: RunContext) throws {

@@ -24,9 +24,6 @@ struct ComputeOptimal: Strategy {
     hard = try run.component.number("hard")
     medium = try run.component.text("medium")
     hardest = try run.component.text("hardest")
-    if hard > easy {
-      throw PluginError(.argument, "hard is \(hard), above easy \(easy)")
-    }
   }
 
   func run(_ run: RunContext) throws {

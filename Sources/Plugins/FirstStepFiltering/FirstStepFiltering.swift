@@ -16,13 +16,10 @@ struct FirstStepFiltering: Strategy {
 
   init(_ run: RunContext) throws {
     width = try run.component.integer("n")
-    kept = try run.component.integer("keep")
+    kept = min(width, try run.component.integer("keep"))
     delimiter = try run.stepDelimiter()
     firstTokens = try run.component.integer("first_tokens")
     votes = try run.component.text("answer") == "vote"
-    if kept > width {
-      throw PluginError(.argument, "keep is \(kept), more than the \(width) first steps tried")
-    }
   }
 
   func run(_ run: RunContext) throws {

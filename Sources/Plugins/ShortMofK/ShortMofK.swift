@@ -15,11 +15,8 @@ struct ShortMofK: Strategy {
 
   init(_ run: RunContext) throws {
     most = try run.component.integer("k")
-    wanted = try run.component.integer("m")
-    if wanted > most {
-      throw PluginError(
-        .argument, "m is \(wanted) and k \(most): of \(most) answers at most \(most) can be first")
-    }
+    // With m above k all are waited for.
+    wanted = min(most, try run.component.integer("m"))
   }
 
   func run(_ run: RunContext) throws {
