@@ -27,9 +27,9 @@ let pluginNames = [
   "PhiDecoding", "RepeatedSampling", "SaturationStopping", "SelfConsistency",
   "SelfEvaluatedSampling", "SelfEvaluationBeam", "SelfRefine", "SemanticEntropy", "ShortMofK",
   "Synthesis", "TreeSearch", "TwistedParticles", "WeightedVoting",
-  // Scorers and extractors.
+  // Scorers, extractors and drafters.
   "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PTrue",
-  "ProcessReward",
+  "Phrases", "ProcessReward",
 ]
 /// A plugin in plain C: the header alone, no author kit.
 func cPlugin(_ name: String) -> Target {

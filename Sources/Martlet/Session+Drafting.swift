@@ -1,6 +1,7 @@
 import Logging
 import MartletEngine
 import MartletModel
+import MartletScaling
 
 extension Session {
   /// A kind of drafting with what computes its guesses opened: a model's file loaded, layers found.
@@ -28,6 +29,7 @@ extension Session {
   public func makeDrafter(
     _ model: Drafting.Model, for engine: Engine
   ) throws -> any Drafter {
+    if case .plugin(let id) = model { return try PluginDrafter(id, plugins: plugins) }
     guard let whole = engine.backend as? TransformerBackend else {
       throw EngineError(.argument, "\(engine.backend.name) cannot be drafted for by a model")
     }
@@ -47,6 +49,7 @@ extension Session {
       }
       return try ModelDrafter(
         name: model.name, backend: whole.part(layers: Array(0..<layers)), sharesPages: true)
+    case .plugin: preconditionFailure("made above")
     case .medusa(let path), .eagle(let path):
       return try makeHeads(model, path, for: engine, whole)
     }

@@ -77,6 +77,45 @@ public protocol Extractor: Sendable {
   func extract(_ generated: GeneratedText) throws -> String?
 }
 
+/// A sequence that is to be guessed on.
+public struct DraftSequence: Sendable, Equatable {
+  /// Stays the same while the sequence is extended token by token; its tokens may still become other
+  /// ones, or fewer.
+  public let id: UInt64
+  /// All tokens, prompt included.
+  public let tokens: [Int32]
+  /// The most guesses in a row that can be of use.
+  public let depth: Int
+}
+
+/// One guessed token.
+public struct Guess: Sendable, Equatable {
+  /// Its id.
+  public let token: Int32
+  /// Index of the earlier guess that it follows; -1 for the sequence itself.
+  public let parent: Int
+  /// That it follows its parent, 0…1.
+  public let probability: Float
+
+  /// A guess.
+  public init(_ token: Int32, after parent: Int = -1, probability: Float) {
+    self.token = token
+    self.parent = parent
+    self.probability = probability
+  }
+}
+
+/// Guesses the tokens that come next, so that several are processed in one forward pass. No text depends
+/// on it. Used on the engine's own thread; while it works nobody decodes.
+public protocol Drafter: SendableMetatype {
+  /// The component's id, as in the manifest.
+  static var id: String { get }
+  /// Reads the options.
+  init(_ component: ComponentContext) throws
+  /// At most `most` guesses at how a sequence goes on, parents first, the best of siblings first.
+  mutating func guess(_ sequence: DraftSequence, most: Int) throws -> [Guess]
+}
+
 /// One component of a plugin, by the type that implements it.
 public struct Component: Sendable {
   let kind: martlet_component_kind
@@ -111,6 +150,14 @@ public struct Component: Sendable {
     }
   }
 
+  /// A drafter.
+  public static func drafter<D: Drafter>(_ type: D.Type) -> Component {
+    Component(kind: MARTLET_KIND_DRAFTER, id: D.id) { table in
+      var drafter = try D(ComponentContext(table: table))
+      return DrafterInstance(table: table) { try drafter.guess($0, most: $1) }
+    }
+  }
+
   /// An extractor.
   public static func extractor<E: Extractor>(_ type: E.Type) -> Component {
     Component(kind: MARTLET_KIND_EXTRACTOR, id: E.id) { table in
@@ -125,6 +172,16 @@ final class StrategyInstance {
   let body: () throws -> Void
 
   init(table: HostTable, body: @escaping () throws -> Void) {
+    self.table = table
+    self.body = body
+  }
+}
+
+final class DrafterInstance {
+  let table: HostTable
+  let body: (DraftSequence, Int) throws -> [Guess]
+
+  init(table: HostTable, body: @escaping (DraftSequence, Int) throws -> [Guess]) {
     self.table = table
     self.body = body
   }

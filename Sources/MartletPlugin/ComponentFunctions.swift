@@ -13,6 +13,7 @@ func componentFunctions(
   case MARTLET_KIND_STRATEGY: strategyFunctions.pointer
   case MARTLET_KIND_SCORER: scorerFunctions.pointer
   case MARTLET_KIND_EXTRACTOR: extractorFunctions.pointer
+  case MARTLET_KIND_DRAFTER: drafterFunctions.pointer
   default: nil
   }
 }
@@ -94,6 +95,36 @@ private let extractorFunctions = Immortal(
       return reported == MARTLET_OK ? status : reported
     },
     destroy: { release($0, as: ExtractorInstance.self) }))
+
+private let drafterFunctions = Immortal(
+  martlet_drafter(
+    size: UInt32(MemoryLayout<martlet_drafter>.size), reserved: 0, create: create,
+    propose: { instance, sequences, count, capacity, guesses, counts in
+      guard let drafter: DrafterInstance = borrow(instance), let sequences, let guesses, let counts
+      else { return MARTLET_E_ARGUMENT }
+      return reporting(drafter.table) {
+        for index in 0..<Int(count) {
+          let given = try drafter.body(DraftSequence(sequences[index]), Int(capacity))
+            .prefix(Int(capacity))
+          for (place, guess) in given.enumerated() {
+            guesses[index * Int(capacity) + place] = martlet_guess(
+              token: guess.token, parent: Int32(clamping: guess.parent),
+              probability: guess.probability, reserved: 0)
+          }
+          counts[index] = UInt32(given.count)
+        }
+      }
+    },
+    destroy: { release($0, as: DrafterInstance.self) }))
+
+extension DraftSequence {
+  /// Copies what the host shows for the length of one call.
+  fileprivate init(_ view: martlet_draft_sequence) {
+    self.init(
+      id: view.id, tokens: Array(UnsafeBufferPointer(start: view.tokens, count: view.token_count)),
+      depth: Int(view.depth))
+  }
+}
 
 private let create:
   @convention(c) (

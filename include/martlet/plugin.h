@@ -47,12 +47,12 @@ typedef struct martlet_run_handle *martlet_run;
 typedef struct martlet_branch_handle *martlet_branch;
 typedef struct martlet_model_handle *martlet_model;
 
-/// What a component is. Kinds after EXTRACTOR are reserved: the host refuses them for now.
+/// What a component is. SAMPLER and MEMORY are reserved: the host refuses them for now.
 typedef enum martlet_component_kind {
   MARTLET_KIND_STRATEGY = 1,
   MARTLET_KIND_SCORER = 2,
   MARTLET_KIND_EXTRACTOR = 3,
-  MARTLET_KIND_DRAFTER = 4,
+  MARTLET_KIND_DRAFTER = 4,    ///< Since 0.3.
   MARTLET_KIND_SAMPLER = 5,
   MARTLET_KIND_MEMORY = 6,
 } martlet_component_kind;
@@ -428,7 +428,7 @@ typedef struct martlet_component {
   uint32_t flags;
   uint32_t reserved;
   const char *id;        ///< `best-of-n`; third parties use reverse-domain ids.
-  const void *functions; ///< martlet_strategy, martlet_scorer or martlet_extractor, by kind.
+  const void *functions; ///< martlet_strategy, _scorer, _extractor or _drafter, by kind.
 } martlet_component;
 MARTLET_STATIC_ASSERT(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 0.1");
 
@@ -495,6 +495,46 @@ typedef struct martlet_extractor {
   void (*destroy)(void *instance);
 } martlet_extractor;
 MARTLET_STATIC_ASSERT(sizeof(martlet_extractor) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+
+/// A sequence that is to be guessed on. Since 0.3.
+typedef struct martlet_draft_sequence {
+  uint32_t size;               ///< sizeof(martlet_draft_sequence).
+  uint32_t depth;              ///< The most guesses in a row that can be of use.
+  /// Stays the same while the sequence is extended token by token, so that what was worked out of it
+  /// can be kept; its tokens may still become other ones, or fewer.
+  uint64_t id;
+  const int32_t *tokens;       ///< All tokens, prompt included. Valid during the call.
+  size_t token_count;
+} martlet_draft_sequence;
+MARTLET_STATIC_ASSERT(sizeof(martlet_draft_sequence) == 32 || sizeof(void *) != 8, "frozen in 0.3");
+
+/// One guessed token. Since 0.3.
+typedef struct martlet_guess {
+  int32_t token;
+  int32_t parent;              ///< The earlier guess that it follows; -1 for the sequence itself.
+  float probability;           ///< That it follows its parent, 0…1, in the drafter's opinion.
+  uint32_t reserved;
+} martlet_guess;
+MARTLET_STATIC_ASSERT(sizeof(martlet_guess) == 16, "frozen in 0.3");
+
+/// A drafter: guesses the tokens that come next, so that several are processed in one forward pass. No
+/// text depends on it: a guess counts when it is what would have been drawn. Its instance lives as long
+/// as the session. Called on the engine's own thread, never twice at once; while it works nobody decodes.
+/// Since 0.3.
+typedef struct martlet_drafter {
+  uint32_t size;  ///< sizeof(martlet_drafter).
+  uint32_t reserved;
+  martlet_status (*create)(const martlet_component *component, const martlet_host *host,
+                           martlet_run run, void **instance);
+  /// Writes at most `capacity` guesses for each sequence, sequence i's from guesses[i * capacity] on,
+  /// parents first and the best of siblings first, and their number to counts[i]. After a failure it is
+  /// not asked again.
+  martlet_status (*propose)(void *instance, const martlet_draft_sequence *sequences,
+                            uint32_t count, uint32_t capacity, martlet_guess *guesses,
+                            uint32_t *counts);
+  void (*destroy)(void *instance);
+} martlet_drafter;
+MARTLET_STATIC_ASSERT(sizeof(martlet_drafter) == 8 + 3 * sizeof(void *), "frozen in 0.3");
 
 /// What the entry function returns.
 typedef struct martlet_plugin {

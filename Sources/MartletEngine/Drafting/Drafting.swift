@@ -25,6 +25,8 @@ public struct Drafting: Sendable, Equatable {
     /// Medusa heads or an EAGLE head trained for the model: a GGUF file.
     case medusa(String)
     case eagle(String)
+    /// A drafter from a plugin, by its id.
+    case plugin(String)
   }
 
   /// A text that drafts are copied from.
@@ -149,7 +151,7 @@ public struct Drafting: Sendable, Equatable {
 
 extension Drafting.Model {
   static let fileWords = ["model", "medusa", "eagle"]
-  static let names = ["self", "exit=LAYERS"] + fileWords.map { $0 + "=PATH" }
+  static let names = ["self", "exit=LAYERS"] + fileWords.map { $0 + "=PATH" } + ["plugin=ID"]
 
   /// What ``Drafting/parse(_:)`` reads as this.
   public var name: String {
@@ -159,6 +161,7 @@ extension Drafting.Model {
     case .earlyExit(let layers): "exit=\(layers)"
     case .medusa(let path): "medusa=\(path)"
     case .eagle(let path): "eagle=\(path)"
+    case .plugin(let id): "plugin=\(id)"
     }
   }
 
@@ -182,6 +185,11 @@ extension Drafting.Model {
       }
       return word.hasPrefix("model")
         ? .file(value) : word.hasPrefix("medusa") ? .medusa(value) : .eagle(value)
+    case "plugin":
+      guard !value.isEmpty else {
+        throw EngineError(.argument, "drafting '\(text)': '\(word)' names no drafter")
+      }
+      return .plugin(value)
     default: return nil
     }
   }

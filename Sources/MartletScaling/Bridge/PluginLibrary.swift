@@ -135,6 +135,10 @@ final class PluginLibrary: Sendable {
       try checkSize("martlet_extractor of '\(id)'", size, of: martlet_extractor.self)
       let table = functions.load(as: martlet_extractor.self)
       missing = table.create == nil || table.extract == nil || table.destroy == nil
+    case .drafter:
+      try checkSize("martlet_drafter of '\(id)'", size, of: martlet_drafter.self)
+      let table = functions.load(as: martlet_drafter.self)
+      missing = table.create == nil || table.propose == nil || table.destroy == nil
     }
     if missing { throw ScalingError(.refused, "a function of \(kind) '\(id)' is null") }
   }

@@ -158,8 +158,8 @@ final class ExtractorInstance: Sendable {
   }
 }
 
-/// What scorers and extractors have in common: an instance pointer, its scope, its end.
-private final class TextInstance: @unchecked Sendable {
+/// What scorers, extractors and drafters have in common: an instance pointer, its scope, its end.
+final class TextInstance: @unchecked Sendable {
   // @unchecked: the instance pointer is opaque to the host; the plugin interface has the plugin
   // serve calls from any thread, or say SERIAL, which the lock then provides.
   typealias Create =

@@ -50,6 +50,8 @@ extension PluginChecker {
         }
       case .scorer, .extractor:
         try judge(component, host, sample)
+      case .drafter:
+        try draft(component, host)
       }
     }
     return subject.countedComponents
@@ -75,6 +77,23 @@ extension PluginChecker {
     }
     if !isStable {
       throw CaseFailure("'\(component.manifest.id)' judges one text in two ways")
+    }
+  }
+
+  /// Has a drafter guess on texts of several lengths, which it must do without a failure.
+  private func draft(_ component: InstalledComponent, _ host: PluginHost) throws(CaseFailure) {
+    do throws(ScalingError) {
+      let drafter = try PluginDrafter(component.manifest.id, plugins: host)
+      for length in [1, 2, 7, 64] {
+        let tokens = (0..<length).map { Int32($0 % 5) }
+        do throws(EngineError) {
+          _ = try drafter.guesses(after: [(1, tokens, 4), (2, tokens.reversed(), 1)], most: 8)
+        } catch {
+          throw ScalingError(.plugin, error.message)
+        }
+      }
+    } catch {
+      throw CaseFailure(error.message)
     }
   }
 

@@ -6,6 +6,7 @@ public enum ComponentKind: String, Sendable, CaseIterable {
   case strategy
   case scorer
   case extractor
+  case drafter
 
   /// The number of the kind in `plugin.h`.
   public var rawABIValue: UInt32 {
@@ -13,11 +14,12 @@ public enum ComponentKind: String, Sendable, CaseIterable {
     case .strategy: MARTLET_KIND_STRATEGY.rawValue
     case .scorer: MARTLET_KIND_SCORER.rawValue
     case .extractor: MARTLET_KIND_EXTRACTOR.rawValue
+    case .drafter: MARTLET_KIND_DRAFTER.rawValue
     }
   }
 
   /// Kinds with a number in `plugin.h` that no host serves yet.
-  static let reserved = ["drafter", "sampler", "memory"]
+  static let reserved = ["sampler", "memory"]
 }
 
 /// What a manifest says of one component.
