@@ -100,7 +100,8 @@ public final class Branch: Sendable {
   }
 
   /// A child from which text can go on also where this branch is finished: without the token that
-  /// ended the sequence, or what came of the stop string. Its draws are its own.
+  /// ended the sequence, or what came of the stop string. Its draws are its own, and the run's
+  /// constraint does not hold for it: what comes is no part of the text that was to meet it.
   ///
   /// Throws as ``fork(_:)`` and ``append(tokens:)``.
   public func reopened() throws(EngineError) -> Branch { try core.reopen(state) }

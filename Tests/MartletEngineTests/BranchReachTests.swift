@@ -119,6 +119,21 @@ struct BranchReachTests {
     #expect(on.generatedTokens == short.root.generatedTokens - 1 && on.text == short.root.text)
   }
 
+  @Test("a text that a constraint ended is reopened whole, and free of the constraint")
+  func reopenedConstraint() throws {
+    let backend = hashedBackend()
+    let run = try Engine(backend: backend).makeRun(
+      prompt: tokens("a"), seed: 3, constraint: try Constraint.regex("[a-e]{4}"))
+    try run.advanceBlocking([run.root])
+    #expect(run.root.finished && run.root.text.count == 4)
+    let open = try run.root.reopened()
+    #expect(open.text == run.root.text)
+    try open.append(text: ".")
+    try run.advanceBlocking([open], Advance(maxTokens: 6))
+    #expect(open.generatedTokens == open.text.count || open.text.count > 5)
+    expectTrue(open, to: backend.world, prompt: tokens("a"))
+  }
+
   @Test("a demoted branch gives back its own pages and goes on with the same bits")
   func demoted() throws {
     let (run, backend) = try makeRun()

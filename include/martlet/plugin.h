@@ -347,7 +347,8 @@ typedef struct martlet_host {
 
   // ---- since 0.3: branches ---------------------------------------------------------------------
   /// Makes a child from which text can go on also where `branch` is finished: without the token that
-  /// ended the sequence, or what came of the stop string. [run thread]
+  /// ended the sequence, or what came of the stop string. The run's constraint does not hold for it.
+  /// [run thread]
   martlet_status (*reopen)(martlet_run run, martlet_branch branch, martlet_branch *child);
   /// Gives back the pages that the branch alone holds; `*bytes` says how many bytes. Its text is kept
   /// and processed again, to the same bits, when it goes on. [run thread]

@@ -141,9 +141,10 @@ extension EngineCore {
       try requireIdle(state, "reopened")
       state.run.record(.forked(path: state.path, first: Int(state.nextChild), count: 1))
       let child = makeChildren(of: state, count: 1, nil)[0]
-      let kept = child.stop == .endOfSequence ? child.count - 1 : child.text.tokensInText
+      let kept = endsWithEndToken(child) ? child.count - 1 : child.text.tokensInText
       let rest = child.text.rest(afterTokens: kept)
       child.epoch += 1
+      child.constraintState = nil
       if kept < child.count { cut(child, to: kept) }
       child.stop = .none
       return (handle(for: child), rest)
@@ -153,6 +154,16 @@ extension EngineCore {
         branch.state, tokens: codec.encode(rest, addSpecial: false, parseSpecial: false))
     }
     return branch
+  }
+
+  /// Whether a token ended the sequence; a constraint may have ended it too.
+  private func endsWithEndToken(_ state: BranchState) -> Bool {
+    guard state.stop == .endOfSequence, state.count > 0, let last = state.lane.tokens.last else {
+      return false
+    }
+    let stops = state.run.stops
+    return (stops.stopAtEndOfGeneration && endTokens.contains(last))
+      || stops.stopTokens.contains(last)
   }
 
   func mark(_ state: BranchState, _ reason: StopReason) {

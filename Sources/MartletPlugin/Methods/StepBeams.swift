@@ -72,8 +72,14 @@ public struct StepBeams {
         let going = beams.filter { !$0.isFinished }
         if going.isEmpty || step == steps - 1 { break }
         open = []
+        beams = beams.filter(\.isFinished)
         for beam in going {
-          for child in try beam.branch.fork(expand) { open.append((child, beam.group)) }
+          for child in try beam.branch.fork(expand) {
+            open.append((child, beam.group))
+            // Until it is judged, a continuation is worth what its beam was: it may be the run's end.
+            beams.append(
+              Beam(branch: child, score: beam.score, group: beam.group, isFinished: false))
+          }
           try beam.branch.release()
         }
       }

@@ -22,6 +22,10 @@ public struct Votes {
   public private(set) var tallies: [Tally] = []
   /// Votes that were cast, those without an answer included.
   public private(set) var cast = 0
+  /// The candidate with the most merit of all, those without an answer included: what has to do where
+  /// nobody votes.
+  public private(set) var likeliest: Candidate?
+  private var mostMerit = -Double.infinity
   private var places: [String: Int] = [:]
 
   /// No votes.
@@ -33,8 +37,9 @@ public struct Votes {
     _ answer: String?, weight: Double = 1, merit: Double? = nil, candidate: Candidate
   ) {
     cast += 1
-    guard let answer else { return }
     let merit = merit ?? weight
+    if likeliest == nil || merit > mostMerit { (likeliest, mostMerit) = (candidate, merit) }
+    guard let answer else { return }
     guard let place = places[answer] else {
       places[answer] = tallies.count
       tallies.append(
@@ -59,6 +64,9 @@ public struct Votes {
 
   /// The winner; nil when nobody voted.
   public var winner: Tally? { ranking.first }
+
+  /// The winner's candidate; without a single vote the likeliest.
+  public var chosen: Candidate? { winner?.best ?? likeliest }
 
   /// The winner's part of all weight; 0 when nobody voted.
   public var agreement: Double { share(of: winner?.answer) }

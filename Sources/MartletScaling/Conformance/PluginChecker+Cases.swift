@@ -45,7 +45,7 @@ extension PluginChecker {
       switch component.manifest.kind {
       case .strategy:
         let result = try await run(id, host)
-        guard [.finished, .length].contains(result.stoppedBecause) else {
+        guard [.finished, .length, .abstained].contains(result.stoppedBecause) else {
           throw CaseFailure("strategy '\(id)' stopped because of \(result.stoppedBecause.rawValue)")
         }
       case .scorer, .extractor:

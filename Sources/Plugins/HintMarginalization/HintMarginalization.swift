@@ -71,11 +71,13 @@ struct HintMarginalization: Strategy {
       try run.advance(groups.flatMap(\.self))
     }
     let total = weights.reduce(0, +)
+    var first: Candidate?
     var law: [(answer: String, probability: Double, best: Candidate)] = []
     for (group, weight) in zip(groups, weights) {
       var found: [(String, Candidate)] = []
       for branch in group {
         let candidate = try run.candidate(branch)
+        first = first ?? candidate
         if let answer = try run.answer(of: candidate) { found.append((answer, candidate)) }
         try branch.release()
       }
@@ -91,6 +93,8 @@ struct HintMarginalization: Strategy {
     let ranked = law.enumerated().sorted {
       ($0.element.probability, $1.offset) > ($1.element.probability, $0.offset)
     }.map(\.element)
+    // Where nobody says anything to be compared, a text has to do.
+    if ranked.isEmpty, let first { try run.answer(first) }
     if let end {
       try name(ranked, run)
       throw end

@@ -38,7 +38,7 @@ struct InverseEntropyVoting: Strategy {
           try run.advance(attempts.map(\.branch))
         }
         for attempt in attempts { try vote(attempt, &votes, run) }
-        if let winner = votes.winner { try run.answer(winner.best) }
+        if let chosen = votes.chosen { try run.answer(chosen) }
         if let end { throw end }
       }
     }
@@ -48,10 +48,10 @@ struct InverseEntropyVoting: Strategy {
     _ attempt: Attempt, _ votes: inout Votes, _ run: RunContext
   ) throws(PluginError) {
     let text = try attempt.text()
-    guard !text.isEmpty, let answer = try attempt.answer(run) else { return }
+    if text.isEmpty { return }
     // A try of one certain token has entropy 0 and must not outvote all others for ever.
     let weight = 1 / (try attempt.meanEntropy() + 0.01)
     let candidate = try run.candidate(text: text, score: weight)
-    votes.add(answer, weight: weight, candidate: candidate)
+    votes.add(try attempt.answer(run), weight: weight, candidate: candidate)
   }
 }

@@ -45,7 +45,7 @@ struct ModelSwitch: Strategy {
           all.add(answer, weight: weight, merit: logprob, candidate: candidate)
         }
         let decides = own.agreement >= threshold && !own.tallies.isEmpty
-        if let winner = (decides ? own : all).winner { try run.answer(winner.best) }
+        if let chosen = (decides ? own : all).chosen { try run.answer(chosen) }
         if let end { throw end }
         if decides { return }
       }

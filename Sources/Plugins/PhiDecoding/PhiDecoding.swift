@@ -55,6 +55,7 @@ struct PhiDecoding: Strategy {
         kept = candidates.map { ($0.branch, $0.before) }
         try run.advance(candidates.map(\.branch), beams.advance)
         candidates = try pruned(candidates)
+        kept = candidates.map { ($0.branch, $0.before) }
         looked += candidates.count
         try look(&candidates, run)
 

@@ -43,7 +43,7 @@ struct SemanticEntropy: Strategy {
           try run.advance(attempts.map(\.branch))
         }
         last = try vote(attempts, run, isCut: end != nil && round > 0) ?? last
-        if let winner = last.winner { try run.answer(winner.best) }
+        if let chosen = last.chosen { try run.answer(chosen) }
         try run.component.trace(
           "round", ["round": .integer(round), "semantic_entropy": .number(last.entropy)])
         if let end { throw end }
