@@ -60,36 +60,20 @@ static fit_work lay_out(size_t d, size_t nibbles, void *memory) {
 
 // ---- samples ------------------------------------------------------------------------------------
 
-/// Dimension d of a position's key, scale included.
-static float key_at(const martlet_kv_layout *layout, const kv_shape *shape, const kv_head *head,
-                    size_t d, size_t p) {
-  const size_t index = d * kv_positions + p;
-  const void *keys = head->keys;
-  if (layout->type == MARTLET_KV_F32) return ((const float *)keys)[index];
-  if (layout->type == MARTLET_KV_F16)
-    return martlet_float_of_half(((const uint16_t *)keys)[index]);
-  if (layout->type == MARTLET_KV_BF16)
-    return martlet_float_of_bfloat(((const uint16_t *)keys)[index]);
-  const void *scales = head->key_scales;
-  const size_t group = d / shape->group_dimensions;
-  const float scale = martlet_float_of_half(((const uint16_t *)scales)[group * kv_positions + p]);
-  if (layout->type == MARTLET_KV_I8) return (float)((const int8_t *)keys)[index] * scale;
-  const unsigned pair = ((const uint8_t *)keys)[d / 2 * kv_positions + p];
-  return (float)((int)(d % 2 ? pair >> 4 : pair & 15) - 8) * scale;
-}
-
 /// Reads pages spread over all of them; the number of keys, or 0 if one is not to be used.
 static size_t read_keys(const martlet_retrieve_fit_arguments *a, float *keys) {
   const kv_shape shape = kv_shape_of(a->layout);
   const size_t pages = a->page_count < fit_pages ? a->page_count : (size_t)fit_pages;
   const size_t dimensions = shape.dimensions;
   for (size_t i = 0; i < pages; ++i) {
-    const void *page = a->pages[i * a->page_count / pages];
+    const size_t number = i * a->page_count / pages;
+    const void *page = a->pages[number];
     if (!page) return 0;
+    const int turned = a->turned && a->turned[number];
     const kv_head head = kv_head_of(&shape, (const char *)page + a->page_offset, a->kv_head);
     for (size_t d = 0; d < dimensions; ++d)
       for (size_t p = 0; p < kv_positions; ++p) {
-        const float x = key_at(a->layout, &shape, &head, d, p);
+        const float x = retrieve_key_at(a->layout->type, &shape, &head, turned, d, p);
         if (!(fabsf(x) <= 1e15f)) return 0;
         keys[(i * kv_positions + p) * dimensions + d] = x;
       }
@@ -484,7 +468,7 @@ static void fit_centroids(const fit_work *w, size_t count, const retrieve_book *
   set_halves(book, m);
 }
 
-/// Steps of rows and bounds: a tenth more than the sample reaches.
+/// Steps of bounds: a tenth more than the sample reaches.
 static void set_steps(const fit_work *w, size_t n, size_t count, const retrieve_book *book) {
   for (size_t d = 0; d < n; ++d) {
     float largest = 0;
