@@ -33,6 +33,9 @@ struct BenchContextCommand: ParsableCommand {
   @Option(help: "Standard deviation of attention scores with the synthetic keys.")
   var sharpness = 4.0
 
+  @Flag(help: "Prefill the whole context through the model, which takes minutes.")
+  var prefill = false
+
   @OptionGroup var options: BenchOptions
 
   func run() throws {
@@ -45,6 +48,7 @@ struct BenchContextCommand: ParsableCommand {
     settings.generate = generate
     settings.repetitions = repetitions
     settings.sharpness = sharpness
+    settings.prefill = prefill
     settings.kvType = model.kvType ?? .bf16
     settings.version = MartletCommand.configuration.version
     settings.command = model.command("martlet bench context")
