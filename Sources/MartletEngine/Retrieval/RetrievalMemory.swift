@@ -12,6 +12,8 @@ import Synchronization
 final class RetrievalMemory: @unchecked Sendable {
   // @unchecked: changed on the driver thread only; `searches` is a Mutex.
   let options: AttentionMethod.Retrieval
+  /// Tokens at fewer positions attend to everything.
+  let minimum: Int
   private let slab: KVSlab
   private let index: RetrievalSlab
   private let team: ThreadTeam
@@ -59,6 +61,7 @@ final class RetrievalMemory: @unchecked Sendable {
     team: ThreadTeam, placement: MemoryPlacement?
   ) throws(KernelError) {
     self.options = options
+    minimum = options.minimumPositions ?? AttentionMethod.Retrieval.standardMinimum
     self.slab = slab
     self.team = team
     self.scale = scale
@@ -140,7 +143,8 @@ final class RetrievalMemory: @unchecked Sendable {
   private static func grouped(_ rows: [Row], most: Int) -> [Range<Int>] {
     var groups: [Range<Int>] = []
     for row in rows.indices {
-      if let last = groups.last, last.count < most, rows[last.lowerBound].index === rows[row].index {
+      if let last = groups.last, last.count < most, rows[last.lowerBound].index === rows[row].index
+      {
         groups[groups.count - 1] = last.lowerBound..<row + 1
       } else {
         groups.append(row..<row + 1)
@@ -166,7 +170,7 @@ final class RetrievalMemory: @unchecked Sendable {
 
   /// Whether an index is learned from the prompt itself.
   private func isLong(_ prompt: Int) -> Bool {
-    prompt >= options.minimumPositions / 4 && QuerySamples.suffice(prompt: prompt)
+    prompt >= minimum / 4 && QuerySamples.suffice(prompt: prompt)
   }
 
   private var sampled: (prompt: Int, positions: Set<Int>) = (0, [])
@@ -182,7 +186,7 @@ final class RetrievalMemory: @unchecked Sendable {
   /// Whether a token finds what it attends to: a rule of its position and prompt alone.
   private func searches(_ token: BatchToken, _ batch: ForwardBatch) -> Bool {
     token.position >= batch.promptTokens(of: token.sequence)
-      && token.position >= options.minimumPositions
+      && token.position >= minimum
   }
 
   /// Keeps queries of prompts, rotated as they meet the keys.
@@ -304,7 +308,7 @@ final class RetrievalMemory: @unchecked Sendable {
   ) throws(KernelError) -> PromptIndex {
     let size = KVSlab.pageTokens
     let count =
-      isLong(prompt) ? QuerySamples.fullPages(prompt: prompt) : options.minimumPositions / 2 / size
+      isLong(prompt) ? QuerySamples.fullPages(prompt: prompt) : minimum / 2 / size
     let key = Int(table[count - 1])
     if let known = pages[key].prompt { return known }
     var times = LearningTimes()

@@ -2,6 +2,8 @@
 public struct RetrievalReport: Sendable, Equatable {
   /// Positions it was learned from.
   public let positions: Int
+  /// Tokens at fewer positions attend to everything.
+  public let from: Int
   /// Seconds that learning and coding the prompt took, once.
   public let buildSeconds: Double
   /// Of these: fitting codebooks, and trying how many positions each head needs.
@@ -21,7 +23,8 @@ extension TransformerBackend {
   public var retrievalReport: RetrievalReport? {
     guard let retrieval, let (index, times) = retrieval.lastLearned else { return nil }
     return RetrievalReport(
-      positions: index.positions, buildSeconds: times.all, fitSeconds: times.fit,
+      positions: index.positions, from: retrieval.minimum, buildSeconds: times.all,
+      fitSeconds: times.fit,
       settleSeconds: times.settle, wanted: index.wanted, error: index.error,
       bytesPerPosition: retrieval.bytesPerPage / pageTokens)
   }
