@@ -41,7 +41,7 @@ struct BenchContextCommand: ParsableCommand {
   func run() throws {
     var settings = ContextBench.Settings()
     settings.methods = try methods.replacing(",from=", with: ";from=").split(separator: ",").map {
-      try AttentionMethod.parse($0.replacing(";from=", with: ",from="))
+      try AttentionMethod.parse(String($0.replacing(";from=", with: ",from=")))
     }
     settings.positions = positions.values
     settings.branches = branches.values
