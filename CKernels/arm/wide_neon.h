@@ -75,12 +75,6 @@ LANES wide_sum wide_add_products(wide_sum sum, int16x8_t words, const int16_t *w
   const int16x8_t w = vld1q_s16(weights);
   return vmlal_high_s16(vmlal_s16(sum, vget_low_s16(words), vget_low_s16(w)), words, w);
 }
-/// Adds 64 signed bytes times words.
-LANES wide_sum wide_add_signed(wide_sum sum, const int8_t *p, const int16_t *weights) {
-  for (int i = 0; i < 64; i += 8)
-    sum = wide_add_products(sum, vmovl_s8(vld1_s8(p + i)), weights + i);
-  return sum;
-}
 /// Adds 64 unsigned bytes, of `b` where `sides` is 255 and of `a` where it is 0, times words.
 LANES wide_sum wide_add_sided(wide_sum sum, const uint8_t *a, const uint8_t *b,
                               const uint8_t *sides, const int16_t *weights) {

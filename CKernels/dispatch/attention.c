@@ -42,19 +42,10 @@ martlet_status martlet_kv_move(const martlet_kv_layout *layout, const void *sour
   return MARTLET_OK;
 }
 
-size_t martlet_kv_key_rows_bytes(const martlet_kv_layout *layout) {
-  if (!valid(layout) || layout->type == MARTLET_KV_I4) return 0;
-  const kv_shape shape = kv_shape_of(layout);
-  return kv_positions * kv_key_row_bytes(&shape);
-}
-
-martlet_status martlet_kv_key_rows(const martlet_kv_layout *layout, const void *page,
-                                   uint32_t kv_head, uint32_t slots, void *rows) {
-  if (martlet_kv_key_rows_bytes(layout) == 0 || !page || !rows || (uintptr_t)rows % 64)
-    return MARTLET_E_ARGUMENT;
-  if (kv_head >= layout->kv_heads || slots == 0 || slots > MARTLET_KV_PAGE_TOKENS)
-    return MARTLET_E_ARGUMENT;
-  MARTLET_CHOSEN(kv_key_rows, MARTLET_NUMERIC_PORTABLE)(layout, page, kv_head, slots, rows);
+martlet_status martlet_kv_turn_keys(const martlet_kv_layout *layout, void *page, uint32_t kv_head,
+                                    int to_rows) {
+  if (!valid(layout) || !page || kv_head >= layout->kv_heads) return MARTLET_E_ARGUMENT;
+  MARTLET_CHOSEN(kv_turn_keys, MARTLET_NUMERIC_PORTABLE)(layout, page, kv_head, to_rows);
   return MARTLET_OK;
 }
 
@@ -66,7 +57,6 @@ size_t martlet_attention_partial_floats(const martlet_kv_layout *layout) {
 static int valid_row(const martlet_attention_row *row, size_t begin, size_t end) {
   if (!row->pages || !row->query || !row->output || row->end <= row->first) return 0;
   if (row->path_count > row->end || (row->path_count && !row->path)) return 0;
-  if (row->key_row_pages && !row->key_rows) return 0;
   const size_t first = row->first > begin ? row->first : begin;
   const size_t past = kv_path_begin(row) < end ? kv_path_begin(row) : end;
   for (size_t page = first / kv_positions; page * kv_positions < past; ++page)

@@ -12,22 +12,22 @@ typedef void martlet_kv_write_function(const martlet_kv_layout *layout, void *pa
 typedef void martlet_kv_copy_function(const martlet_kv_layout *layout, const void *source,
                                       uint32_t source_slot, void *target, uint32_t target_slot,
                                       uint32_t count);
-typedef void martlet_kv_key_rows_function(const martlet_kv_layout *layout, const void *page,
-                                          uint32_t kv_head, uint32_t slots, void *rows);
+typedef void martlet_kv_turn_keys_function(const martlet_kv_layout *layout, void *page,
+                                           uint32_t kv_head, int to_rows);
 typedef void martlet_attention_f32_function(const martlet_attention_arguments *arguments);
 typedef void martlet_attention_merge_f32_function(const martlet_attention_arguments *arguments);
 
 #define MARTLET_ATTENTION_OPERATIONS(O) \
   O(attention, kv_write)                \
   O(attention, kv_copy)                 \
-  O(attention, kv_key_rows)             \
+  O(attention, kv_turn_keys)            \
   O(attention, attention_f32)           \
   O(attention, attention_merge_f32)
 
 #define MARTLET_ATTENTION_REFERENCE(X)                                      \
   X(attention, kv_write, reference, MARTLET_NUMERIC_PORTABLE, 0)            \
   X(attention, kv_copy, reference, MARTLET_NUMERIC_PORTABLE, 0)             \
-  X(attention, kv_key_rows, reference, MARTLET_NUMERIC_PORTABLE, 0)         \
+  X(attention, kv_turn_keys, reference, MARTLET_NUMERIC_PORTABLE, 0)        \
   X(attention, attention_f32, reference, MARTLET_NUMERIC_PORTABLE, 0)       \
   X(attention, attention_merge_f32, reference, MARTLET_NUMERIC_PORTABLE, 0)
 

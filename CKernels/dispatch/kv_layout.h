@@ -17,6 +17,7 @@ typedef struct kv_shape {
   size_t heads, dimensions;
   size_t element;           ///< Bytes of one position in a row of keys.
   size_t key_rows;          ///< Rows of 32 elements per head: one dimension, or two of four bits.
+  size_t key_row_bytes;     ///< One position's key where keys are turned.
   size_t key_head_bytes;
   size_t value_row_bytes;   ///< One position of one head.
   size_t value_head_bytes;
@@ -43,7 +44,8 @@ static inline kv_shape kv_shape_of(const martlet_kv_layout *layout) {
     s.value_row_bytes = kv_round_up(dimensions, 16) * s.element;
     s.groups = layout->type == MARTLET_KV_I8;
   }
-  s.key_head_bytes = s.key_rows * kv_positions * s.element;
+  s.key_row_bytes = s.key_rows * s.element;
+  s.key_head_bytes = s.key_row_bytes * kv_positions;
   s.value_head_bytes = s.value_row_bytes * kv_positions;
   s.scale_head_bytes = s.groups * kv_positions * sizeof(uint16_t);
   s.values = kv_round_up(heads * s.key_head_bytes, 64);
@@ -144,14 +146,27 @@ typedef struct kv_gathered {
   _Alignas(64) char value_scales[kv_most_scale_bytes];
 } kv_gathered;
 
-/// Bytes of a position's key row: whole lines.
-static inline size_t kv_key_row_bytes(const kv_shape *shape) {
-  return kv_round_up(shape->dimensions * shape->element, 64);
+/// Turned keys of slots [from, from + count) as columns of slots [to, to + count).
+static inline void kv_turn_back(const kv_shape *shape, const char *rows, size_t from, char *columns,
+                                size_t to, size_t count) {
+  const size_t element = shape->element;
+  for (size_t p = 0; p < count; ++p)
+    for (size_t row = 0; row < shape->key_rows; ++row) {
+      const char *old = rows + (from + p) * shape->key_row_bytes + row * element;
+      char *new = columns + (row * kv_positions + to + p) * element;
+      if (element == 1) *new = *old;
+      else if (element == 2) memcpy(new, old, 2);
+      else memcpy(new, old, 4);
+    }
 }
 
 /// Copies keys of slots [from, from + count) of a head's part of a page to slots [to, to + count).
-static inline void kv_copy_keys(const kv_shape *shape, kv_head source, size_t from, kv_head target,
-                                size_t to, size_t count) {
+static inline void kv_copy_keys(const kv_shape *shape, kv_head source, int turned, size_t from,
+                                kv_head target, size_t to, size_t count) {
+  if (turned) {
+    kv_turn_back(shape, source.keys, from, (char *)target.keys, to, count);
+    return;
+  }
   const size_t row_bytes = kv_positions * shape->element;
   char *keys = (char *)target.keys + to * shape->element;
   const char *old_keys = source.keys + from * shape->element;
@@ -164,10 +179,11 @@ static inline void kv_copy_keys(const kv_shape *shape, kv_head source, size_t fr
       memcpy(keys + row * row_bytes, old_keys + row * row_bytes, count * shape->element);
 }
 
-/// Copies slots [from, from + count) of a head's part of a page to slots [to, to + count).
-static inline void kv_copy_head(const kv_shape *shape, kv_head source, size_t from, kv_head target,
-                                size_t to, size_t count) {
-  kv_copy_keys(shape, source, from, target, to, count);
+/// Copies slots [from, from + count) of a head's part of a page, whose keys may be turned, to slots
+/// [to, to + count) of one that is not.
+static inline void kv_copy_head(const kv_shape *shape, kv_head source, int turned, size_t from,
+                                kv_head target, size_t to, size_t count) {
+  kv_copy_keys(shape, source, turned, from, target, to, count);
   memcpy((char *)target.values + to * shape->value_row_bytes,
          source.values + from * shape->value_row_bytes, count * shape->value_row_bytes);
   for (size_t g = 0; g < shape->groups; ++g) {
@@ -193,6 +209,22 @@ static inline size_t kv_path_run(const uint32_t *path, size_t count) {
   return run;
 }
 
+static inline int kv_is_turned(const martlet_attention_row *row, size_t page) {
+  return row->turned && row->turned[page];
+}
+
+/// A head's part of a page with its keys in columns: in place, or where they are turned in `gathered`.
+static inline kv_head kv_whole_page(const kv_shape *shape, const martlet_attention_row *row,
+                                    size_t page_offset, size_t page, size_t head,
+                                    kv_gathered *gathered) {
+  kv_head part = kv_head_of(shape, (const char *)row->pages[page] + page_offset, head);
+  if (kv_is_turned(row, page)) {
+    kv_turn_back(shape, part.keys, 0, gathered->keys, 0, kv_positions);
+    part.keys = gathered->keys;
+  }
+  return part;
+}
+
 /// One head's part of logical page `page` of a row: in place where its positions are stored so, else
 /// gathered.
 static inline kv_head kv_row_page(const kv_shape *shape, const martlet_attention_row *row,
@@ -200,23 +232,24 @@ static inline kv_head kv_row_page(const kv_shape *shape, const martlet_attention
                                   kv_gathered *gathered) {
   const size_t path_begin = kv_path_begin(row), begin = page * kv_positions;
   if (path_begin >= begin + kv_positions || row->path_count == 0)
-    return kv_head_of(shape, (const char *)row->pages[page] + page_offset, head);
+    return kv_whole_page(shape, row, page_offset, page, head, gathered);
   const kv_head own = {gathered->keys, gathered->values, gathered->key_scales,
                        gathered->value_scales};
   const size_t end = row->end < begin + kv_positions ? row->end : begin + kv_positions;
   size_t position = begin;
   if (path_begin > begin) {
-    kv_copy_head(shape, kv_head_of(shape, (const char *)row->pages[page] + page_offset, head), 0,
-                 own, 0, path_begin - begin);
+    kv_copy_head(shape, kv_head_of(shape, (const char *)row->pages[page] + page_offset, head),
+                 kv_is_turned(row, page), 0, own, 0, path_begin - begin);
     position = path_begin;
   }
   while (position < end) {
     const uint32_t *path = row->path + (position - path_begin);
     const size_t stored = path[0], run = kv_path_run(path, end - position);
-    const kv_head from =
-        kv_head_of(shape, (const char *)row->pages[stored / kv_positions] + page_offset, head);
-    if (run == end - begin && stored % kv_positions == 0) return from;
-    kv_copy_head(shape, from, stored % kv_positions, own, position - begin, run);
+    const size_t from = stored / kv_positions;
+    if (run == end - begin && stored % kv_positions == 0)
+      return kv_whole_page(shape, row, page_offset, from, head, gathered);
+    kv_copy_head(shape, kv_head_of(shape, (const char *)row->pages[from] + page_offset, head),
+                 kv_is_turned(row, from), stored % kv_positions, own, position - begin, run);
     position += run;
   }
   return own;

@@ -4,6 +4,8 @@
 #include "dispatch/families.h"
 #include "dispatch/retrieve_layout.h"
 
+#include <string.h>
+
 static int valid(const martlet_retrieve_shape *shape) {
   return shape && shape->size >= sizeof *shape && shape->head_dimensions > 0 &&
          shape->head_dimensions <= kv_most_dimensions && shape->nibbles > 0 &&
@@ -19,11 +21,8 @@ size_t martlet_retrieve_query_bytes(const martlet_retrieve_shape *shape) {
 size_t martlet_retrieve_codes_bytes(const martlet_retrieve_shape *shape) {
   return valid(shape) ? kv_positions * (size_t)shape->nibbles / 2 : 0;
 }
-size_t martlet_retrieve_rows_bytes(const martlet_retrieve_shape *shape) {
-  return valid(shape) ? kv_positions * retrieve_row_bytes(shape->head_dimensions) : 0;
-}
 size_t martlet_retrieve_bounds_bytes(const martlet_retrieve_shape *shape) {
-  return valid(shape) ? 2 * retrieve_row_bytes(shape->head_dimensions) : 0;
+  return valid(shape) ? 2 * retrieve_side_bytes(shape->head_dimensions) : 0;
 }
 
 static int aligned(const void *p) { return (uintptr_t)p % 64 == 0; }
@@ -47,16 +46,16 @@ static int is_prepared(const void *prepared) {
 }
 
 martlet_status martlet_retrieve_encode(const void *codebook, const martlet_kv_layout *layout,
-                                       const void *page, uint32_t kv_head, uint32_t slots,
-                                       void *codes, void *rows, void *bounds) {
+                                       const void *page, int turned, uint32_t kv_head,
+                                       uint32_t slots, void *codes, void *bounds) {
   if (!is_codebook(codebook) || !page || martlet_kv_page_bytes(layout) == 0)
     return MARTLET_E_ARGUMENT;
   if (layout->head_dimensions != ((const retrieve_header *)codebook)->dimensions ||
       kv_head >= layout->kv_heads || slots == 0 || slots > kv_positions)
     return MARTLET_E_ARGUMENT;
-  if (!aligned(codes) || !aligned(rows) || !aligned(bounds)) return MARTLET_E_ARGUMENT;
+  if (!aligned(codes) || !aligned(bounds)) return MARTLET_E_ARGUMENT;
   MARTLET_CHOSEN(retrieve_encode, MARTLET_NUMERIC_PORTABLE)
-  (codebook, layout, page, kv_head, slots, codes, rows, bounds);
+  (codebook, layout, page, turned, kv_head, slots, codes, bounds);
   return MARTLET_OK;
 }
 
@@ -72,7 +71,6 @@ martlet_status martlet_retrieve_query_scale(const void *prepared, martlet_retrie
   const retrieve_prepared *p = prepared;
   scale->scan_base = p->scan_base;
   scale->scan_step = p->scan_step;
-  scale->row_step = p->row_step;
   scale->bound_base = p->bound_base;
   scale->bound_step = p->bound_step;
   return MARTLET_OK;
@@ -138,46 +136,75 @@ martlet_status martlet_retrieve_select(size_t count, const uint16_t *scores, siz
   return MARTLET_OK;
 }
 
-martlet_status martlet_retrieve_rank(const void *prepared, const void *const *pages, size_t offset,
-                                     size_t count, const uint32_t *positions, int32_t *scores) {
-  if (!is_prepared(prepared) || (count && (!pages || !positions || !scores)))
+/// Whether keys of a query's dimensions can be ranked in pages of a layout.
+static int valid_layout(const martlet_kv_layout *layout, uint32_t kv_head, const void *prepared) {
+  return martlet_kv_page_bytes(layout) > 0 && kv_head < layout->kv_heads &&
+         layout->head_dimensions == ((const retrieve_prepared *)prepared)->dimensions;
+}
+
+martlet_status martlet_retrieve_rank(const void *prepared, const martlet_kv_layout *layout,
+                                     uint32_t kv_head, const void *const *pages,
+                                     size_t page_offset, size_t count, const uint32_t *positions,
+                                     float *scores) {
+  if (!is_prepared(prepared) || !valid_layout(layout, kv_head, prepared) ||
+      (count && (!pages || !positions || !scores)))
     return MARTLET_E_ARGUMENT;
   for (size_t i = 0; i < count; ++i)
     if (!pages[positions[i] / kv_positions]) return MARTLET_E_ARGUMENT;
+  if (count == 0) return MARTLET_OK;
   MARTLET_CHOSEN(retrieve_rank, MARTLET_NUMERIC_PORTABLE)
-  (prepared, pages, offset, count, positions, scores);
+  (prepared, layout, kv_head, pages, page_offset, count, positions, scores);
   return MARTLET_OK;
 }
 
 // ---- whole searches -----------------------------------------------------------------------------
 
+typedef martlet_retrieve_search_arguments search_arguments;
+typedef martlet_retrieve_search_row search_row;
+
 /// What a search keeps between its steps.
 typedef struct search_scratch {
+  const void **queries;   ///< Of all rows, row by row.
   uint16_t *scores;       ///< Of all queries.
   void *select;
   uint32_t *places;       ///< Of one query, from the scan.
-  uint32_t *best;         ///< Of those, from rows.
-  int32_t *ranks;
+  uint32_t *best;         ///< Of those, from the ranking.
+  float *ranks;
   uint16_t *ranked;
   uint64_t *seen;         ///< A bit per position or page.
   size_t stride, bytes;
 } search_scratch;
 
-static search_scratch lay_out(const martlet_retrieve_search_arguments *a, void *memory) {
-  const size_t pages = a->page_end - a->page_begin;
-  const size_t count = a->code_pages ? pages * kv_positions : pages;
-  const size_t candidates = a->row_pages && a->candidates > a->wanted ? a->candidates : a->wanted;
-  const size_t most = candidates < count ? candidates : count;
+static size_t each_page(const search_arguments *a) { return a->by_bounds ? 1 : kv_positions; }
+static size_t scores_of(const search_arguments *a, const search_row *row) {
+  return (row->page_end - row->page_begin) * each_page(a);
+}
+static int is_ranking(const search_arguments *a, const search_row *row) {
+  return !a->by_bounds && row->key_pages && row->candidates > row->wanted;
+}
+
+static search_scratch lay_out(const search_arguments *a, void *memory) {
+  size_t queries = 0, count = 0, most = 0;
+  for (size_t r = 0; r < a->row_count; ++r) {
+    const search_row *row = &a->rows[r];
+    const size_t own = scores_of(a, row);
+    const size_t candidates = is_ranking(a, row) ? row->candidates : row->wanted;
+    queries += row->query_count;
+    count = own > count ? own : count;
+    most = candidates > most ? candidates : most;
+  }
+  most = most < count ? most : count;
   char *at = memory;
   search_scratch s = {.stride = kv_round_up(count, 32)};
   size_t offset = 0;
 #define TAKE(field, type, n)                                    \
   s.field = memory ? (type *)(void *)(at + offset) : (type *)0; \
   offset += kv_round_up((n) * sizeof *s.field, 64)
-  TAKE(scores, uint16_t, s.stride * a->query_count);
+  TAKE(queries, const void *, queries);
+  TAKE(scores, uint16_t, s.stride * queries);
   TAKE(places, uint32_t, most);
   TAKE(best, uint32_t, most);
-  TAKE(ranks, int32_t, most);
+  TAKE(ranks, float, most);
   TAKE(ranked, uint16_t, most);
   TAKE(seen, uint64_t, (count + 63) / 64);
 #undef TAKE
@@ -187,95 +214,176 @@ static search_scratch lay_out(const martlet_retrieve_search_arguments *a, void *
 }
 
 /// The part of `valid_search` that the size of scratch depends on.
-static int sized_search(const martlet_retrieve_search_arguments *a) {
-  return a && a->size >= sizeof *a && a->page_begin <= a->page_end &&
-         a->page_end <= UINT32_MAX / kv_positions && (a->code_pages || a->bound_pages);
+static int sized_search(const search_arguments *a) {
+  if (!a || a->size < sizeof *a || (a->row_count && !a->rows)) return 0;
+  for (size_t r = 0; r < a->row_count; ++r)
+    if (a->rows[r].page_begin > a->rows[r].page_end ||
+        a->rows[r].page_end > UINT32_MAX / kv_positions)
+      return 0;
+  return 1;
 }
 
-static int valid_search(const martlet_retrieve_search_arguments *a) {
-  if (!sized_search(a) || !valid_queries(a->queries, a->query_count)) return 0;
-  if (!valid_pages(a->code_pages ? a->code_pages : a->bound_pages, a->page_begin, a->page_end))
-    return 0;
-  return !a->code_pages || !a->row_pages ||
-         valid_pages(a->row_pages, a->page_begin, a->page_end);
+static int is_searching(const search_row *row) {
+  return row->query_count && row->wanted && row->page_begin < row->page_end;
 }
 
-size_t martlet_retrieve_search_scratch(const martlet_retrieve_search_arguments *arguments) {
+static int valid_search(const search_arguments *a) {
+  if (!sized_search(a)) return 0;
+  const void *one = NULL;
+  for (size_t r = 0; r < a->row_count; ++r) {
+    const search_row *row = &a->rows[r];
+    if (!valid_queries(row->queries, row->query_count) ||
+        !valid_pages(row->pages, row->page_begin, row->page_end))
+      return 0;
+    if (!is_searching(row)) continue;
+    if (!row->positions) return 0;
+    const void *pair[2] = {one ? one : row->queries[0], row->queries[0]};
+    if (!valid_queries(pair, 2)) return 0;
+    one = pair[0];
+    if (is_ranking(a, row) && (!valid_pages(row->key_pages, row->page_begin, row->page_end) ||
+                               !valid_layout(a->layout, a->kv_head, one)))
+      return 0;
+  }
+  return 1;
+}
+
+size_t martlet_retrieve_search_scratch(const search_arguments *arguments) {
   return sized_search(arguments) ? lay_out(arguments, NULL).bytes : 0;
 }
 
-/// Scores of 32 bits as words in the same order, as fine as words can be.
-static void narrow(size_t count, const int32_t *from, uint16_t *to) {
-  int32_t low = from[0], high = from[0];
+/// Pages [begin, end) for queries [first, first + count) of the scratch, whose rows search from
+/// `origin` on.
+static void scan_pages(const search_arguments *a, const search_scratch *s, size_t first,
+                       size_t count, const void *const *pages, size_t origin, size_t begin,
+                       size_t end) {
+  if (begin >= end) return;
+  const martlet_retrieve_scan_arguments scan = {
+      .size = sizeof scan,
+      .query_count = (uint32_t)count,
+      .queries = s->queries + first,
+      .pages = pages,
+      .offset = a->offset,
+      .page_begin = begin,
+      .page_end = end,
+      .scores = s->scores + first * s->stride + (begin - origin) * each_page(a),
+      .stride = s->stride};
+  if (a->by_bounds) MARTLET_CHOSEN(retrieve_scan_bounds, MARTLET_NUMERIC_PORTABLE)(&scan);
+  else MARTLET_CHOSEN(retrieve_scan, MARTLET_NUMERIC_PORTABLE)(&scan);
+}
+
+/// One past the last of the first pages that all rows which search have in common; 0 where they begin
+/// apart.
+static size_t common_end(const search_arguments *a, const search_row *first) {
+  size_t end = first->page_end;
+  for (size_t r = 0; r < a->row_count; ++r) {
+    const search_row *row = &a->rows[r];
+    if (!is_searching(row) || row == first) continue;
+    if (row->page_begin != first->page_begin) return 0;
+    if (row->page_end < end) end = row->page_end;
+    if (row->pages == first->pages) continue;
+    size_t page = first->page_begin;
+    while (page < end && row->pages[page] == first->pages[page]) ++page;
+    end = page;
+  }
+  return end;
+}
+
+/// Scores of all rows: of the pages that they have in common together, of others row by row.
+static void scan_rows(const search_arguments *a, const search_scratch *s) {
+  const search_row *first = NULL;
+  size_t queries = 0;
+  for (size_t r = 0; r < a->row_count; ++r) {
+    if (!is_searching(&a->rows[r])) continue;
+    if (!first) first = &a->rows[r];
+    for (size_t q = 0; q < a->rows[r].query_count; ++q)
+      s->queries[queries++] = a->rows[r].queries[q];
+  }
+  if (!first) return;
+  const size_t common = common_end(a, first);
+  scan_pages(a, s, 0, queries, first->pages, first->page_begin, first->page_begin, common);
+  queries = 0;
+  for (size_t r = 0; r < a->row_count; ++r) {
+    const search_row *row = &a->rows[r];
+    if (!is_searching(row)) continue;
+    const size_t begin = common > row->page_begin ? common : row->page_begin;
+    scan_pages(a, s, queries, row->query_count, row->pages, row->page_begin, begin, row->page_end);
+    queries += row->query_count;
+  }
+}
+
+/// Finite scores as words in the same order, as fine as words can be.
+static void narrow(size_t count, const float *from, uint16_t *to) {
+  float low = from[0], high = from[0];
   for (size_t i = 1; i < count; ++i) {
     low = from[i] < low ? from[i] : low;
     high = from[i] > high ? from[i] : high;
   }
-  const uint32_t range = (uint32_t)high - (uint32_t)low;
-  uint32_t shift = 0;
-  while (range >> shift > 65535) ++shift;
-  for (size_t i = 0; i < count; ++i)
-    to[i] = (uint16_t)(((uint32_t)from[i] - (uint32_t)low) >> shift);
+  const float ratio = high > low ? 65535.0f / (high - low) : 0;
+  const float used = ratio < 1e30f ? ratio : 0;
+  for (size_t i = 0; i < count; ++i) {
+    const float t = (from[i] - low) * used;
+    to[i] = (uint16_t)(t < 65535.0f ? t : 65535.0f);
+  }
 }
 
-/// Marks what query q finds.
-static void search_one(const martlet_retrieve_search_arguments *a, const search_scratch *s,
-                       size_t q, size_t count) {
-  const int ranking = a->code_pages && a->row_pages && a->candidates > a->wanted;
-  const size_t wanted = a->code_pages ? a->wanted : (a->wanted + kv_positions - 1) / kv_positions;
+/// Marks what a row's query finds, whose scores these are.
+static void search_one(const search_arguments *a, const search_row *row, const search_scratch *s,
+                       const void *query, const uint16_t *scores) {
+  const int ranking = is_ranking(a, row);
+  const size_t count = scores_of(a, row);
+  const size_t wanted = a->by_bounds ? (row->wanted + kv_positions - 1) / kv_positions : row->wanted;
   size_t found = 0;
-  martlet_retrieve_select(count, s->scores + q * s->stride, ranking ? a->candidates : wanted,
-                          s->select, s->places, &found);
+  martlet_retrieve_select(count, scores, ranking ? row->candidates : wanted, s->select, s->places,
+                          &found);
   if (ranking && found > wanted) {
-    const size_t first = a->page_begin * kv_positions;
-    for (size_t i = 0; i < found; ++i) s->places[i] += (uint32_t)first;
+    const uint32_t first = (uint32_t)(row->page_begin * kv_positions);
+    for (size_t i = 0; i < found; ++i) s->places[i] += first;
     MARTLET_CHOSEN(retrieve_rank, MARTLET_NUMERIC_PORTABLE)
-    (a->queries[q], a->row_pages, a->row_offset, found, s->places, s->ranks);
+    (query, a->layout, a->kv_head, row->key_pages, a->page_offset, found, s->places, s->ranks);
     narrow(found, s->ranks, s->ranked);
     size_t kept = 0;
     martlet_retrieve_select(found, s->ranked, wanted, s->select, s->best, &kept);
-    for (size_t i = 0; i < kept; ++i) s->best[i] = s->places[s->best[i]] - (uint32_t)first;
-    for (size_t i = 0; i < kept; ++i) s->seen[s->best[i] / 64] |= 1ull << s->best[i] % 64;
+    for (size_t i = 0; i < kept; ++i) {
+      const uint32_t place = s->places[s->best[i]] - first;
+      s->seen[place / 64] |= 1ull << place % 64;
+    }
     return;
   }
   for (size_t i = 0; i < found; ++i) s->seen[s->places[i] / 64] |= 1ull << s->places[i] % 64;
 }
 
-martlet_status martlet_retrieve_search(const martlet_retrieve_search_arguments *a, void *scratch,
-                                       uint32_t *positions, size_t *found) {
-  if (!valid_search(a) || !found) return MARTLET_E_ARGUMENT;
-  *found = 0;
-  const size_t pages = a->page_end - a->page_begin;
-  if (a->query_count == 0 || pages == 0 || a->wanted == 0) return MARTLET_OK;
-  if (!scratch || !aligned(scratch) || !positions) return MARTLET_E_ARGUMENT;
-  const search_scratch s = lay_out(a, scratch);
-  const size_t count = a->code_pages ? pages * kv_positions : pages;
-  const martlet_retrieve_scan_arguments scan = {
-      .size = sizeof scan,
-      .query_count = a->query_count,
-      .queries = a->queries,
-      .pages = a->code_pages ? a->code_pages : a->bound_pages,
-      .offset = a->code_pages ? a->code_offset : a->bound_offset,
-      .page_begin = a->page_begin,
-      .page_end = a->page_end,
-      .scores = s.scores,
-      .stride = s.stride};
-  if (a->code_pages) MARTLET_CHOSEN(retrieve_scan, MARTLET_NUMERIC_PORTABLE)(&scan);
-  else MARTLET_CHOSEN(retrieve_scan_bounds, MARTLET_NUMERIC_PORTABLE)(&scan);
-  const size_t words = (count + 63) / 64;
-  for (size_t i = 0; i < words; ++i) s.seen[i] = 0;
-  for (size_t q = 0; q < a->query_count; ++q) search_one(a, &s, q, count);
+/// What all queries of a row found.
+static void collect(const search_arguments *a, search_row *row, const uint64_t *seen) {
+  const size_t words = (scores_of(a, row) + 63) / 64;
+  const uint32_t first = (uint32_t)(row->page_begin * kv_positions);
   size_t n = 0;
-  const uint32_t first = (uint32_t)(a->page_begin * kv_positions);
   for (size_t i = 0; i < words; ++i)
-    for (uint64_t bits = s.seen[i]; bits; bits &= bits - 1) {
+    for (uint64_t bits = seen[i]; bits; bits &= bits - 1) {
       const uint32_t place = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(bits);
-      if (a->code_pages) positions[n++] = first + place;
+      if (!a->by_bounds) row->positions[n++] = first + place;
       else
         for (uint32_t p = 0; p < kv_positions; ++p)
-          positions[n++] = first + place * kv_positions + p;
+          row->positions[n++] = first + place * kv_positions + p;
     }
-  *found = n;
+  row->found = n;
+}
+
+martlet_status martlet_retrieve_search(const search_arguments *a, void *scratch) {
+  if (!valid_search(a)) return MARTLET_E_ARGUMENT;
+  if (a->row_count == 0) return MARTLET_OK;
+  if (!scratch || !aligned(scratch)) return MARTLET_E_ARGUMENT;
+  const search_scratch s = lay_out(a, scratch);
+  scan_rows(a, &s);
+  const uint16_t *scores = s.scores;
+  for (size_t r = 0; r < a->row_count; ++r) {
+    search_row *row = &a->rows[r];
+    row->found = 0;
+    if (!is_searching(row)) continue;
+    memset(s.seen, 0, (scores_of(a, row) + 63) / 64 * sizeof *s.seen);
+    for (size_t q = 0; q < row->query_count; ++q, scores += s.stride)
+      search_one(a, row, &s, row->queries[q], scores);
+    collect(a, row, s.seen);
+  }
   return MARTLET_OK;
 }
 

@@ -1,10 +1,12 @@
-/// Fitting a codebook to pages of keys and to queries: plain C in float64, the same for every ISA.
+/// Fitting a codebook to pages of keys and to queries: plain C in float64, the same for every ISA, but
+/// for the sample's codes, which come from the kernel that codes pages and has one result on all.
 ///
 /// Two second moments, a Cholesky factor, one symmetric eigenproblem (Householder reduction and
 /// implicit QL, after EISPACK's tred2 and tql2), the dealing out of nibbles by dynamic programming,
 /// and k-means per nibble over the sample.
 #include <martlet/retrieve.h>
 
+#include "dispatch/families.h"
 #include "dispatch/retrieve_layout.h"
 
 #include <math.h>
@@ -32,7 +34,7 @@ typedef struct fit_work {
   uint8_t *step;     ///< [D + 1][nibbles + 1]: how it was reached.
   float *keys;       ///< [fit_keys][D]
   float *mapped;     ///< [coordinates][fit_keys]
-  uint8_t *codes;    ///< [fit_keys]
+  uint8_t *codes;    ///< [fit_pages][nibbles / 2][32]: of the sample.
   size_t bytes;
 } fit_work;
 
@@ -52,7 +54,7 @@ static fit_work lay_out(size_t d, size_t nibbles, void *memory) {
   TAKE(step, uint8_t, (d + 1) * (nibbles + 1));
   TAKE(keys, float, fit_keys * d);
   TAKE(mapped, float, fit_keys * d);
-  TAKE(codes, uint8_t, fit_keys);
+  TAKE(codes, uint8_t, fit_keys * nibbles / 2);
 #undef TAKE
   w.bytes = offset;
   return w;
@@ -60,36 +62,20 @@ static fit_work lay_out(size_t d, size_t nibbles, void *memory) {
 
 // ---- samples ------------------------------------------------------------------------------------
 
-/// Dimension d of a position's key, scale included.
-static float key_at(const martlet_kv_layout *layout, const kv_shape *shape, const kv_head *head,
-                    size_t d, size_t p) {
-  const size_t index = d * kv_positions + p;
-  const void *keys = head->keys;
-  if (layout->type == MARTLET_KV_F32) return ((const float *)keys)[index];
-  if (layout->type == MARTLET_KV_F16)
-    return martlet_float_of_half(((const uint16_t *)keys)[index]);
-  if (layout->type == MARTLET_KV_BF16)
-    return martlet_float_of_bfloat(((const uint16_t *)keys)[index]);
-  const void *scales = head->key_scales;
-  const size_t group = d / shape->group_dimensions;
-  const float scale = martlet_float_of_half(((const uint16_t *)scales)[group * kv_positions + p]);
-  if (layout->type == MARTLET_KV_I8) return (float)((const int8_t *)keys)[index] * scale;
-  const unsigned pair = ((const uint8_t *)keys)[d / 2 * kv_positions + p];
-  return (float)((int)(d % 2 ? pair >> 4 : pair & 15) - 8) * scale;
-}
-
 /// Reads pages spread over all of them; the number of keys, or 0 if one is not to be used.
 static size_t read_keys(const martlet_retrieve_fit_arguments *a, float *keys) {
   const kv_shape shape = kv_shape_of(a->layout);
   const size_t pages = a->page_count < fit_pages ? a->page_count : (size_t)fit_pages;
   const size_t dimensions = shape.dimensions;
   for (size_t i = 0; i < pages; ++i) {
-    const void *page = a->pages[i * a->page_count / pages];
+    const size_t number = i * a->page_count / pages;
+    const void *page = a->pages[number];
     if (!page) return 0;
+    const int turned = a->turned && a->turned[number];
     const kv_head head = kv_head_of(&shape, (const char *)page + a->page_offset, a->kv_head);
     for (size_t d = 0; d < dimensions; ++d)
       for (size_t p = 0; p < kv_positions; ++p) {
-        const float x = key_at(a->layout, &shape, &head, d, p);
+        const float x = retrieve_key_at(a->layout->type, &shape, &head, turned, d, p);
         if (!(fabsf(x) <= 1e15f)) return 0;
         keys[(i * kv_positions + p) * dimensions + d] = x;
       }
@@ -423,21 +409,15 @@ static void set_halves(const retrieve_book *book, size_t m) {
   }
 }
 
-/// The sample's nearest centroids of nibble m.
-static void assign(const fit_work *w, size_t count, const retrieve_book *book, size_t m) {
-  for (size_t k = 0; k < count; ++k) {
-    float near[retrieve_centroids];
-    for (size_t c = 0; c < retrieve_centroids; ++c)
-      near[c] = book->halves[m * retrieve_centroids + c];
-    for (size_t i = 0; i < book->count[m]; ++i) {
-      const size_t j = book->first[m] + i;
-      const float x = w->mapped[j * fit_keys + k];
-      for (size_t c = 0; c < retrieve_centroids; ++c)
-        near[c] += x * book->centroids[j * retrieve_centroids + c];
-    }
-    uint8_t best = 0;
-    for (uint8_t c = 1; c < retrieve_centroids; ++c) best = near[c] > near[best] ? c : best;
-    w->codes[k] = best;
+/// The sample's nearest centroids of all nibbles, as the index will code them: [page][codes].
+static void assign(const martlet_retrieve_fit_arguments *a, const fit_work *w, size_t pages,
+                   const void *codebook) {
+  const size_t bytes = martlet_retrieve_codes_bytes(a->shape);
+  for (size_t i = 0; i < pages; ++i) {
+    const size_t number = i * a->page_count / pages;
+    MARTLET_CHOSEN(retrieve_encode, MARTLET_NUMERIC_PORTABLE)
+    (codebook, a->layout, (const char *)a->pages[number] + a->page_offset,
+     a->turned && a->turned[number], a->kv_head, kv_positions, w->codes + i * bytes, NULL);
   }
 }
 
@@ -465,26 +445,50 @@ static void first_centroids(const fit_work *w, size_t count, const retrieve_book
         (float)(mean + deviation * 2.75 * (((double)c + 0.5) / 8 - 1));
 }
 
-static void fit_centroids(const fit_work *w, size_t count, const retrieve_book *book, size_t m) {
-  first_centroids(w, count, book, m);
-  for (int round = 0; round < fit_rounds; ++round) {
-    set_halves(book, m);
-    assign(w, count, book, m);
-    uint32_t members[retrieve_centroids] = {0};
-    for (size_t k = 0; k < count; ++k) ++members[w->codes[k]];
-    for (size_t i = 0; i < book->count[m]; ++i) {
-      const size_t j = book->first[m] + i;
-      double sums[retrieve_centroids] = {0};
-      for (size_t k = 0; k < count; ++k) sums[w->codes[k]] += (double)w->mapped[j * fit_keys + k];
-      for (size_t c = 0; c < retrieve_centroids; ++c)
-        if (members[c])
-          book->centroids[j * retrieve_centroids + c] = (float)(sums[c] / (double)members[c]);
+/// Moves the centroids of nibble m to the middle of their keys.
+static void move_centroids(const fit_work *w, size_t pages, const retrieve_book *book, size_t m) {
+  // Two sums of each code, for even and odd keys: an addition need not wait for the one before.
+  double sums[8][2][retrieve_centroids] = {0};
+  uint32_t members[2][retrieve_centroids] = {0};
+  const size_t first = book->first[m], count = book->count[m], shift = m % 2 * 4;
+  for (size_t page = 0; page < pages; ++page) {
+    const uint8_t *codes = w->codes + (page * (book->nibbles / 2) + m / 2) * kv_positions;
+    uint8_t own[kv_positions];
+    for (size_t p = 0; p < kv_positions; ++p) {
+      own[p] = codes[p] >> shift & 15;
+      ++members[p % 2][own[p]];
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const float *x = w->mapped + (first + i) * fit_keys + page * kv_positions;
+      for (size_t p = 0; p < kv_positions; ++p) sums[i][p % 2][own[p]] += (double)x[p];
     }
   }
-  set_halves(book, m);
+  for (size_t c = 0; c < retrieve_centroids; ++c) {
+    const uint32_t all = members[0][c] + members[1][c];
+    for (size_t i = 0; all && i < count; ++i)
+      book->centroids[(first + i) * retrieve_centroids + c] =
+          (float)((sums[i][0][c] + sums[i][1][c]) / all);
+  }
 }
 
-/// Steps of rows and bounds: a tenth more than the sample reaches.
+static void fit_centroids(const martlet_retrieve_fit_arguments *a, const fit_work *w, size_t count,
+                          const void *codebook, const retrieve_book *book) {
+  for (size_t m = 0; m < book->nibbles; ++m)
+    if (book->count[m]) {
+      first_centroids(w, count, book, m);
+      set_halves(book, m);
+    }
+  for (int round = 0; round < fit_rounds; ++round) {
+    assign(a, w, count / kv_positions, codebook);
+    for (size_t m = 0; m < book->nibbles; ++m)
+      if (book->count[m]) {
+        move_centroids(w, count / kv_positions, book, m);
+        set_halves(book, m);
+      }
+  }
+}
+
+/// Steps of bounds: a tenth more than the sample reaches.
 static void set_steps(const fit_work *w, size_t n, size_t count, const retrieve_book *book) {
   for (size_t d = 0; d < n; ++d) {
     float largest = 0;
@@ -545,8 +549,7 @@ martlet_status martlet_retrieve_fit(const martlet_retrieve_fit_arguments *a, voi
                                   .padded = (uint32_t)book.padded};
   memcpy(codebook, &header, sizeof header);
   map_keys(&w, n, count, &book);
-  for (size_t m = 0; m < nibbles; ++m)
-    if (book.count[m]) fit_centroids(&w, count, &book, m);
+  fit_centroids(a, &w, count, codebook, &book);
   set_steps(&w, n, count, &book);
   return MARTLET_OK;
 }

@@ -17,8 +17,39 @@ enum {
   retrieve_magic = 0x4d525431,
 };
 
-/// Bytes of a position's row, of one side of a box: dimensions rounded up to 64.
-static inline size_t retrieve_row_bytes(size_t dimensions) { return kv_round_up(dimensions, 64); }
+/// Bytes of one side of a box: dimensions rounded up to 64.
+static inline size_t retrieve_side_bytes(size_t dimensions) { return kv_round_up(dimensions, 64); }
+
+// ---- keys ---------------------------------------------------------------------------------------
+
+/// Dimension d of a position's key without its scale, of a page whose keys are turned or not.
+static inline float retrieve_code_at(martlet_kv_type type, const kv_shape *shape,
+                                     const kv_head *page, int turned, size_t d, size_t p) {
+  const size_t row = type == MARTLET_KV_I4 ? d / 2 : d;
+  const size_t index = turned ? p * shape->key_rows + row : row * kv_positions + p;
+  const void *keys = page->keys;
+  switch (type) {
+    case MARTLET_KV_F32: return ((const float *)keys)[index];
+    case MARTLET_KV_F16: return martlet_float_of_half(((const uint16_t *)keys)[index]);
+    case MARTLET_KV_BF16: return martlet_float_of_bfloat(((const uint16_t *)keys)[index]);
+    case MARTLET_KV_I8: return (float)((const int8_t *)keys)[index];
+    default: break;
+  }
+  const unsigned pair = ((const uint8_t *)keys)[index];
+  return (float)((int)(d % 2 ? pair >> 4 : pair & 15) - 8);
+}
+
+/// The scale of group g of a position's key.
+static inline float retrieve_scale_at(const kv_head *page, size_t g, size_t p) {
+  return martlet_float_of_half(((const uint16_t *)(const void *)page->key_scales)[g * kv_positions + p]);
+}
+
+/// Dimension d of a position's key, scale included.
+static inline float retrieve_key_at(martlet_kv_type type, const kv_shape *shape,
+                                    const kv_head *page, int turned, size_t d, size_t p) {
+  const float code = retrieve_code_at(type, shape, page, turned, d, p);
+  return shape->groups ? code * retrieve_scale_at(page, d / shape->group_dimensions, p) : code;
+}
 
 // ---- codebooks ----------------------------------------------------------------------------------
 
@@ -32,7 +63,7 @@ typedef struct retrieve_header {
 typedef struct retrieve_book {
   size_t dimensions, nibbles, kept, padded;
   uint16_t *first, *count;
-  float *steps, *inverses;  ///< Per dimension: of rows and bounds, and what they multiply by.
+  float *steps, *inverses;  ///< Per dimension: of bounds, and what they multiply by.
   float *key_map;           ///< [dimension][coordinate]
   float *query_map;         ///< [dimension][coordinate]
   float *centroids;         ///< [coordinate][16]
@@ -42,7 +73,7 @@ typedef struct retrieve_book {
 enum { retrieve_header_bytes = 64 };
 
 static inline size_t retrieve_book_bytes(size_t dimensions, size_t nibbles) {
-  const size_t most = kv_round_up(dimensions, 16), row = retrieve_row_bytes(dimensions);
+  const size_t most = kv_round_up(dimensions, 16), row = retrieve_side_bytes(dimensions);
   return retrieve_header_bytes + kv_round_up(4 * nibbles, 64) + 8 * row +
          8 * dimensions * most + 64 * most + 64 * nibbles;
 }
@@ -50,7 +81,7 @@ static inline size_t retrieve_book_bytes(size_t dimensions, size_t nibbles) {
 /// `book` is read-only wherever it came in as such.
 static inline retrieve_book retrieve_book_parts(const void *book, size_t dimensions,
                                                 size_t nibbles) {
-  const size_t most = kv_round_up(dimensions, 16), row = retrieve_row_bytes(dimensions);
+  const size_t most = kv_round_up(dimensions, 16), row = retrieve_side_bytes(dimensions);
   char *at = (char *)(uintptr_t)book + retrieve_header_bytes;
   retrieve_book b = {.dimensions = dimensions, .nibbles = nibbles};
   b.first = (uint16_t *)at;
@@ -75,18 +106,19 @@ static inline retrieve_book retrieve_book_of(const void *codebook) {
 // ---- prepared queries ---------------------------------------------------------------------------
 
 /// The head of a prepared query. Tables follow: for nibbles 4g ... 4g + 3 128 bytes, entries of 4g
-/// twice, 4g + 2 twice, 4g + 1 twice, 4g + 3 twice, as the scan's registers want them. Then weights
-/// of rows (int16), of bounds (int16), and bytes that are 255 where a query is negative.
+/// twice, 4g + 2 twice, 4g + 1 twice, 4g + 3 twice, as the scan's registers want them. Then the query
+/// itself with zeros behind it (float32), weights of bounds (int16), and bytes that are 255 where a
+/// query is negative.
 typedef struct retrieve_prepared {
   uint32_t dimensions, nibbles;
-  float scan_base, scan_step, row_step, bound_base, bound_step;
+  float scan_base, scan_step, bound_base, bound_step;
   uint32_t bound_shift;
 } retrieve_prepared;
 
 enum { retrieve_prepared_bytes = 64 };
 
 static inline size_t retrieve_query_size(size_t dimensions, size_t nibbles) {
-  return retrieve_prepared_bytes + 32 * nibbles + 5 * retrieve_row_bytes(dimensions);
+  return retrieve_prepared_bytes + 32 * nibbles + 7 * retrieve_side_bytes(dimensions);
 }
 static inline uint8_t *retrieve_tables(const void *prepared) {
   return (uint8_t *)(uintptr_t)prepared + retrieve_prepared_bytes;
@@ -95,17 +127,17 @@ static inline uint8_t *retrieve_tables(const void *prepared) {
 static inline size_t retrieve_table_offset(size_t nibble) {
   return nibble / 4 * 128 + nibble % 2 * 64 + nibble % 4 / 2 * 32;
 }
-static inline int16_t *retrieve_row_weights(const void *prepared) {
+static inline float *retrieve_query_itself(const void *prepared) {
   const retrieve_prepared *p = prepared;
-  return (int16_t *)(void *)(retrieve_tables(prepared) + 32 * p->nibbles);
+  return (float *)(void *)(retrieve_tables(prepared) + 32 * p->nibbles);
 }
 static inline int16_t *retrieve_bound_weights(const void *prepared) {
   const retrieve_prepared *p = prepared;
-  return retrieve_row_weights(prepared) + retrieve_row_bytes(p->dimensions);
+  return (int16_t *)(retrieve_query_itself(prepared) + retrieve_side_bytes(p->dimensions));
 }
 static inline uint8_t *retrieve_bound_sides(const void *prepared) {
   const retrieve_prepared *p = prepared;
-  return (uint8_t *)(retrieve_bound_weights(prepared) + retrieve_row_bytes(p->dimensions));
+  return (uint8_t *)(retrieve_bound_weights(prepared) + retrieve_side_bytes(p->dimensions));
 }
 
 /// A finite number near x: NaN becomes the lowest. Keeps every later step free of NaN, whose way
@@ -117,12 +149,13 @@ static inline float retrieve_finite(float x) {
 /// The nearest integer, ties to even, of |x| < 2²².
 static inline float retrieve_round(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
-/// Fills in the weights of rows and bounds, which are plain arithmetic on few numbers. A bound's
-/// weights are rounded up and its codes outwards, so that it stays a bound.
+/// Fills in the query itself and the weights of bounds, which are plain arithmetic on few numbers. A
+/// bound's weights are rounded up and its codes outwards, so that it stays a bound.
 static inline void retrieve_set_weights(const retrieve_book *book, const float *query,
                                         void *prepared) {
   retrieve_prepared *p = prepared;
-  int16_t *rows = retrieve_row_weights(prepared), *bounds = retrieve_bound_weights(prepared);
+  float *itself = retrieve_query_itself(prepared);
+  int16_t *bounds = retrieve_bound_weights(prepared);
   uint8_t *sides = retrieve_bound_sides(prepared);
   float largest = 0;
   for (size_t d = 0; d < book->dimensions; ++d) {
@@ -132,7 +165,7 @@ static inline void retrieve_set_weights(const retrieve_book *book, const float *
   const float step = largest / 32766.0f, inverse = largest > 0 ? 32766.0f / largest : 0;
   // Where that is infinite the query is as good as zero.
   const float used = inverse < 1e30f ? inverse : 0;
-  const size_t padded = retrieve_row_bytes(book->dimensions);
+  const size_t padded = retrieve_side_bytes(book->dimensions);
   uint64_t total = 0;
   float base = 0;
   for (size_t d = 0; d < padded; ++d) {
@@ -140,7 +173,7 @@ static inline void retrieve_set_weights(const retrieve_book *book, const float *
     const float scaled = w * used, magnitude = scaled < 0 ? -scaled : scaled;
     int32_t up = (int32_t)magnitude;
     up += (float)up < magnitude;
-    rows[d] = (int16_t)retrieve_round(scaled);
+    itself[d] = d < book->dimensions ? retrieve_finite(query[d]) : 0;
     bounds[d] = (int16_t)up;
     sides[d] = w < 0 ? 255 : 0;
     total += 255 * (uint64_t)up;
@@ -148,7 +181,6 @@ static inline void retrieve_set_weights(const retrieve_book *book, const float *
   }
   uint32_t shift = 0;
   while (total >> shift > 65535) ++shift;
-  p->row_step = step;
   p->bound_base = base * step;
   p->bound_step = step * (float)(1u << shift);
   p->bound_shift = shift;

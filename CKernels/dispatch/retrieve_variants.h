@@ -8,16 +8,17 @@
 
 typedef void martlet_retrieve_encode_function(const void *codebook,
                                               const martlet_kv_layout *layout, const void *page,
-                                              uint32_t kv_head, uint32_t slots, void *codes,
-                                              void *rows, void *bounds);
+                                              int turned, uint32_t kv_head, uint32_t slots,
+                                              void *codes, void *bounds);
 typedef void martlet_retrieve_query_function(const void *codebook, const float *query,
                                              void *prepared);
 typedef void martlet_retrieve_scan_function(const martlet_retrieve_scan_arguments *arguments);
 typedef void martlet_retrieve_scan_bounds_function(
     const martlet_retrieve_scan_arguments *arguments);
-typedef void martlet_retrieve_rank_function(const void *prepared, const void *const *pages,
-                                            size_t offset, size_t count,
-                                            const uint32_t *positions, int32_t *scores);
+typedef void martlet_retrieve_rank_function(const void *prepared, const martlet_kv_layout *layout,
+                                            uint32_t kv_head, const void *const *pages,
+                                            size_t page_offset, size_t count,
+                                            const uint32_t *positions, float *scores);
 /// 0 < k < count; writes k places.
 typedef void martlet_retrieve_select_function(size_t count, const uint16_t *scores, size_t k,
                                               void *scratch, uint32_t *places);

@@ -36,10 +36,14 @@ LANES int attention_meets(const martlet_attention_row *row, size_t page) {
 LANES int attention_gathers(const martlet_attention_row *row, size_t page) {
   return row->path_count && kv_path_begin(row) < (page + 1) * kv_positions;
 }
-/// Whether the row sees all of `pages` pages where its list says.
+/// Whether the row sees all of `pages` pages where its list says and as they lie there.
 LANES int attention_covers(const martlet_attention_row *row, size_t page, size_t pages) {
-  return row->first <= page * kv_positions && row->end >= (page + pages) * kv_positions &&
-         !attention_gathers(row, page + pages - 1);
+  if (row->first > page * kv_positions || row->end < (page + pages) * kv_positions ||
+      attention_gathers(row, page + pages - 1))
+    return 0;
+  for (size_t i = 0; row->turned && i < pages; ++i)
+    if (row->turned[page + i]) return 0;
+  return 1;
 }
 LANES int attention_shares(const martlet_attention_row *a, const martlet_attention_row *b,
                            size_t page, size_t pages) {
@@ -96,20 +100,29 @@ LANES kv_head attention_ahead(const attention_work *work, const martlet_attentio
                     work->kv_head);
 }
 
-/// A row's page. Where key rows serve it, what the next page gathers is called for.
+/// Page `page` of a row's list; turned keys become columns in `gathered`.
+LANES kv_head attention_stored(attention_work *work, const martlet_attention_row *row, size_t page) {
+  kv_head part = kv_head_of(&work->shape, (const char *)row->pages[page] + work->call->page_offset,
+                            work->kv_head);
+  if (row->turned[page]) {
+    kv_turn_page(&work->shape, part.keys, work->gathered.keys);
+    part.keys = work->gathered.keys;
+  }
+  return part;
+}
+
+/// A row's page. Where pages are turned, what the next page gathers is called for.
 static kv_head attention_page(attention_work *work, const martlet_attention_row *row,
                               size_t page) {
   const martlet_attention_arguments *call = work->call;
   size_t count, next_count = 0;
-  const uint32_t *path = row->key_row_pages && call->layout->type != MARTLET_KV_I4
-                             ? attention_listed(work, row, page, &count)
-                             : NULL;
+  const uint32_t *path = row->turned ? attention_listed(work, row, page, &count) : NULL;
+  if (!path && row->turned && !attention_gathers(row, page))
+    return attention_stored(work, row, page);
   if (!path)
     return kv_row_page(&work->shape, row, call->page_offset, page, work->kv_head,
                        &work->gathered);
-  const kv_source from = {&work->shape, row, call->page_offset,
-                          call->key_rows_offset + work->kv_head * call->key_rows_stride,
-                          work->kv_head};
+  const kv_source from = {&work->shape, row, call->page_offset, work->kv_head};
   const uint32_t *next = attention_listed(work, row, page + 1, &next_count);
   if (!next || attention_in_place(next, next_count)) next_count = 0;
   const int in_place = attention_in_place(path, count);
@@ -118,7 +131,7 @@ static kv_head attention_page(attention_work *work, const martlet_attention_row 
   if (next_count) work->called = next;
   if (!in_place) return kv_gather(&from, path, count, next, next_count, &work->gathered);
   for (size_t i = 0; i < next_count; ++i) kv_call(&from, next[i]);
-  return kv_source_page(&from, path[0]);
+  return attention_stored(work, row, path[0] / kv_positions);
 }
 
 /// Rows [r, r + rows) of the block, which share `pages` pages from `page` on. Several pages are

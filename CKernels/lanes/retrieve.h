@@ -9,7 +9,7 @@
 /// A query is a matrix-vector product with a map of the same size, then 16 multiply-adds per
 /// coordinate for all tables.
 #include "dispatch/retrieve_layout.h"
-#include "lanes/kv_read.h"
+#include "lanes/kv_turn.h"
 
 // ---- encoding -----------------------------------------------------------------------------------
 
@@ -108,28 +108,12 @@ LANES lanes lanes_round(lanes x) {
   return lanes_subtract(lanes_add(x, shift), shift);
 }
 
-static void retrieve_encode_rows(const retrieve_book *book, const float *keys, uint32_t slots,
-                                 int8_t *rows) {
-  const size_t row_bytes = retrieve_row_bytes(book->dimensions);
-  memset(rows, 0, kv_positions * row_bytes);
-  for (size_t d = 0; d < book->dimensions; ++d) {
-    uint8_t column[kv_positions];
-    for (size_t half = 0; half < kv_positions; half += 16) {
-      lanes t = lanes_multiply(lanes_load(keys + d * kv_positions + half),
-                               lanes_set(book->inverses[d]));
-      t = lanes_smaller(lanes_larger(t, lanes_set(-127.0f)), lanes_set(127.0f));
-      lanes_store_bytes(column + half, lanes_add(lanes_round(t), lanes_set(128.0f)));
-    }
-    for (size_t p = 0; p < slots; ++p) rows[p * row_bytes + d] = (int8_t)(column[p] ^ 128);
-  }
-}
-
 static void retrieve_encode_bounds(const retrieve_book *book, const float *keys, uint32_t slots,
                                    uint8_t *sides) {
-  const size_t row_bytes = retrieve_row_bytes(book->dimensions);
+  const size_t side_bytes = retrieve_side_bytes(book->dimensions);
   const size_t low = slots < 16 ? slots : 16, high = slots > 16 ? slots - 16 : 0;
   const lanes lowest = lanes_set(-INFINITY);
-  memset(sides, 0, 2 * row_bytes);
+  memset(sides, 0, 2 * side_bytes);
   for (size_t d = 0; d < book->dimensions; ++d) {
     const lanes inverse = lanes_set(book->inverses[d]);
     const lanes a = lanes_multiply(lanes_load(keys + d * kv_positions), inverse);
@@ -141,20 +125,24 @@ static void retrieve_encode_bounds(const retrieve_book *book, const float *keys,
     const lanes below = lanes_larger(lanes_within(negative, 0, low, lowest),
                                      lanes_larger(lanes_within(opposite, 0, high, lowest), lowest));
     sides[d] = retrieve_side(lanes_fold_larger(above), 128);
-    sides[row_bytes + d] = retrieve_side(lanes_fold_larger(below), 127);
+    sides[side_bytes + d] = retrieve_side(lanes_fold_larger(below), 127);
   }
 }
 
 void LANES_NAME(retrieve_encode, LANES_ISA)(const void *codebook, const martlet_kv_layout *layout,
-                                            const void *page, uint32_t head, uint32_t slots,
-                                            void *codes, void *rows, void *bounds) {
+                                            const void *page, int turned, uint32_t head,
+                                            uint32_t slots, void *codes, void *bounds) {
   const retrieve_book book = retrieve_book_of(codebook);
   const kv_shape shape = kv_shape_of(layout);
-  const kv_head part = kv_head_of(&shape, page, head);
+  kv_head part = kv_head_of(&shape, page, head);
   _Alignas(64) float keys[kv_most_dimensions * kv_positions];
+  _Alignas(64) char columns[kv_most_head_bytes];
+  if (turned) {
+    kv_turn_page(&shape, part.keys, columns);
+    part.keys = columns;
+  }
   retrieve_read_page(layout->type, &shape, &part, keys);
   if (codes) retrieve_encode_codes(&book, keys, slots, codes);
-  if (rows) retrieve_encode_rows(&book, keys, slots, rows);
   if (bounds) retrieve_encode_bounds(&book, keys, slots, bounds);
 }
 

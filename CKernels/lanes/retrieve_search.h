@@ -15,7 +15,7 @@
 /// maxima is a lower bound of the k-th largest score, and few scores beyond the k pass it. So one
 /// pass takes maxima, one gathers what passes, and the exact bound is found among those. A k-th largest
 /// is found bit by bit, by counting: 32 scores take a comparison and a population count.
-#include "dispatch/retrieve_layout.h"
+#include "lanes/kv_read.h"
 
 enum {
   retrieve_block = 16,  ///< Pages that all queries go through while their codes are in L1.
@@ -142,21 +142,21 @@ void LANES_NAME(retrieve_scan, LANES_ISA)(const martlet_retrieve_scan_arguments 
 }
 
 void LANES_NAME(retrieve_scan_bounds, LANES_ISA)(const martlet_retrieve_scan_arguments *a) {
-  const size_t row_bytes =
-      retrieve_row_bytes(((const retrieve_prepared *)a->queries[0])->dimensions);
+  const size_t side_bytes =
+      retrieve_side_bytes(((const retrieve_prepared *)a->queries[0])->dimensions);
   for (size_t page = a->page_begin; page < a->page_end; ++page) {
     const uint8_t *box = (const uint8_t *)a->pages[page] + a->offset;
     if (page + retrieve_ahead < a->page_end) {
       const char *next = (const char *)a->pages[page + retrieve_ahead] + a->offset;
-      for (size_t d = 0; d < 2 * row_bytes; d += 64) __builtin_prefetch(next + d, 0, 3);
+      for (size_t d = 0; d < 2 * side_bytes; d += 64) __builtin_prefetch(next + d, 0, 3);
     }
     for (size_t q = 0; q < a->query_count; ++q) {
       const retrieve_prepared *prepared = a->queries[q];
       const int16_t *weights = retrieve_bound_weights(prepared);
       const uint8_t *sides = retrieve_bound_sides(prepared);
       wide_sum sum = wide_sum_zero();
-      for (size_t d = 0; d < row_bytes; d += 64)
-        sum = wide_add_sided(sum, box + d, box + row_bytes + d, sides + d, weights + d);
+      for (size_t d = 0; d < side_bytes; d += 64)
+        sum = wide_add_sided(sum, box + d, box + side_bytes + d, sides + d, weights + d);
       a->scores[q * a->stride + page - a->page_begin] =
           (uint16_t)((uint32_t)wide_fold_sum(sum) >> prepared->bound_shift);
     }
@@ -165,26 +165,108 @@ void LANES_NAME(retrieve_scan_bounds, LANES_ISA)(const martlet_retrieve_scan_arg
 
 // ---- ranking ------------------------------------------------------------------------------------
 
-void LANES_NAME(retrieve_rank, LANES_ISA)(const void *prepared, const void *const *pages,
-                                          size_t offset, size_t count, const uint32_t *positions,
-                                          int32_t *scores) {
-  const int16_t *weights = retrieve_row_weights(prepared);
-  const size_t row_bytes = retrieve_row_bytes(((const retrieve_prepared *)prepared)->dimensions);
-  // Rows are lines apart from each other: as many are on their way as a core keeps track of.
-  enum { ahead = 16 };
-  for (size_t i = 0; i < count + ahead; ++i) {
-    if (i < count) {
-      const char *next = (const char *)pages[positions[i] / kv_positions] + offset +
-                         positions[i] % kv_positions * row_bytes;
-      for (size_t d = 0; d < row_bytes; d += 64) __builtin_prefetch(next + d, 0, 3);
+/// Positions whose keys are ranked at once: their sums fold together.
+enum { retrieve_ranked = 8 };
+
+/// 16 dimensions of a turned key, `count` of them in the group; of four bits the even or odd ones of 32.
+LANES lanes retrieve_key_part(martlet_kv_type type, const char *key, size_t v, int odd,
+                              size_t count) {
+  const lanes part = type == MARTLET_KV_I4 ? (odd ? kv_nibbles(bytes_load(key + 16 * v), 1)
+                                                  : kv_nibbles(bytes_load(key + 16 * v), 0))
+                                           : kv_load_values(type, key, v);
+  return count < 16 ? lanes_within(part, 0, count, lanes_zero()) : part;
+}
+
+/// The scores of keys[0 ..< retrieve_ranked]; `query` as the type's vectors want it.
+LANES void retrieve_rank_keys(martlet_kv_type type, const kv_shape *shape, const float *query,
+                              const char *const *keys, const uint16_t *const *scales,
+                              float *scores) {
+  const size_t step = type == MARTLET_KV_I4 ? 2 : 1, group = shape->group_dimensions;
+  lanes all[retrieve_ranked], part[retrieve_ranked];
+  for (int i = 0; i < retrieve_ranked; ++i) all[i] = lanes_zero();
+  for (size_t begin = 0, g = 0; begin < shape->dimensions; begin += group, ++g) {
+    const size_t left = shape->dimensions - begin, count = left < group ? left : group;
+    for (int i = 0; i < retrieve_ranked; ++i) part[i] = lanes_zero();
+    for (size_t d = 0; d < count; d += 16 * step)
+      for (size_t odd = 0; odd < step; ++odd) {
+        const lanes q = lanes_load(query + begin + d + 16 * odd);
+        const size_t there = (count - d + step - 1 - odd) / step;
+        for (int i = 0; i < retrieve_ranked; ++i)
+          part[i] = lanes_fma(q, retrieve_key_part(type, keys[i], (begin + d) / (16 * step),
+                                                   (int)odd, there), part[i]);
+      }
+    for (int i = 0; i < retrieve_ranked; ++i)
+      all[i] = kv_quantized(type)
+                   ? lanes_fma(part[i],
+                               lanes_set(martlet_float_of_half(scales[i][g * kv_positions])), all[i])
+                   : part[i];
+  }
+  lanes_store_first(scores, retrieve_ranked,
+                    lanes_finite(lanes_fold_sums(all, retrieve_ranked)));
+}
+
+typedef void retrieve_rank_function(const kv_shape *shape, const float *query,
+                                    const char *const *keys, const uint16_t *const *scales,
+                                    float *scores);
+#define RETRIEVE_RANK(name, type)                                                              \
+  static void retrieve_rank_##name(const kv_shape *shape, const float *query,                  \
+                                   const char *const *keys, const uint16_t *const *scales,     \
+                                   float *scores) {                                            \
+    retrieve_rank_keys(type, shape, query, keys, scales, scores);                              \
+  }
+RETRIEVE_RANK(f32, MARTLET_KV_F32)
+RETRIEVE_RANK(f16, MARTLET_KV_F16)
+RETRIEVE_RANK(bf16, MARTLET_KV_BF16)
+RETRIEVE_RANK(i8, MARTLET_KV_I8)
+RETRIEVE_RANK(i4, MARTLET_KV_I4)
+#undef RETRIEVE_RANK
+
+static retrieve_rank_function *const retrieve_rankings[] = {
+    [MARTLET_KV_F32] = retrieve_rank_f32, [MARTLET_KV_F16] = retrieve_rank_f16,
+    [MARTLET_KV_BF16] = retrieve_rank_bf16, [MARTLET_KV_I8] = retrieve_rank_i8,
+    [MARTLET_KV_I4] = retrieve_rank_i4};
+
+/// A query whose dimensions lie as those of four-bit keys: of each 32 the even ones, then the odd.
+LANES void retrieve_deal_query(size_t padded, const float *query, float *dealt) {
+  for (size_t d = 0; d < padded; ++d) dealt[d / 32 * 32 + d % 2 * 16 + d % 32 / 2] = query[d];
+}
+
+void LANES_NAME(retrieve_rank, LANES_ISA)(const void *prepared, const martlet_kv_layout *layout,
+                                          uint32_t head, const void *const *pages,
+                                          size_t page_offset, size_t count,
+                                          const uint32_t *positions, float *scores) {
+  const kv_shape shape = kv_shape_of(layout);
+  const float *query = retrieve_query_itself(prepared);
+  _Alignas(64) float dealt[kv_most_dimensions];
+  if (layout->type == MARTLET_KV_I4) {
+    retrieve_deal_query(retrieve_side_bytes(shape.dimensions), query, dealt);
+    query = dealt;
+  }
+  // Keys are lines apart from each other: as many are on their way as a core keeps track of.
+  enum { ahead = 2 * retrieve_ranked };
+  const char *keys[3][retrieve_ranked];
+  const uint16_t *scales[3][retrieve_ranked];
+  for (size_t i = 0; i < count + ahead; i += retrieve_ranked) {
+    const size_t set = i / retrieve_ranked % 3;
+    for (size_t k = 0; k < retrieve_ranked && i < count; ++k) {
+      const uint32_t position = positions[i + k < count ? i + k : count - 1];
+      const kv_head page = kv_head_of(
+          &shape, (const char *)pages[position / kv_positions] + page_offset, head);
+      const size_t slot = position % kv_positions;
+      keys[set][k] = page.keys + slot * shape.key_row_bytes;
+      scales[set][k] = (const uint16_t *)(const void *)page.key_scales + slot;
+      for (size_t b = 0; b < shape.key_row_bytes; b += 64)
+        __builtin_prefetch(keys[set][k] + b, 0, 3);
+      for (size_t g = 0; g < shape.groups; ++g)
+        __builtin_prefetch(scales[set][k] + g * kv_positions, 0, 3);
     }
     if (i < ahead) continue;
-    const uint32_t position = positions[i - ahead];
-    const int8_t *row = (const int8_t *)pages[position / kv_positions] + offset +
-                        position % kv_positions * row_bytes;
-    wide_sum sum = wide_sum_zero();
-    for (size_t d = 0; d < row_bytes; d += 64) sum = wide_add_signed(sum, row + d, weights + d);
-    scores[i - ahead] = wide_fold_sum(sum);
+    const size_t first = i - ahead, old = first / retrieve_ranked % 3;
+    float ranked[retrieve_ranked];
+    if (first >= count) break;
+    retrieve_rankings[layout->type](&shape, query, keys[old], scales[old], ranked);
+    for (size_t k = 0; k < retrieve_ranked && first + k < count; ++k)
+      scores[first + k] = ranked[k];
   }
 }
 

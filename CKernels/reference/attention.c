@@ -203,28 +203,28 @@ void martlet_kv_copy_reference(const martlet_kv_layout *layout, const void *sour
     return;
   }
   for (size_t head = 0; head < shape.heads; ++head)
-    kv_copy_head(&shape, kv_head_of(&shape, source, head), source_slot,
+    kv_copy_head(&shape, kv_head_of(&shape, source, head), 0, source_slot,
                  kv_head_of(&shape, target, head), target_slot, count);
 }
 
 /// Elements of `bytes` each from columns to rows; constant sizes make moves of the copies.
-static void turn(size_t bytes, size_t dimensions, size_t slots, const char *keys, size_t row_bytes,
-                 char *rows) {
-  for (size_t slot = 0; slot < slots; ++slot)
+static void turn(size_t bytes, size_t dimensions, const char *columns, char *rows) {
+  for (size_t slot = 0; slot < kv_positions; ++slot)
     for (size_t d = 0; d < dimensions; ++d) {
-      const char *from = keys + (d * kv_positions + slot) * bytes;
-      char *to = rows + slot * row_bytes + d * bytes;
+      const char *from = columns + (d * kv_positions + slot) * bytes;
+      char *to = rows + (slot * dimensions + d) * bytes;
       if (bytes == 1) *to = *from;
       else if (bytes == 2) memcpy(to, from, 2);
       else memcpy(to, from, 4);
     }
 }
 
-void martlet_kv_key_rows_reference(const martlet_kv_layout *layout, const void *page,
-                                   uint32_t head, uint32_t slots, void *rows) {
+void martlet_kv_turn_keys_reference(const martlet_kv_layout *layout, void *page, uint32_t head,
+                                    int to_rows) {
   const kv_shape shape = kv_shape_of(layout);
-  const size_t row_bytes = kv_key_row_bytes(&shape);
-  memset(rows, 0, kv_positions * row_bytes);
-  turn(shape.element, shape.dimensions, slots, kv_head_of(&shape, page, head).keys, row_bytes,
-       rows);
+  char *keys = (char *)page + head * shape.key_head_bytes;
+  _Alignas(64) char old[kv_most_head_bytes];
+  memcpy(old, keys, shape.key_head_bytes);
+  if (to_rows) turn(shape.element, shape.key_rows, old, keys);
+  else kv_turn_back(&shape, old, 0, keys, 0, kv_positions);
 }

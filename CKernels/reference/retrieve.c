@@ -1,30 +1,13 @@
 /// Reference of the retrieve family.
 #include "dispatch/retrieve_variants.h"
 #include "dispatch/retrieve_layout.h"
+#include "reference/lanes.h"
 
 #include <math.h>
 #include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
 
-/// Dimension d of a position's key, scale included.
-static float key_at(const martlet_kv_layout *layout, const kv_shape *shape, const kv_head *head,
-                    size_t d, size_t p) {
-  const size_t index = d * kv_positions + p;
-  switch (layout->type) {
-    case MARTLET_KV_F32: return ((const float *)(const void *)head->keys)[index];
-    case MARTLET_KV_F16:
-      return martlet_float_of_half(((const uint16_t *)(const void *)head->keys)[index]);
-    case MARTLET_KV_BF16:
-      return martlet_float_of_bfloat(((const uint16_t *)(const void *)head->keys)[index]);
-    default: break;
-  }
-  const uint16_t *scales = (const uint16_t *)(const void *)head->key_scales;
-  const float scale = martlet_float_of_half(scales[d / shape->group_dimensions * kv_positions + p]);
-  if (layout->type == MARTLET_KV_I8) return (float)(int8_t)head->keys[index] * scale;
-  const unsigned pair = (unsigned char)head->keys[d / 2 * kv_positions + p];
-  return (float)((int)(d % 2 ? pair >> 4 : pair & 15) - 8) * scale;
-}
 
 /// The centroid of nibble m that is nearest to coordinates x, of equally near ones the first.
 static unsigned nearest(const retrieve_book *book, size_t m, const float *x) {
@@ -56,43 +39,32 @@ static void encode_codes(const retrieve_book *book, const float *key, size_t p, 
         (uint8_t)(nearest(book, m, x) | nearest(book, m + 1, x) << 4);
 }
 
-static void encode_row(const retrieve_book *book, const float *key, int8_t *row) {
-  for (size_t d = 0; d < book->dimensions; ++d) {
-    float t = key[d] * book->inverses[d];
-    t = t > -127.0f ? t : -127.0f;
-    t = t < 127.0f ? t : 127.0f;
-    row[d] = (int8_t)retrieve_round(t);
-  }
-}
-
 void martlet_retrieve_encode_reference(const void *codebook, const martlet_kv_layout *layout,
-                                       const void *page, uint32_t head, uint32_t slots,
-                                       void *codes, void *rows, void *bounds) {
+                                       const void *page, int turned, uint32_t head,
+                                       uint32_t slots, void *codes, void *bounds) {
   const retrieve_book book = retrieve_book_of(codebook);
   const kv_shape shape = kv_shape_of(layout);
   const kv_head part = kv_head_of(&shape, page, head);
-  const size_t row_bytes = retrieve_row_bytes(book.dimensions);
+  const size_t side_bytes = retrieve_side_bytes(book.dimensions);
   float above[kv_most_dimensions], below[kv_most_dimensions];
   for (size_t d = 0; d < book.dimensions; ++d) above[d] = below[d] = -INFINITY;
   if (codes) memset(codes, 0, kv_positions * book.nibbles / 2);
-  if (rows) memset(rows, 0, kv_positions * row_bytes);
   for (size_t p = 0; p < slots; ++p) {
     float key[kv_most_dimensions];
     for (size_t d = 0; d < book.dimensions; ++d) {
-      key[d] = key_at(layout, &shape, &part, d, p);
+      key[d] = retrieve_key_at(layout->type, &shape, &part, turned, d, p);
       const float t = key[d] * book.inverses[d];
       above[d] = t > above[d] ? t : above[d];
       below[d] = 0.0f - t > below[d] ? 0.0f - t : below[d];
     }
     if (codes) encode_codes(&book, key, p, codes);
-    if (rows) encode_row(&book, key, (int8_t *)rows + p * row_bytes);
   }
   if (!bounds) return;
   uint8_t *sides = bounds;
-  memset(sides, 0, 2 * row_bytes);
+  memset(sides, 0, 2 * side_bytes);
   for (size_t d = 0; d < book.dimensions; ++d) {
     sides[d] = retrieve_side(above[d], 128);
-    sides[row_bytes + d] = retrieve_side(below[d], 127);
+    sides[side_bytes + d] = retrieve_side(below[d], 127);
   }
 }
 
@@ -161,30 +133,53 @@ void martlet_retrieve_scan_bounds_reference(const martlet_retrieve_scan_argument
     const retrieve_prepared *prepared = a->queries[q];
     const int16_t *weights = retrieve_bound_weights(prepared);
     const uint8_t *sides = retrieve_bound_sides(prepared);
-    const size_t row_bytes = retrieve_row_bytes(prepared->dimensions);
+    const size_t side_bytes = retrieve_side_bytes(prepared->dimensions);
     uint16_t *scores = a->scores + q * a->stride;
     for (size_t page = a->page_begin; page < a->page_end; ++page) {
       const uint8_t *box = (const uint8_t *)a->pages[page] + a->offset;
       uint32_t sum = 0;
-      for (size_t d = 0; d < row_bytes; ++d)
-        sum += (uint32_t)weights[d] * (sides[d] ? box[row_bytes + d] : box[d]);
+      for (size_t d = 0; d < side_bytes; ++d)
+        sum += (uint32_t)weights[d] * (sides[d] ? box[side_bytes + d] : box[d]);
       *scores++ = (uint16_t)(sum >> prepared->bound_shift);
     }
   }
 }
 
-void martlet_retrieve_rank_reference(const void *prepared, const void *const *pages,
-                                     size_t offset, size_t count, const uint32_t *positions,
-                                     int32_t *scores) {
-  const retrieve_prepared *p = prepared;
-  const int16_t *weights = retrieve_row_weights(prepared);
-  const size_t row_bytes = retrieve_row_bytes(p->dimensions);
+/// 16 lanes of the products of one scale group, zeros behind the last dimension. Of four bits a lane
+/// takes the two dimensions of a byte, of others every 16th.
+static void rank_group(martlet_kv_type type, const kv_shape *shape, const kv_head *page,
+                       const float *query, size_t begin, size_t p, float *part) {
+  const size_t left = shape->dimensions - begin;
+  const size_t count = left < shape->group_dimensions ? left : shape->group_dimensions;
+  const size_t step = type == MARTLET_KV_I4 ? 2 : 1;
+  for (size_t lane = 0; lane < MARTLET_LANES; ++lane) part[lane] = 0;
+  for (size_t from = 0; from < count; from += MARTLET_LANES * step)
+    for (size_t i = 0; i < step; ++i)
+      for (size_t lane = 0; lane < MARTLET_LANES; ++lane) {
+        const size_t d = from + lane * step + i;
+        const float key = d < count ? retrieve_code_at(type, shape, page, 1, begin + d, p) : 0;
+        part[lane] = fmaf(d < count ? query[begin + d] : 0, key, part[lane]);
+      }
+}
+
+void martlet_retrieve_rank_reference(const void *prepared, const martlet_kv_layout *layout,
+                                     uint32_t head, const void *const *pages,
+                                     size_t page_offset, size_t count, const uint32_t *positions,
+                                     float *scores) {
+  const kv_shape shape = kv_shape_of(layout);
+  const float *query = retrieve_query_itself(prepared);
   for (size_t i = 0; i < count; ++i) {
-    const int8_t *row = (const int8_t *)pages[positions[i] / kv_positions] + offset +
-                        positions[i] % kv_positions * row_bytes;
-    int32_t sum = 0;
-    for (size_t d = 0; d < row_bytes; ++d) sum += row[d] * weights[d];
-    scores[i] = sum;
+    const size_t p = positions[i] % kv_positions;
+    const kv_head page = kv_head_of(
+        &shape, (const char *)pages[positions[i] / kv_positions] + page_offset, head);
+    float all[MARTLET_LANES] = {0}, part[MARTLET_LANES];
+    for (size_t d = 0, g = 0; d < shape.dimensions; d += shape.group_dimensions, ++g) {
+      rank_group(layout->type, &shape, &page, query, d, p, part);
+      const float scale = shape.groups ? retrieve_scale_at(&page, g, p) : 1;
+      for (size_t lane = 0; lane < MARTLET_LANES; ++lane)
+        all[lane] = shape.groups ? fmaf(part[lane], scale, all[lane]) : part[lane];
+    }
+    scores[i] = retrieve_finite(martlet_fold_lanes(all));
   }
 }
 

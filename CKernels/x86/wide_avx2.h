@@ -77,14 +77,6 @@ LANES wide_sum wide_add_products(wide_sum sum, __m256i words, const int16_t *wei
   const __m256i *at = (const __m256i *)(const void *)weights;
   return _mm256_add_epi32(sum, _mm256_madd_epi16(words, _mm256_loadu_si256(at)));
 }
-/// Adds 64 signed bytes times words.
-LANES wide_sum wide_add_signed(wide_sum sum, const int8_t *p, const int16_t *weights) {
-  for (int i = 0; i < 64; i += 16) {
-    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-    sum = wide_add_products(sum, _mm256_cvtepi8_epi16(v), weights + i);
-  }
-  return sum;
-}
 /// Adds 64 unsigned bytes, of `b` where `sides` is 255 and of `a` where it is 0, times words.
 LANES wide_sum wide_add_sided(wide_sum sum, const uint8_t *a, const uint8_t *b,
                               const uint8_t *sides, const int16_t *weights) {

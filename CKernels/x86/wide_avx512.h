@@ -60,13 +60,6 @@ LANES wide_sum wide_sum_zero(void) { return _mm512_setzero_si512(); }
 LANES wide_sum wide_add_products(wide_sum sum, __m512i words, const int16_t *weights) {
   return _mm512_add_epi32(sum, _mm512_madd_epi16(words, _mm512_loadu_si512(weights)));
 }
-/// Adds 64 signed bytes times words.
-LANES wide_sum wide_add_signed(wide_sum sum, const int8_t *p, const int16_t *weights) {
-  const wide v = _mm512_loadu_si512(p);
-  sum = wide_add_products(sum, _mm512_cvtepi8_epi16(_mm512_castsi512_si256(v)), weights);
-  return wide_add_products(sum, _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64(v, 1)),
-                           weights + 32);
-}
 /// Adds 64 unsigned bytes, of `b` where `sides` is 255 and of `a` where it is 0, times words.
 LANES wide_sum wide_add_sided(wide_sum sum, const uint8_t *a, const uint8_t *b,
                               const uint8_t *sides, const int16_t *weights) {

@@ -105,10 +105,11 @@ public final class Session: Sendable {
     draftBytesLimit = configuration.engine.kvBytesLimit / 8
     let packers = try makeTeam(configuration.threads)
     let first = try configuration.tuned(load(packers), packers, makeTeam)
-    (tokenizer, tuning, team) = (first.tokenizer, first.tuning, first.team)
+    (tokenizer, team) = (first.tokenizer, first.team)
     model = try first.model ?? load(team)
     let parts = TransformerParts(model: model, tokenizer: tokenizer)
     var options = configuration.backend
+    tuning = try configuration.chooseRetrieval(first.tuning, parts, team, &options)
     options.placement = options.placement ?? MemoryPlan(plan: team.plan).pages
     let backend = try TransformerBackend(parts: parts, team: team, options: options)
     var limits = configuration.engine
@@ -189,6 +190,24 @@ extension Session.Configuration {
       MemoryPlan(plan: packers.plan).weights != nil && team.plan.nodes != packers.plan.nodes
     return Tuned(
       model: isMisplaced ? nil : model, tokenizer: tokenizer, tuning: chosen, team: team)
+  }
+
+  /// Where retrieval begins, if tokens retrieve: into `options` and what is reported.
+  func chooseRetrieval(
+    _ chosen: Tuning, _ parts: TransformerParts, _ team: ThreadTeam,
+    _ options: inout TransformerBackend.Options
+  ) throws -> Tuning {
+    guard case .retrieve(var retrieval) = options.attention else { return chosen }
+    let (positions, origin) =
+      try Autotuner(parts: parts, options: backend, store: tuningStore)
+      .retrievalMinimum(retrieval, effort: tuning, team: team)
+      ?? (AttentionMethod.Retrieval.standardMinimum, .standard)
+    retrieval.minimumPositions = positions
+    options.attention = .retrieve(retrieval)
+    var tuning = chosen
+    (tuning.retrieveFrom, tuning.retrieveFromOrigin) = (positions, origin)
+    Logger(label: "martlet.session").info("\(parts.name) runs with \(tuning)")
+    return tuning
   }
 
   /// What is given, and for the rest what holds without measurements.

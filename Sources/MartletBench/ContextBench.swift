@@ -6,7 +6,8 @@ import MartletMachine
 /// keys and values, in turns.
 ///
 /// Contexts hold synthetic keys and values, since prefilling them would take minutes; only the last few
-/// hundred positions are prefilled, so that an index can learn from the model's own queries.
+/// hundred positions are prefilled, so that an index can learn from the model's own queries. With
+/// `prefill` the model prefills it all.
 public enum ContextBench {
   /// What to measure; lists run as a product.
   public struct Settings: Sendable {
@@ -20,6 +21,8 @@ public enum ContextBench {
     public var repetitions = 5
     /// See `TransformerBackend.fillSynthetic`.
     public var sharpness = 4.0
+    /// Whether the model prefills the whole context, which takes minutes.
+    public var prefill = false
     public var command = "martlet bench context"
     public var version = ""
 
@@ -52,11 +55,18 @@ public enum ContextBench {
     /// Mean positions that a query head finds, exact heads aside; and the share of exact heads.
     public let wanted: Double
     public let exactHeads: Double
-    /// Seconds of learning and coding the context, once.
+    /// Seconds of prefilling; 0 where the context is synthetic.
+    public let prefillSeconds: Double
+    /// Seconds of learning and coding the context, once, and of these of fitting codebooks and of trying
+    /// how many positions each head needs.
     public let buildSeconds: Double
+    public let fitSeconds: Double
+    public let settleSeconds: Double
     /// Bytes of keys and values, and of the index beside them.
     public let kvBytes: Int
     public let indexBytes: Int
+    /// Of the index, per key of one key-value head.
+    public let indexBytesPerKey: Double
     /// Milliseconds of a step spent in attention.
     public let attentionMs: Double
     public let medianNs: Double
@@ -66,13 +76,14 @@ public enum ContextBench {
 
     public static let header = [
       "attention", "positions", "branches", "kv", "tok/s", "× exact", "output error", "wanted",
-      "exact heads", "build s", "KV MB", "index MB", "attention ms",
+      "exact heads", "prefill s", "build s", "KV MB", "index MB", "bytes/key", "attention ms",
     ]
     public var cells: [String] {
       [
         attention, "\(positions)", "\(branches)", kvType, short(tokensPerS), short(speedup),
-        short(outputError), short(wanted), short(exactHeads), short(buildSeconds),
-        "\(kvBytes >> 20)", "\(indexBytes >> 20)", short(attentionMs),
+        short(outputError), short(wanted), short(exactHeads), short(prefillSeconds),
+        short(buildSeconds),
+        "\(kvBytes >> 20)", "\(indexBytes >> 20)", short(indexBytesPerKey), short(attentionMs),
       ]
     }
   }
@@ -88,7 +99,7 @@ public enum ContextBench {
       settings: [
         "model": session.model.path, "kv-type": settings.kvType.rawValue,
         "generate": "\(settings.generate)", "repetitions": "\(settings.repetitions)",
-        "sharpness": "\(settings.sharpness)",
+        "sharpness": "\(settings.sharpness)", "prefill": "\(settings.prefill)",
       ])
     context.formula = "speedup = median over samples of exact step / step"
     var rows: [Row] = []

@@ -9,7 +9,7 @@ final class ContextBenchCase {
     let backend: TransformerBackend
     var samples = Samples()
     var attentionSeconds = 0.0
-    var buildSeconds = 0.0
+    var prefillSeconds = 0.0
   }
 
   private let settings: ContextBench.Settings
@@ -38,7 +38,7 @@ final class ContextBenchCase {
         parts: parts, team: session.team,
         options: .init(kvType: settings.kvType, attention: method))
       lanes.append(Lane(method: method, backend: backend))
-      try fill(backend)
+      lanes[lanes.count - 1].prefillSeconds = try fill(backend)
     }
   }
 
@@ -57,25 +57,34 @@ final class ContextBenchCase {
     }
   }
 
-  private func fill(_ backend: TransformerBackend) throws {
+  /// Returns the seconds that prefilling took, 0 where most of the context is synthetic.
+  private func fill(_ backend: TransformerBackend) throws -> Double {
     try backend.reservePages(contextPages + branches * ownPages)
-    try backend.fillSynthetic(
-      pages: 0..<PageID(contextPages), sharpness: Float(settings.sharpness), seed: 1)
-    let first = max(0, contextPages * KVSlab.pageTokens - Self.prefilled)
     let end = contextPages * KVSlab.pageTokens
-    try backend.forward(
-      ForwardBatch(
-        tokens: (first..<end).map {
-          BatchToken(
-            token: token($0, backend), position: $0, sequence: 0, wantsLogits: $0 == end - 1)
-        }, sequences: [tables[0]], promptTokens: [end + 1]), logits: logits)
+    var first = 0
+    if !settings.prefill {
+      try backend.fillSynthetic(
+        pages: 0..<PageID(contextPages), sharpness: Float(settings.sharpness), seed: 1)
+      first = max(0, end - Self.prefilled)
+    }
+    let begin = monotonicNanoseconds()
+    for start in stride(from: first, to: end, by: backend.maximumBatchTokens) {
+      let past = min(end, start + backend.maximumBatchTokens)
+      try backend.forward(
+        ForwardBatch(
+          tokens: (start..<past).map {
+            BatchToken(
+              token: token($0, backend), position: $0, sequence: 0, wantsLogits: $0 == end - 1)
+          }, sequences: [tables[0]], promptTokens: [end + 1]), logits: logits)
+    }
+    return settings.prefill ? Double(monotonicNanoseconds() - begin) * 1e-9 : 0
   }
 
   private func token(_ position: Int, _ backend: TransformerBackend) -> Token {
     Token(position * 7919 % backend.vocabularySize)
   }
 
-  /// Decodes with every method in turn; the first round warms up and builds indexes.
+  /// Decodes with every method in turn; the first round warms up, and indexes are built in it.
   func rows() throws -> [ContextBench.Row] {
     for round in 0...settings.repetitions {
       for turn in lanes.indices {
@@ -105,9 +114,7 @@ final class ContextBenchCase {
         logits: logits)
     }
     let taken = Double(monotonicNanoseconds() - begin)
-    if round == 0 {
-      lanes[lane].buildSeconds = taken * 1e-9
-    } else {
+    if round > 0 {
       lanes[lane].samples.append(taken / Double(settings.generate))
       lanes[lane].attentionSeconds += backend.statistics.seconds(.attention)
     }
@@ -129,9 +136,11 @@ final class ContextBenchCase {
       exactHeads: report.map { report in
         Double(report.wanted.count - found.count) / Double(max(1, report.wanted.count))
       } ?? 1,
-      buildSeconds: report == nil ? 0 : lane.buildSeconds,
+      prefillSeconds: lane.prefillSeconds, buildSeconds: report?.buildSeconds ?? 0,
+      fitSeconds: report?.fitSeconds ?? 0, settleSeconds: report?.settleSeconds ?? 0,
       kvBytes: (lane.backend.bytesPerPage - codes * KVSlab.pageTokens) * contextPages,
       indexBytes: codes * KVSlab.pageTokens * contextPages,
+      indexBytesPerKey: Double(codes) / Double(lane.backend.keysPerPosition),
       attentionMs: lane.attentionSeconds / steps * 1e3, medianNs: lane.samples.median,
       minNs: lane.samples.minimum, samplesNs: lane.samples.nanoseconds,
       command: "\(settings.command) --attention \(lane.method.name) --positions \(positions) "

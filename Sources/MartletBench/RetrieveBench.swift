@@ -5,7 +5,7 @@ import MartletMachine
 public enum RetrieveBench {
   /// A way to find the positions that matter.
   public enum Index: String, Sendable, CaseIterable {
-    /// Scans codes of all positions and ranks the best by rows.
+    /// Scans codes of all positions and ranks the best by their keys.
     case scan
     /// Takes whole pages by upper bounds of their scores.
     case pages
@@ -86,6 +86,7 @@ public enum RetrieveBench {
     public let recallAt_100: Double
     public let attentionMass: Double
     public let outputError: Double
+    /// That the index takes beside the keys.
     public let bytesPerKey: Double
     /// Part of the keys that attention reads.
     public let touched: Double

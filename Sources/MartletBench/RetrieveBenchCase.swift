@@ -9,12 +9,14 @@ final class RetrieveBenchCase {
   private let settings: RetrieveBench.Settings
   private let slab: KVSlab
   private let batch: AttentionBatch
+  /// Of the pages as they were written; copies of them, turned, with the index beside them: one to be
+  /// warm, all others in turn to be cold.
   private let table: [Int32]
+  private let copies: [[Int32]]
+  private let index: RetrievalSlab
   private let codebook: RetrievalCodebook
   private let buildNs: Double
   private let insertNs: Double
-  /// Copies of the index: one to be warm, all in turn to be cold.
-  private let copies: [RetrievalSlab]
   /// Scores of the true best and all, query by query.
   private let vectors: [[Float]]
   private let queries: [[Float]]
@@ -44,21 +46,25 @@ final class RetrieveBenchCase {
     codebook = try RetrievalCodebook(
       fitting: shape, to: slab, layer: 0, kvHead: 0, pages: table, queries: sample)
     buildNs = Double(monotonicNanoseconds() - began)
-    let parts: Set<RetrievalPart> = [.codes, .rows, .bounds, .keys]
-    let bytes = parts.reduce(0) { $0 + shape.bytes(of: $1) } * pages
+    let parts: Set<RetrievalPart> = [.codes, .bounds]
+    let bytes = parts.reduce(slab.bytesPerPage) { $0 + shape.bytes(of: $1) } * pages
     let count = RetrieveBench.coldBytes / bytes + 2
-    copies = try (0..<count).map { _ in
-      let index = try RetrievalSlab(shape: shape, layers: 1, kvHeads: 1, parts: parts)
-      try index.reserve(pages)
-      return index
-    }
+    index = try RetrievalSlab(shape: shape, layers: 1, kvHeads: 1, parts: parts)
+    try slab.reserve((count + 1) * pages)
+    try index.reserve((count + 1) * pages)
+    copies = (1...count).map { copy in (0..<pages).map { Int32(copy * pages + $0) } }
     var insert = Double.infinity
     for copy in copies {
+      for (page, original) in zip(copy, table) {
+        slab.copy(from: Int(original), to: Int(page), positions: KVSlab.pageTokens)
+      }
       let began = monotonicNanoseconds()
-      for page in 0..<pages {
-        copy.encode(page: page, layer: 0, kvHead: 0, of: slab, codebook: codebook)
+      for page in copy {
+        index.encode(page: Int(page), layer: 0, kvHead: 0, of: slab, codebook: codebook)
+        slab.turnKeys(page: Int(page), layer: 0, kvHead: 0)
       }
       insert = min(insert, Double(monotonicNanoseconds() - began) / Double(keys))
+      slab.markTurned(copy.lazy.map { Int($0) })
     }
     insertNs = insert
   }
@@ -165,12 +171,6 @@ final class RetrieveBenchCase {
       case .pages: Double(shape.bytes(of: .bounds)) / page
       case .exact: Double(4 * dimensions)
       }
-    let beside: [RetrievalPart] =
-      switch index {
-      case .scan: [.rows, .keys]
-      case .pages, .exact: []
-      }
-    let kept = beside.reduce(scanned) { $0 + Double(shape.bytes(of: $1)) / page }
     let operation =
       index == .exact
       ? "attention_f32"
@@ -185,7 +185,7 @@ final class RetrieveBenchCase {
       coldQueryNs: measured.cold.median, coldQueryMinNs: measured.cold.minimum,
       attendNs: measured.attention.median, attendMinNs: measured.attention.minimum,
       recallAt_100: measured.recall / count, attentionMass: measured.mass / count,
-      outputError: measured.error / count, bytesPerKey: kept,
+      outputError: measured.error / count, bytesPerKey: index == .exact ? 0 : scanned,
       touched: measured.touched / Double(settings.repetitions),
       variant: kernelVariants().first { $0.operation == operation && $0.serving }?.name ?? "",
       samplesNs: measured.samples.nanoseconds,
@@ -196,23 +196,28 @@ final class RetrieveBenchCase {
 
   private func measure(_ index: RetrieveBench.Index, _ group: Int) throws -> Measured {
     var measured = Measured()
-    let searches = copies.map { RetrievalSearch(slab: $0) }
-    let tables = copies.map { $0.table(table) }
-    for (search, table) in zip(searches, tables) { search.begin(table) }
+    let searcher = RetrievalSearch(slab: self.index)
+    let tables = copies.map { self.index.table($0, of: slab) }
     let rows = try FloatMatrix(rows: group, columns: dimensions)
     let (exact, sparse) = (
       try FloatMatrix(rows: group, columns: dimensions),
       try FloatMatrix(rows: group, columns: dimensions)
     )
-    batch.begin(
-      tables: [table],
-      rows: (0..<group).map { _ in AttentionRow(sequence: 0, position: keys - 1) })
-    batch.select(layer: 0)
+    // Rows over every copy's pages; those as written come first.
+    let batches = ([table] + copies).map { table in
+      let batch = AttentionBatch(slab: slab)
+      batch.begin(
+        tables: [table],
+        rows: (0..<group).map { _ in AttentionRow(sequence: 0, position: keys - 1) })
+      batch.select(layer: 0)
+      return batch
+    }
     for sample in 0..<settings.repetitions {
       let own = (0..<group).map { (sample * group + $0) % queries.count }
       for (row, query) in own.enumerated() { rows.setRow(row, queries[query]) }
       let began = monotonicNanoseconds()
-      batch.attend(queries: rows, scale: scale, into: exact, rows: 0..<group, kvHeads: 0..<1)
+      batches[0].attend(
+        queries: rows, scale: scale, into: exact, rows: 0..<group, kvHeads: 0..<1)
       let exactNs = Double(monotonicNanoseconds() - began)
       var found: [UInt32] = []
       if index == .exact {
@@ -222,20 +227,18 @@ final class RetrieveBenchCase {
         found = (0..<UInt32(keys)).map { $0 }
       } else {
         // The attention before took the caches; a first search brings the index back.
-        _ = try search(searches[0], index, rows)
+        _ = try search(searcher, tables[0], index, rows)
         let warm = monotonicNanoseconds()
-        found = try search(searches[0], index, rows)
+        found = try search(searcher, tables[0], index, rows)
         measured.samples.append(Double(monotonicNanoseconds() - warm))
-        let copy = searches[1 + sample % (searches.count - 1)]
+        let copy = 1 + sample % (copies.count - 1)
         let cold = monotonicNanoseconds()
-        _ = try search(copy, index, rows)
+        _ = try search(searcher, tables[copy], index, rows)
         measured.cold.append(Double(monotonicNanoseconds() - cold))
         let path = Kernels.retrievalPath(found: found, sinks: 0, recent: keys, end: keys)
         let attention = monotonicNanoseconds()
-        batch.attend(
-          rows: 0..<group, kvHead: 0, path: path,
-          keys: (tables[1 + sample % (searches.count - 1)], table.count), queries: rows,
-          scale: scale, into: sparse)
+        batches[1 + copy].attend(
+          rows: 0..<group, kvHead: 0, path: path, queries: rows, scale: scale, into: sparse)
         measured.attention.append(Double(monotonicNanoseconds() - attention))
       }
       measured.touched += Double(found.count) / Double(keys)
@@ -245,14 +248,15 @@ final class RetrieveBenchCase {
   }
 
   private func search(
-    _ search: RetrievalSearch, _ index: RetrieveBench.Index, _ rows: FloatMatrix
+    _ search: RetrievalSearch, _ table: RetrievalSearch.Table, _ index: RetrieveBench.Index,
+    _ rows: FloatMatrix
   ) throws -> [UInt32] {
     let part = settings.candidates * keys / 131_072
     return try search.search(
-      rows, rows: 0..<rows.rows, layer: 0, kvHead: 0, codebook: codebook,
-      pages: 0..<keys / KVSlab.pageTokens,
-      method: index == .pages ? .bounds : .scan(candidates: max(4 * settings.wanted, part)),
-      wanted: index == .pages ? settings.wanted * 4 : settings.wanted)
+      rows, rows: 0..<rows.rows, table: table, layer: 0, kvHead: 0, codebook: codebook,
+      pages: 0..<keys / KVSlab.pageTokens, method: index == .pages ? .bounds : .scan,
+      wanted: index == .pages ? settings.wanted * 4 : settings.wanted,
+      candidates: index == .pages ? 0 : max(4 * settings.wanted, part))
   }
 
   private func add(

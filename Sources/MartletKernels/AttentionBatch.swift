@@ -48,6 +48,8 @@ public final class AttentionBatch: @unchecked Sendable {
   /// Addresses of the first layer of all sequences' pages one after another, and where each
   /// sequence's begin.
   private var bases: [UnsafeRawPointer?] = []
+  /// Beside each address whether the page is turned; empty where none is.
+  private var turned: [UInt8] = []
   private var tableStarts: [Int] = []
   /// All rows' paths one after another, and where each row's begins.
   private var paths: [UInt32] = []
@@ -69,7 +71,8 @@ public final class AttentionBatch: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - tables: per sequence, page i holds positions 32·i ..< 32·(i+1). Each table covers the
-  ///     positions and paths of its rows, and all pages exist in the slab.
+  ///     positions and paths of its rows, and all pages exist in the slab. None of them turns or turns
+  ///     back until the batch is done, and none that is written to is turned.
   ///   - rows: in the order of the matrices' rows. No two rows write the same slot of a page.
   ///   - queryHeads: of the queries to come; as many as key-value heads if not given.
   ///   - threads: how many will work; more make smaller units.
@@ -91,6 +94,10 @@ public final class AttentionBatch: @unchecked Sendable {
       for page in table {
         bases.append(UnsafeRawPointer(slab.pointer(page: Int(page), layer: 0)))
       }
+    }
+    turned.removeAll(keepingCapacity: true)
+    if tables.contains(where: { $0.contains { slab.isTurned(Int($0)) } }) {
+      for page in tables.joined() { turned.append(slab.isTurned(Int(page)) ? 1 : 0) }
     }
     paths.removeAll(keepingCapacity: true)
     pathStarts.removeAll(keepingCapacity: true)
@@ -139,7 +146,9 @@ public final class AttentionBatch: @unchecked Sendable {
     var layout = layout
     for index in range {
       let row = rows[index]
-      let page = bases[tableStarts[row.sequence] + row.slot / KVSlab.pageTokens]
+      let number = tableStarts[row.sequence] + row.slot / KVSlab.pageTokens
+      precondition(turned.isEmpty || turned[number] == 0, "row \(index) writes to a turned page")
+      let page = bases[number]
       // The address came from the slab, whose memory is mutable; it is kept as read-only because
       // that is what attention takes.
       martlet_kv_write(
@@ -181,15 +190,10 @@ public final class AttentionBatch: @unchecked Sendable {
   /// - Parameters:
   ///   - path: positions that the sequence's pages hold, at least one; see
   ///     ``Kernels/retrievalPath(found:sinks:recent:end:)``.
-  ///   - keys: where an index keeps the keys of the rows' one sequence position by position, of as many
-  ///     of its first pages as were encoded since they were last written. Single positions are
-  ///     gathered from there several times faster, to the same bits. Nil or an index without
-  ///     ``RetrievalPart/keys``: from the pages.
-  /// - Complexity: with keys 0.06 to 0.15 µs per single position of 128 dimensions,
-  ///   for a group of four heads.
+  /// - Complexity: 0.06 to 0.15 µs per single position of 128 dimensions for a group of four heads
+  ///   where pages are turned, several times that where they are not.
   public func attend(
-    rows range: Range<Int>, kvHead: Int, path: [UInt32],
-    keys: (table: RetrievalSearch.Table, pages: Int)? = nil, queries: FloatMatrix, scale: Float,
+    rows range: Range<Int>, kvHead: Int, path: [UInt32], queries: FloatMatrix, scale: Float,
     into output: FloatMatrix
   ) {
     check(queries, output, range)
@@ -204,17 +208,11 @@ public final class AttentionBatch: @unchecked Sendable {
         "position \(last) exceeds the sequence's pages")
     }
     guard !range.isEmpty else { return }
-    let (keyRows, keyPages) = check(keys, range)
-    withPath(path, keyRows) { path, keyRows in
+    path.withUnsafeBufferPointer { path in
       withArguments(range.count, { range.lowerBound + $0 }, queries, output) { arguments in
         arguments.scale = scale
         arguments.kv_head_begin = UInt32(kvHead)
         arguments.kv_head_end = UInt32(kvHead + 1)
-        if let keys, keyPages > 0 {
-          let layer = layerOffset / slab.bytesPerLayer
-          arguments.key_rows_offset = keys.table.slab.offset(layer: layer, kvHead: 0, part: .keys)
-          arguments.key_rows_stride = keys.table.slab.stride(of: .keys)
-        }
         // The list is withArguments' own.
         let list = UnsafeMutablePointer(mutating: arguments.rows!)
         for index in 0..<range.count {
@@ -222,37 +220,9 @@ public final class AttentionBatch: @unchecked Sendable {
           list[index].end = UInt32(path.count)
           list[index].path = path.baseAddress
           list[index].path_count = UInt32(path.count)
-          list[index].key_rows = keyRows.baseAddress
-          list[index].key_row_pages = UInt32(keyPages)
         }
         martlet_attention_f32(&arguments).expectSuccess("martlet_attention_f32")
       }
-    }
-  }
-
-  /// Addresses of the key rows that serve `range`, and how many pages have them.
-  private func check(
-    _ keys: (table: RetrievalSearch.Table, pages: Int)?, _ range: Range<Int>
-  ) -> ([UnsafeRawPointer?], Int) {
-    guard let keys, keys.table.slab.hasKeys else { return ([], 0) }
-    let (index, addresses) = (keys.table.slab, keys.table.keys)
-    precondition((0...addresses.count).contains(keys.pages), "\(keys.pages) pages of keys")
-    precondition(
-      index.type == slab.type && index.shape.headDimensions == slab.headDimensions
-        && index.kvHeads == slab.kvHeads && index.layers == slab.layers,
-      "an index of other pages")
-    precondition(
-      range.allSatisfy { rows[$0].sequence == rows[range.lowerBound].sequence },
-      "keys of one sequence for rows of several")
-    return (addresses, keys.pages)
-  }
-
-  private func withPath(
-    _ path: [UInt32], _ keyRows: [UnsafeRawPointer?],
-    _ body: (UnsafeBufferPointer<UInt32>, UnsafeBufferPointer<UnsafeRawPointer?>) -> Void
-  ) {
-    path.withUnsafeBufferPointer { path in
-      keyRows.withUnsafeBufferPointer { body(path, $0) }
     }
   }
 
@@ -310,33 +280,47 @@ public final class AttentionBatch: @unchecked Sendable {
     _ count: Int, _ row: (Int) -> Int, _ queries: FloatMatrix, _ output: FloatMatrix,
     _ body: (inout martlet_attention_arguments) -> Void
   ) {
+    withTables { bases, flags, paths in
+      // A stack buffer of a few dozen rows at a time: no allocation on the hot path.
+      withUnsafeTemporaryAllocation(of: martlet_attention_row.self, capacity: count) { list in
+        for offset in 0..<count {
+          let index = row(offset)
+          let row = rows[index]
+          var entry = martlet_attention_row()
+          entry.pages = bases.map { $0 + tableStarts[row.sequence] }
+          entry.first = UInt32(row.first)
+          entry.end = UInt32(row.position + 1)
+          entry.query = UnsafePointer(queries.base + index * queries.stride)
+          entry.output = output.base + index * output.stride
+          entry.path = paths.map { $0 + pathStarts[index] }
+          entry.path_count = UInt32(row.path.count)
+          entry.turned = turned.isEmpty ? nil : flags.map { $0 + tableStarts[row.sequence] }
+          list.initializeElement(at: offset, to: entry)
+        }
+        withUnsafePointer(to: layout) { layout in
+          var arguments = martlet_attention_arguments()
+          arguments.size = UInt32(MemoryLayout<martlet_attention_arguments>.size)
+          arguments.query_heads = UInt32(queries.columns / slab.headDimensions)
+          arguments.layout = layout
+          arguments.page_offset = layerOffset
+          arguments.rows = UnsafePointer(list.baseAddress)
+          arguments.row_count = count
+          body(&arguments)
+        }
+      }
+    }
+  }
+
+  /// The batch's lists, at places that hold while `body` runs.
+  private func withTables(
+    _ body: (
+      UnsafePointer<UnsafeRawPointer?>?, UnsafePointer<UInt8>?, UnsafePointer<UInt32>?
+    ) -> Void
+  ) {
     bases.withUnsafeBufferPointer { bases in
-      paths.withUnsafeBufferPointer { paths in
-        // A stack buffer of a few dozen rows at a time: no allocation on the hot path.
-        withUnsafeTemporaryAllocation(of: martlet_attention_row.self, capacity: count) { list in
-          for offset in 0..<count {
-            let index = row(offset)
-            let row = rows[index]
-            var entry = martlet_attention_row()
-            entry.pages = bases.baseAddress.map { $0 + tableStarts[row.sequence] }
-            entry.first = UInt32(row.first)
-            entry.end = UInt32(row.position + 1)
-            entry.query = UnsafePointer(queries.base + index * queries.stride)
-            entry.output = output.base + index * output.stride
-            entry.path = paths.baseAddress.map { $0 + pathStarts[index] }
-            entry.path_count = UInt32(row.path.count)
-            list.initializeElement(at: offset, to: entry)
-          }
-          withUnsafePointer(to: layout) { layout in
-            var arguments = martlet_attention_arguments()
-            arguments.size = UInt32(MemoryLayout<martlet_attention_arguments>.size)
-            arguments.query_heads = UInt32(queries.columns / slab.headDimensions)
-            arguments.layout = layout
-            arguments.page_offset = layerOffset
-            arguments.rows = UnsafePointer(list.baseAddress)
-            arguments.row_count = count
-            body(&arguments)
-          }
+      turned.withUnsafeBufferPointer { turned in
+        paths.withUnsafeBufferPointer { paths in
+          body(bases.baseAddress, turned.baseAddress, paths.baseAddress)
         }
       }
     }

@@ -27,20 +27,12 @@ public struct RetrievalShape: Sendable, Hashable {
 
   /// Bytes of a codebook.
   public var codebookBytes: Int { with(martlet_retrieve_codebook_bytes) }
-  /// Bytes that a page of one head takes in each part; `type` is of the pages, and matters to `.keys`
-  /// alone.
-  public func bytes(of part: RetrievalPart, type: KVType = .bf16) -> Int {
+  /// Bytes that a page of one head takes in each part.
+  public func bytes(of part: RetrievalPart) -> Int {
     switch part {
     case .codes: with(martlet_retrieve_codes_bytes)
-    case .rows: with(martlet_retrieve_rows_bytes)
     case .bounds: with(martlet_retrieve_bounds_bytes)
-    case .keys: keyBytes(type)
     }
-  }
-
-  private func keyBytes(_ type: KVType) -> Int {
-    var layout = KVSlab.layout(type, 1, headDimensions)
-    return martlet_kv_key_rows_bytes(&layout)
   }
 
   var preparedBytes: Int { with(martlet_retrieve_query_bytes) }
@@ -55,13 +47,8 @@ public struct RetrievalShape: Sendable, Hashable {
 public enum RetrievalPart: Int, Sendable, CaseIterable {
   /// Four bits per nibble and position: what a scan of all positions reads.
   case codes
-  /// A byte per dimension and position: ranks what the scan found.
-  case rows
   /// The box around a page's keys: upper bounds of all scores in it.
   case bounds
-  /// The keys themselves, position by position: what attention gathers single positions from. Pages of
-  /// `int4` have none, which takes no memory and leaves attention as slow as without.
-  case keys
 }
 
 /// What a layer's key-value head codes its keys with: fitted once to keys and queries, then fixed.
@@ -96,6 +83,7 @@ public final class RetrievalCodebook: Sendable {
     let addresses = pages.map {
       UnsafeRawPointer?(slab.pointer(page: Int($0), layer: layer))
     }
+    let turned = pages.map { UInt8(slab.isTurned(Int($0)) ? 1 : 0) }
     let sample = Self.sample(queries, slab, kvHead)
     let status = withUnsafePointer(to: shape.cShape) { shape in
       withUnsafePointer(to: slab.cLayout) { layout in
@@ -111,7 +99,10 @@ public final class RetrievalCodebook: Sendable {
             arguments.queries = sample.baseAddress
             arguments.query_stride = slab.headDimensions
             arguments.query_count = sample.count / slab.headDimensions
-            return martlet_retrieve_fit(&arguments, scratch.base, memory.base)
+            return turned.withUnsafeBufferPointer { turned in
+              arguments.turned = turned.baseAddress
+              return martlet_retrieve_fit(&arguments, scratch.base, memory.base)
+            }
           }
         }
       }
@@ -152,8 +143,6 @@ public final class RetrievalSlab: @unchecked Sendable {
   public let layers: Int
   public let kvHeads: Int
   public let parts: Set<RetrievalPart>
-  /// Of the pages that are encoded.
-  public let type: KVType
   /// Bytes of one page over all layers, heads and parts.
   public let bytesPerPage: Int
   /// Pages that exist.
@@ -166,15 +155,13 @@ public final class RetrievalSlab: @unchecked Sendable {
 
   /// An empty slab.
   /// - Parameters:
-  ///   - type: of the pages that will be encoded; matters to `.keys` alone.
   ///   - byteLimit: the most that `reserve` will take.
   /// - Throws: `KernelError` `.argument` for an impossible shape.
   public init(
     shape: RetrievalShape, layers: Int, kvHeads: Int,
-    parts: Set<RetrievalPart> = [.codes, .rows], type: KVType = .bf16, byteLimit: Int = .max,
-    placement: MemoryPlacement? = nil
+    parts: Set<RetrievalPart> = [.codes], byteLimit: Int = .max, placement: MemoryPlacement? = nil
   ) throws(KernelError) {
-    let each = parts.reduce(0) { $0 + shape.bytes(of: $1, type: type) }
+    let each = parts.reduce(0) { $0 + shape.bytes(of: $1) }
     guard let total = checkedProduct(each, layers, kvHeads), total > 0 else {
       throw KernelError(
         .argument,
@@ -184,7 +171,6 @@ public final class RetrievalSlab: @unchecked Sendable {
     self.layers = layers
     self.kvHeads = kvHeads
     self.parts = parts
-    self.type = type
     self.byteLimit = byteLimit
     self.placement = placement
     bytesPerPage = total
@@ -210,7 +196,7 @@ public final class RetrievalSlab: @unchecked Sendable {
   }
 
   /// Encodes the first `slots` positions of one head of a page of `slab`: when the page is full, or
-  /// again and again as it fills.
+  /// again and again as it fills. The page may be turned.
   /// - Complexity: about 6 µs for 128 dimensions and 32 nibbles.
   public func encode(
     page: Int, layer: Int, kvHead: Int, slots: Int = KVSlab.pageTokens, of slab: KVSlab,
@@ -219,7 +205,6 @@ public final class RetrievalSlab: @unchecked Sendable {
     precondition(codebook.shape == shape, "a codebook of another shape")
     precondition((0..<kvHeads).contains(kvHead) && kvHeads == slab.kvHeads, "head \(kvHead)")
     precondition((1...KVSlab.pageTokens).contains(slots), "\(slots) slots of a page")
-    precondition(!hasKeys || type == slab.type, "pages of \(slab.type) for keys of \(type)")
     var layout = slab.cLayout
     let offset = { (part: RetrievalPart) -> UnsafeMutableRawPointer? in
       self.parts.contains(part)
@@ -227,21 +212,13 @@ public final class RetrievalSlab: @unchecked Sendable {
         : nil
     }
     martlet_retrieve_encode(
-      codebook.memory.base, &layout, slab.pointer(page: page, layer: layer), UInt32(kvHead),
-      UInt32(slots), offset(.codes), offset(.rows), offset(.bounds)
+      codebook.memory.base, &layout, slab.pointer(page: page, layer: layer),
+      slab.isTurned(page) ? 1 : 0, UInt32(kvHead), UInt32(slots), offset(.codes), offset(.bounds)
     ).expectSuccess("martlet_retrieve_encode")
-    if hasKeys, let keys = offset(.keys) {
-      martlet_kv_key_rows(
-        &layout, slab.pointer(page: page, layer: layer), UInt32(kvHead), UInt32(slots), keys
-      ).expectSuccess("martlet_kv_key_rows")
-    }
   }
 
-  /// Whether pages have keys position by position.
-  public var hasKeys: Bool { parts.contains(.keys) && bytes(of: .keys) > 0 }
-
   /// Bytes that a page of one head takes in a part.
-  private func bytes(of part: RetrievalPart) -> Int { shape.bytes(of: part, type: type) }
+  private func bytes(of part: RetrievalPart) -> Int { shape.bytes(of: part) }
 
   /// From a head to the next.
   func stride(of part: RetrievalPart) -> Int { pagesPerChunk * bytes(of: part) }

@@ -79,9 +79,7 @@ martlet_attention_arguments attention_arguments_of(attention_case *a, size_t fir
                                        .rows = row,
                                        .row_count = rows,
                                        .scale = a->scale,
-                                       .kv_head_end = a->layout.kv_heads,
-                                       .key_rows_offset = a->key_rows_offset,
-                                       .key_rows_stride = a->key_rows_stride};
+                                       .kv_head_end = a->layout.kv_heads};
 }
 
 void attention_call(martlet_any_function function, attention_case *a, size_t first_row, size_t rows,

@@ -27,7 +27,6 @@ typedef struct attention_case {
   float *queries, *expected, *actual;
   martlet_attention_row row[attention_most_rows];
   uint32_t path[attention_most_rows][attention_most_path];
-  size_t key_rows_offset, key_rows_stride;
 } attention_case;
 
 /// A case of nothing yet but its layout and query heads.
@@ -69,6 +68,7 @@ double attention_stored(const martlet_kv_layout *layout, const char *page, int v
 void check_attention_sharing(martlet_check *check);
 void check_attention_isolation(martlet_check *check);
 void check_attention_trees(martlet_check *check);
+void check_attention_turned(martlet_check *check);
 void check_attention_selections(martlet_check *check);
 
 #endif

@@ -175,11 +175,12 @@ static const martlet_check_case attention_cases[] = {
     {"isolation", check_attention_isolation, 0},
     {"chunks", chunks, 0},
     {"token trees", check_attention_trees, 0},
+    {"turned pages", check_attention_turned, 0},
     {"selections", check_attention_selections, 0},
     {"float64", float64, 1},
 };
 
 const martlet_check_operation martlet_check_attention_operations[] = {
-    {"attention_f32", attention_cases, 10, time_attention},
+    {"attention_f32", attention_cases, 11, time_attention},
 };
 const size_t martlet_check_attention_operation_count = 1;

@@ -127,28 +127,64 @@ void check_attention_trees(martlet_check *check) {
   }
 }
 
-/// Gives row r key rows of its first `count` pages, in memory that ends where they do.
-static void add_key_rows(martlet_check *check, attention_case *a, size_t r, uint32_t count,
-                         const void **addresses) {
-  const size_t bytes = martlet_kv_key_rows_bytes(&a->layout), heads = a->layout.kv_heads;
-  a->key_rows_offset = 0;
-  a->key_rows_stride = bytes * count;
-  if (bytes == 0 || count == 0) return;
-  char *memory = check_aligned_buffer(check, "key rows", heads * a->key_rows_stride);
-  for (uint32_t page = 0; page < count; ++page) {
-    addresses[page] = memory + page * bytes;
-    for (uint32_t head = 0; head < heads; ++head)
-      martlet_kv_key_rows_reference(&a->layout, a->row[r].pages[page], head, page_tokens,
-                                    memory + page * bytes + head * a->key_rows_stride);
+/// Turns the keys of some of `count` pages, of all heads, and notes which.
+static void turn_pages(martlet_check *check, attention_case *a, char *pages, size_t count,
+                       size_t one_in, uint8_t *turned) {
+  const size_t bytes = martlet_kv_page_bytes(&a->layout);
+  for (size_t page = 0; page < count; ++page) {
+    turned[page] = check_below(check, one_in) == 0;
+    for (uint32_t head = 0; turned[page] && head < a->layout.kv_heads; ++head)
+      martlet_kv_turn_keys_reference(&a->layout, pages + page * bytes, head, 1);
   }
-  check_seal(check, memory);
-  a->row[r].key_rows = addresses;
-  a->row[r].key_row_pages = count;
+}
+
+/// Rows whose pages are turned, all, some or none, have the bits of the same pages as written.
+void check_attention_turned(martlet_check *check) {
+  static const uint32_t sizes[] = {21, 128, 64, 1, 40, 100, 256};
+  for (int round = 0; round < 35; ++round) {
+    enum { pages = 20, rows = 5 };
+    const int type = round % 5;
+    const uint32_t group = 1 + (uint32_t)check_below(check, 5);
+    attention_case a = attention_shape((martlet_kv_type)type, 2, group, sizes[round / 5]);
+    const size_t page_bytes = martlet_kv_page_bytes(&a.layout);
+    attention_allocate(check, &a, CHECK_NORMAL, 2 * rows, 2 * pages);
+    for (size_t page = 0; page < pages; ++page)
+      attention_write_positions(check, &a, CHECK_NORMAL, a.slab + page * page_bytes, 0,
+                                page_tokens);
+    memcpy(a.slab + pages * page_bytes, a.slab, pages * page_bytes);
+    uint8_t turned[pages];
+    turn_pages(check, &a, a.slab, pages, 1 + check_below(check, 3), turned);
+    check_describe(check, "%s, group of %u, %u dimensions, turned pages (%d)",
+                   attention_type_names[type], group, a.layout.head_dimensions, round);
+    uint32_t *path = check_buffer(check, "path", 2 * page_tokens * sizeof *path, 4);
+    for (uint32_t r = 0; r < rows; ++r) {
+      const uint32_t end = 1 + (uint32_t)check_below(check, (pages - 2) * page_tokens);
+      // The last row is one of a tree whose path lies somewhere in the pages.
+      const uint32_t listed = r + 1 < rows ? 0 : 1 + (uint32_t)check_below(check, 40);
+      for (int copy = 0; copy < 2; ++copy) {
+        const size_t own = r + (size_t)copy * rows;
+        for (size_t page = 0; page < pages; ++page)
+          a.pages[own][page] = a.slab + (page + (size_t)copy * pages) * page_bytes;
+        attention_set_row(&a, own, r % 2 ? 0 : end / 3, end);
+        a.row[own].turned = copy ? NULL : turned;
+        a.row[own].path = listed ? path : NULL;
+        a.row[own].path_count = listed < end ? listed : end;
+      }
+    }
+    for (uint32_t i = 0; i < 2 * page_tokens; ++i)
+      path[i] = (uint32_t)check_below(check, pages * page_tokens);
+    check_seal(check, path);
+    memcpy(a.queries + rows * a.width, a.queries, rows * a.width * sizeof(float));
+    check_seal(check, a.slab);
+    check_seal(check, a.queries);
+    attention_compare(check, &a);
+    check_same_bits(check, a.actual, a.actual + rows * a.width, rows, a.width, a.width);
+  }
 }
 
 /// Rows that see some positions of a sequence, whole pages and single ones, have the bits of a
-/// sequence of these alone; so do rows that share the list, and those that have key rows of all, some
-/// or no pages.
+/// sequence of these alone; so do rows that share the list, and those that have all, some or no pages
+/// turned.
 void check_attention_selections(martlet_check *check) {
   static const uint32_t sizes[] = {21, 128, 64, 1, 40, 100, 256};
   for (int round = 0; round < 70; ++round) {
@@ -173,11 +209,8 @@ void check_attention_selections(martlet_check *check) {
         for (uint32_t p = 7; count % page_tokens; p += 3) list[count++] = p;
       }
     }
-    const uint32_t key_row_pages =
-        check_below(check, 2) ? pages : (uint32_t)check_below(check, pages + 1);
-    check_describe(check, "%s, group of %u, %u dimensions, %u selected positions, %u key rows (%d)",
-                   attention_type_names[type], group, a.layout.head_dimensions, count,
-                   key_row_pages, round);
+    check_describe(check, "%s, group of %u, %u dimensions, %u selected positions (%d)",
+                   attention_type_names[type], group, a.layout.head_dimensions, count, round);
     uint32_t *path = check_buffer(check, "path", count * sizeof *path, 4);
     memcpy(path, list, count * sizeof *path);
     check_seal(check, path);
@@ -194,8 +227,6 @@ void check_attention_selections(martlet_check *check) {
       a.row[r].path = path;
       a.row[r].path_count = count;
     }
-    const void *key_rows[rows][pages];
-    for (uint32_t r = 0; r < rows; ++r) add_key_rows(check, &a, r, key_row_pages, key_rows[r]);
     for (uint32_t i = 0; i < count && count <= (pages - 1) * page_tokens; ++i) {
       char *page = a.slab + (pages + i / page_tokens) * page_bytes;
       martlet_kv_copy_reference(&a.layout, a.slab + list[i] / page_tokens * page_bytes,
@@ -204,6 +235,14 @@ void check_attention_selections(martlet_check *check) {
     }
     attention_set_row(&a, rows, 0, count);
     memcpy(a.queries + rows * a.width, a.queries, a.width * sizeof(float));
+    // The last row's own page stays as it was written.
+    uint8_t turned[2][pages] = {{0}};
+    if (check_below(check, 4)) {
+      turn_pages(check, &a, a.slab, pages, 1 + check_below(check, 2), turned[0]);
+      memcpy(turned[1], turned[0], pages);
+      turned[1][list[0] / page_tokens] = 0;
+      for (uint32_t r = 0; r < rows; ++r) a.row[r].turned = turned[r == 2];
+    }
     check_seal(check, a.slab);
     check_seal(check, a.queries);
     attention_compare(check, &a);

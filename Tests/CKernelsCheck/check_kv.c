@@ -127,34 +127,35 @@ static void copy_slots(martlet_check *check) {
     }
 }
 
-/// Every slot's key, bit by bit where the page has it, and zeros around.
-static void key_rows(martlet_check *check) {
+/// Turned keys, bit by bit where the page had them, everything else untouched; and back again.
+static void turned_keys(martlet_check *check) {
   static const uint32_t sizes[] = {1, 2, 15, 16, 17, 33, 64, 100, 128, 256};
   for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); ++i)
-    for (int type = MARTLET_KV_F32; type <= MARTLET_KV_I8; ++type) {
+    for (int type = MARTLET_KV_F32; type <= MARTLET_KV_I4; ++type) {
       attention_case a = attention_shape((martlet_kv_type)type, 2, 1, sizes[i]);
-      const uint32_t slots = i ? 1 + (uint32_t)check_below(check, page_tokens) : page_tokens;
       const uint32_t head = (uint32_t)check_below(check, 2);
+      const size_t bytes = martlet_kv_page_bytes(&a.layout);
       check_new_run(check);
-      check_describe(check, "%s, %u slots of %u dimensions", attention_type_names[type], slots,
-                     sizes[i]);
-      char *page = check_aligned_buffer(check, "page", martlet_kv_page_bytes(&a.layout));
-      const size_t bytes = martlet_kv_key_rows_bytes(&a.layout), row_bytes = bytes / page_tokens;
-      char *rows = check_aligned_buffer(check, "rows", bytes);
+      check_describe(check, "%s, %u dimensions", attention_type_names[type], sizes[i]);
+      char *page = check_aligned_buffer(check, "page", bytes);
+      char *expected = check_aligned_buffer(check, "expected", bytes);
+      char *old = check_aligned_buffer(check, "old", bytes);
       attention_write_positions(check, &a, CHECK_NORMAL, page, 0, page_tokens);
-      check_seal(check, page);
-      CHECK_CALL(check, ((martlet_kv_key_rows_function *)check->entry->function)(
-                            &a.layout, page, head, slots, rows));
-      const size_t each = type == MARTLET_KV_F32 ? 4 : type == MARTLET_KV_I8 ? 1 : 2;
-      size_t wrong = row_bytes % 64 != 0 || row_bytes < sizes[i] * each;
+      memcpy(expected, page, bytes);
+      memcpy(old, page, bytes);
+      const size_t each = type == MARTLET_KV_F32 ? 4 : type >= MARTLET_KV_I8 ? 1 : 2;
+      const size_t rows = type == MARTLET_KV_I4 ? (sizes[i] + 1) / 2 : sizes[i];
+      const size_t first = head * rows * page_tokens * each;
       for (size_t slot = 0; slot < page_tokens; ++slot)
-        for (size_t b = 0; b < row_bytes; ++b) {
-          const size_t d = b / each;
-          const char *stored = page + ((head * sizes[i] + d) * page_tokens + slot) * each;
-          const char expected = slot < slots && d < sizes[i] ? stored[b % each] : 0;
-          wrong += rows[slot * row_bytes + b] != expected;
-        }
-      if (wrong) check_fail(check, "%zu bytes are not the page's", wrong);
+        for (size_t row = 0; row < rows; ++row)
+          memcpy(expected + first + (slot * rows + row) * each,
+                 old + first + (row * page_tokens + slot) * each, each);
+      martlet_kv_turn_keys_function *turn =
+          (martlet_kv_turn_keys_function *)check->entry->function;
+      CHECK_CALL(check, turn(&a.layout, page, head, 1));
+      check_same_bytes(check, expected, page, bytes);
+      CHECK_CALL(check, turn(&a.layout, page, head, 0));
+      check_same_bytes(check, old, page, bytes);
       check_poison(check);
     }
 }
@@ -200,19 +201,17 @@ static void time_copy(martlet_check *check, martlet_check_timing *timing) {
   check_time(check, timing, repeat_copy, &w);
 }
 
-static void repeat_key_rows(void *context, martlet_any_function function) {
+static void repeat_turn(void *context, martlet_any_function function) {
   write_context *w = context;
-  ((martlet_kv_key_rows_function *)function)(&w->layout, w->page, 3, page_tokens, w->target);
+  ((martlet_kv_turn_keys_function *)function)(&w->layout, w->page, 3, 1);
 }
 
-static void time_key_rows(martlet_check *check, martlet_check_timing *timing) {
+static void time_turn(martlet_check *check, martlet_check_timing *timing) {
   write_context w = {.layout = {sizeof(martlet_kv_layout), MARTLET_KV_F16, 8, 128}};
-  const size_t bytes = martlet_kv_key_rows_bytes(&w.layout);
   w.page = check_aligned_buffer(check, "page", martlet_kv_page_bytes(&w.layout));
-  w.target = check_aligned_buffer(check, "rows", bytes);
   strcpy(timing->shape, "32 slots × 128 f16");
-  timing->bytes = 2 * (double)bytes;
-  check_time(check, timing, repeat_key_rows, &w);
+  timing->bytes = 2 * 128.0 * 32 * 2;
+  check_time(check, timing, repeat_turn, &w);
 }
 
 static const martlet_check_case write_cases[] = {
@@ -220,11 +219,11 @@ static const martlet_check_case write_cases[] = {
     {"rounding", write_float64, 0},
 };
 static const martlet_check_case copy_cases[] = {{"slots", copy_slots, 0}};
-static const martlet_check_case key_row_cases[] = {{"slots", key_rows, 0}};
+static const martlet_check_case turn_cases[] = {{"there and back", turned_keys, 1}};
 
 const martlet_check_operation martlet_check_kv_operations[] = {
     {"kv_write", write_cases, 2, time_write},
     {"kv_copy", copy_cases, 1, time_copy},
-    {"kv_key_rows", key_row_cases, 1, time_key_rows},
+    {"kv_turn_keys", turn_cases, 1, time_turn},
 };
 const size_t martlet_check_kv_operation_count = 3;

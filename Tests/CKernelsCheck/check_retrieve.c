@@ -14,8 +14,9 @@ typedef struct index_case {
   uint32_t head;
   size_t pages, offset;  ///< `offset` from each part's page address, as a layer has.
   char *slab, *codebook;
-  char *codes, *rows, *bounds;
-  const void *kv_pages[64], *code_pages[64], *row_pages[64], *bound_pages[64];
+  char *codes, *bounds;
+  const void *kv_pages[64], *code_pages[64], *key_pages[64], *bound_pages[64];
+  char *turned;  ///< A copy of the pages whose keys of `head` are turned; key_pages are there.
   float *queries;
   size_t query_count;
 } index_case;
@@ -76,23 +77,25 @@ static index_case make_index(martlet_check *check, uint32_t dimensions, uint32_t
 /// Encodes all pages with the reference.
 static void encode_all(martlet_check *check, index_case *c) {
   const size_t codes = martlet_retrieve_codes_bytes(&c->shape);
-  const size_t rows = martlet_retrieve_rows_bytes(&c->shape);
+  const size_t page = martlet_kv_page_bytes(&c->layout);
   const size_t bounds = martlet_retrieve_bounds_bytes(&c->shape);
   c->offset = 64 * check_below(check, 2);
   c->codes = check_aligned_buffer(check, "codes", c->pages * codes);
-  c->rows = check_aligned_buffer(check, "rows", c->pages * rows);
+  c->turned = check_aligned_buffer(check, "turned pages", c->pages * page);
   c->bounds = check_aligned_buffer(check, "bounds", c->pages * bounds);
   for (size_t i = 0; i < c->pages; ++i) {
     const size_t at = c->pages - 1 - i;
-    martlet_retrieve_encode_reference(c->codebook, &c->layout, c->kv_pages[i], c->head,
-                                      page_tokens, c->codes + at * codes, c->rows + at * rows,
+    martlet_retrieve_encode_reference(c->codebook, &c->layout, c->kv_pages[i], 0, c->head,
+                                      page_tokens, c->codes + at * codes,
                                       c->bounds + at * bounds);
+    memcpy(c->turned + at * page, c->kv_pages[i], page);
+    martlet_kv_turn_keys_reference(&c->layout, c->turned + at * page, c->head, 1);
     c->code_pages[i] = c->codes + at * codes - c->offset;
-    c->row_pages[i] = c->rows + at * rows - c->offset;
+    c->key_pages[i] = c->turned + at * page - c->offset;
     c->bound_pages[i] = c->bounds + at * bounds - c->offset;
   }
   check_seal(check, c->codes);
-  check_seal(check, c->rows);
+  check_seal(check, c->turned);
   check_seal(check, c->bounds);
 }
 
@@ -111,14 +114,18 @@ static void prepare(martlet_check *check, const index_case *c, size_t count,
 
 // ---- encoding -----------------------------------------------------------------------------------
 
-/// Encodes page 0 with the variant and compares; each part may be left out.
+/// Encodes page 0 with the variant, as it is and turned, and compares; each part may be left out.
 static void compare_encoding(martlet_check *check, const index_case *c, uint32_t slots,
                              unsigned parts) {
-  const size_t bytes[3] = {martlet_retrieve_codes_bytes(&c->shape),
-                           martlet_retrieve_rows_bytes(&c->shape),
+  const size_t bytes[2] = {martlet_retrieve_codes_bytes(&c->shape),
                            martlet_retrieve_bounds_bytes(&c->shape)};
-  void *expected[3] = {NULL}, *actual[3] = {NULL};
-  for (int i = 0; i < 3; ++i) {
+  const size_t page_bytes = martlet_kv_page_bytes(&c->layout);
+  void *expected[2] = {NULL}, *actual[2] = {NULL};
+  char *page = check_aligned_buffer(check, "page", page_bytes);
+  memcpy(page, c->kv_pages[0], page_bytes);
+  const int turned = (int)check_below(check, 2);
+  if (turned) martlet_kv_turn_keys_reference(&c->layout, page, c->head, 1);
+  for (int i = 0; i < 2; ++i) {
     if (!(parts >> i & 1)) continue;
     expected[i] = check_aligned_buffer(check, "expected", bytes[i]);
     actual[i] = check_aligned_buffer(check, "part", bytes[i]);
@@ -127,12 +134,11 @@ static void compare_encoding(martlet_check *check, const index_case *c, uint32_t
       (martlet_retrieve_encode_function *)check->reference->function;
   martlet_retrieve_encode_function *variant =
       (martlet_retrieve_encode_function *)check->entry->function;
-  check_seal(check, c->slab);
-  reference(c->codebook, &c->layout, c->kv_pages[0], c->head, slots, expected[0], expected[1],
-            expected[2]);
-  CHECK_CALL(check, variant(c->codebook, &c->layout, c->kv_pages[0], c->head, slots, actual[0],
-                            actual[1], actual[2]));
-  for (int i = 0; i < 3; ++i)
+  check_seal(check, page);
+  reference(c->codebook, &c->layout, c->kv_pages[0], 0, c->head, slots, expected[0], expected[1]);
+  CHECK_CALL(check, variant(c->codebook, &c->layout, page, turned, c->head, slots, actual[0],
+                            actual[1]));
+  for (int i = 0; i < 2; ++i)
     if (expected[i]) check_same_bytes(check, expected[i], actual[i], bytes[i]);
   check_poison(check);
 }
@@ -146,7 +152,7 @@ static void encode_shapes(martlet_check *check) {
       check_describe(check, "%s, %u dimensions, %u nibbles, %u slots", attention_type_names[type],
                      sizes[i], nibbles, slots);
       index_case c = make_index(check, sizes[i], nibbles, (martlet_kv_type)type, 2, CHECK_NORMAL);
-      compare_encoding(check, &c, i % 2 ? page_tokens : slots, 1 + i % 7);
+      compare_encoding(check, &c, i % 2 ? page_tokens : slots, 1 + i % 3);
     }
 }
 
@@ -156,7 +162,7 @@ static void encode_special(martlet_check *check) {
       check_describe(check, "%s, %s keys", attention_type_names[type],
                      check_kind_name((check_kind)kind));
       index_case c = make_index(check, 24, 16, (martlet_kv_type)type, 2, (check_kind)kind);
-      compare_encoding(check, &c, 1 + (uint32_t)check_below(check, page_tokens), 7);
+      compare_encoding(check, &c, 1 + (uint32_t)check_below(check, page_tokens), 3);
     }
 }
 
@@ -171,11 +177,11 @@ static void encode_slots(martlet_check *check) {
       for (uint32_t slot = slots; slot < page_tokens; ++slot)
         martlet_kv_write_reference(&c.layout, (char *)(uintptr_t)c.kv_pages[0], slot, nan, nan);
     }
-    compare_encoding(check, &c, slots, 7);
+    compare_encoding(check, &c, slots, 3);
   }
 }
 
-/// What a position's codes, row and box say about its key, in float64.
+/// What a position's codes and box say about its key, in float64.
 static void encode_float64(martlet_check *check) {
   static const uint32_t sizes[] = {5, 32, 64, 128};
   for (int i = 0; i < 4; ++i) {
@@ -183,7 +189,7 @@ static void encode_float64(martlet_check *check) {
     index_case c = make_index(check, sizes[i], 16, MARTLET_KV_BF16, 6, CHECK_NORMAL);
     encode_all(check, &c);
     const retrieve_book book = retrieve_book_of(c.codebook);
-    const size_t row_bytes = retrieve_row_bytes(sizes[i]);
+    const size_t side_bytes = retrieve_side_bytes(sizes[i]);
     for (size_t page = 0; page < c.pages; ++page)
       for (uint32_t slot = 0; slot < page_tokens; ++slot) {
         double x[kv_most_dimensions] = {0};
@@ -192,11 +198,9 @@ static void encode_float64(martlet_check *check) {
           for (size_t j = 0; j < book.kept; ++j)
             x[j] += key * (double)book.key_map[d * book.padded + j];
           const double step = (double)book.steps[d];
-          const int8_t *row = (const int8_t *)c.row_pages[page] + c.offset + slot * row_bytes;
-          check_close(check, "half a step", key, (float)(step * row[d]), 0.5001 * step + 1e-30);
           const uint8_t *box = (const uint8_t *)c.bound_pages[page] + c.offset;
           if (key > step * (box[d] - 128.0) * 1.000001 + 1e-9 * step ||
-              -key > step * (box[row_bytes + d] - 127.0) * 1.000001 + 1e-9 * step)
+              -key > step * (box[side_bytes + d] - 127.0) * 1.000001 + 1e-9 * step)
             check_fail(check, "dimension %u of slot %u is outside its page's box", d, slot);
         }
         const uint8_t *codes = (const uint8_t *)c.code_pages[page] + c.offset;
@@ -223,18 +227,17 @@ static void encode_float64(martlet_check *check) {
 
 static void call_encode(void *context, martlet_any_function function) {
   index_case *c = context;
-  ((martlet_retrieve_encode_function *)function)(c->codebook, &c->layout, c->kv_pages[0], c->head,
-                                                 page_tokens, c->codes, c->rows, c->bounds);
+  ((martlet_retrieve_encode_function *)function)(c->codebook, &c->layout, c->kv_pages[0], 0,
+                                                 c->head, page_tokens, c->codes, c->bounds);
 }
 
 static void time_encode(martlet_check *check, martlet_check_timing *timing) {
   index_case c = make_index(check, 128, 32, MARTLET_KV_BF16, 8, CHECK_NORMAL);
   c.codes = check_aligned_buffer(check, "codes", martlet_retrieve_codes_bytes(&c.shape));
-  c.rows = check_aligned_buffer(check, "rows", martlet_retrieve_rows_bytes(&c.shape));
   c.bounds = check_aligned_buffer(check, "bounds", martlet_retrieve_bounds_bytes(&c.shape));
   const retrieve_book book = retrieve_book_of(c.codebook);
   strcpy(timing->shape, "a page of 128, 32 nibbles");
-  timing->bytes = 128 * 64 + 512 + 4096 + 256;
+  timing->bytes = 128 * 64 + 512 + 256;
   timing->operations = 2.0 * 32 * ((double)book.kept * 128 + 16 * (double)book.kept);
   timing->compute_bound = 1;
   check_time(check, timing, call_encode, &c);
@@ -280,7 +283,7 @@ static void query_float64(martlet_check *check) {
     prepare(check, &c, c.query_count, prepared);
     const retrieve_book book = retrieve_book_of(c.codebook);
     uint16_t scores[4 * 32], bounds[4];
-    int32_t ranks[4 * 32];
+    float ranks[4 * 32];
     uint32_t positions[4 * 32];
     for (uint32_t p = 0; p < 128; ++p) positions[p] = p;
     for (size_t q = 0; q < c.query_count; ++q) {
@@ -292,18 +295,19 @@ static void query_float64(martlet_check *check) {
       scan.pages = c.bound_pages;
       scan.scores = bounds;
       martlet_retrieve_scan_bounds_reference(&scan);
-      martlet_retrieve_rank_reference(prepared[q], c.row_pages, c.offset, 128, positions, ranks);
+      martlet_retrieve_rank_reference(prepared[q], &c.layout, c.head, c.key_pages, c.offset, 128,
+                                      positions, ranks);
       martlet_retrieve_scale scale = {.size = sizeof scale};
       martlet_retrieve_query_scale(prepared[q], &scale);
       const float *query = c.queries + q * dimensions;
       for (uint32_t p = 0; p < 128; ++p) {
         const double exact = exact_score(&c, q, p);
-        double rounding = 0, weights = 0;
+        double size = 0;
         for (uint32_t d = 0; d < dimensions; ++d)
-          rounding += 0.5001 * fabs((double)query[d]) * (double)book.steps[d];
-        weights = 0.51 * (double)scale.row_step * 127 * dimensions;
-        check_close(check, "half a step per dimension, half a weight", exact,
-                    scale.row_step * (float)ranks[p], rounding + weights);
+          size += fabs((double)query[d] *
+                       attention_stored(&c.layout, c.kv_pages[p / 32], 0, c.head, d, p % 32));
+        // A lane of 16 adds up to eight products, a fold four levels.
+        check_close(check, "12 roundings of the sum", exact, ranks[p], size * 12 * 0x1p-24);
         const double bound = (double)scale.bound_base +
                              (double)scale.bound_step * (bounds[p / 32] + 1.0);
         ++check->runs;
@@ -424,98 +428,124 @@ static void scan_extremes(martlet_check *check) {
   }
 }
 
-/// A whole search, any order of steps, against sorting everything.
+/// What one row of a search should find, by counting better positions for each query.
+static void expect_search(const index_case *c, const martlet_retrieve_search_row *row,
+                          int by_bounds, uint8_t *expected) {
+  const size_t begin = row->page_begin, pages = row->page_end, count = 32 * (pages - begin);
+  const int ranked = row->key_pages && row->candidates > row->wanted;
+  static uint16_t scores[64 * 32];
+  static float ranks[64 * 32];
+  memset(expected, 0, count);
+  for (size_t q = 0; q < row->query_count; ++q) {
+    martlet_retrieve_scan_arguments scan = {.size = sizeof scan, .query_count = 1,
+                                            .queries = row->queries + q, .pages = row->pages,
+                                            .offset = c->offset, .page_begin = begin,
+                                            .page_end = pages, .scores = scores};
+    if (by_bounds) martlet_retrieve_scan_bounds_reference(&scan);
+    else martlet_retrieve_scan_reference(&scan);
+    const size_t places = by_bounds ? pages - begin : count;
+    const uint32_t each = by_bounds ? (row->wanted + 31) / 32 : row->wanted;
+    static uint8_t in[64 * 32];
+    for (size_t i = 0; i < places; ++i) {
+      size_t better = 0;
+      for (size_t j = 0; j < places; ++j)
+        better += scores[j] > scores[i] || (scores[j] == scores[i] && j < i);
+      in[i] = better < (ranked ? row->candidates : each);
+    }
+    if (ranked) {
+      float low = INFINITY, high = -INFINITY;
+      for (uint32_t i = 0; i < count; ++i) {
+        const uint32_t position = (uint32_t)begin * 32 + i;
+        martlet_retrieve_rank_reference(row->queries[q], &c->layout, c->head, row->key_pages,
+                                        c->offset, 1, &position, ranks + i);
+        if (in[i]) low = fminf(low, ranks[i]), high = fmaxf(high, ranks[i]);
+      }
+      // Ranks are compared as words.
+      for (size_t i = 0; i < count; ++i)
+        ranks[i] = floorf((ranks[i] - low) * (65535.0f / (high - low)));
+      static uint8_t best[64 * 32];
+      for (size_t i = 0; i < count; ++i) {
+        size_t better = 0;
+        for (size_t j = 0; j < count; ++j)
+          better += in[j] && (ranks[j] > ranks[i] || (ranks[j] == ranks[i] && j < i));
+        best[i] = in[i] && better < row->wanted;
+      }
+      memcpy(in, best, count);
+    }
+    for (size_t i = 0; i < count; ++i) expected[i] |= in[by_bounds ? i / 32 : i];
+  }
+}
+
+/// Whole searches of rows that share none, some or all of their pages, against sorting everything.
 static void search_brute_force(martlet_check *check) {
-  for (int round = 0; round < 24; ++round) {
-    const size_t pages = 2 + check_below(check, 40), queries = 1 + check_below(check, 6);
-    const size_t begin = check_below(check, pages - 1), count = 32 * (pages - begin);
-    const uint32_t wanted = 1 + (uint32_t)check_below(check, round % 5 ? 60 : 2 * count);
-    const uint32_t candidates = wanted + (uint32_t)check_below(check, 200);
-    const int by_bounds = round % 3 == 2, ranked = round % 3 == 1;
-    check_describe(check, "%u of pages %zu ..< %zu, %zu queries, %s", wanted, begin, pages, queries,
-                   by_bounds ? "bounds" : ranked ? "codes and rows" : "codes");
-    index_case c = make_index(check, 24, 16, MARTLET_KV_BF16, pages, CHECK_NORMAL);
+  for (int round = 0; round < 40; ++round) {
+    enum { most_rows = 4 };
+    const size_t pages = 2 + check_below(check, 40), rows = 1 + check_below(check, most_rows);
+    const int by_bounds = round % 3 == 2, ranked = round % 3 == 1, type = round / 3 % 5;
+    check_describe(check, "%zu rows of at most %zu pages, %s, %s", rows, pages,
+                   attention_type_names[type],
+                   by_bounds ? "bounds" : ranked ? "codes and keys" : "codes");
+    index_case c = make_index(check, 24, 16, (martlet_kv_type)type, pages, CHECK_NORMAL);
     encode_all(check, &c);
     const void *prepared[12];
-    prepare(check, &c, queries, prepared);
+    prepare(check, &c, 12, prepared);
+    martlet_retrieve_search_row row[most_rows];
+    const void *lists[2][most_rows][64];
+    const size_t shared_begin = check_below(check, pages - 1);
+    for (size_t r = 0; r < rows; ++r) {
+      // Up to some page the first row's pages, then any.
+      const size_t kept = check_below(check, 2) ? pages : check_below(check, pages);
+      for (size_t i = 0; i < pages; ++i) {
+        const size_t own = i < kept ? i : check_below(check, pages);
+        lists[0][r][i] = by_bounds ? c.bound_pages[own] : c.code_pages[own];
+        lists[1][r][i] = c.key_pages[own];
+      }
+      const size_t begin = check_below(check, 4) ? shared_begin : check_below(check, pages - 1);
+      const size_t end = begin + 1 + check_below(check, pages - begin), count = 32 * (end - begin);
+      const uint32_t queries = (uint32_t)check_below(check, 4);
+      const uint32_t wanted = 1 + (uint32_t)check_below(check, round % 5 ? 60 : 2 * count);
+      const size_t each = by_bounds ? (wanted + 31) / 32 * 32 : wanted;
+      const size_t room = queries * each < count ? queries * each : count;
+      row[r] = (martlet_retrieve_search_row){
+          .query_count = queries,
+          .queries = prepared + check_below(check, 12 - queries),
+          .pages = lists[0][r],
+          .key_pages = ranked ? lists[1][r] : NULL,
+          .page_begin = begin,
+          .page_end = end,
+          .candidates = wanted + (uint32_t)check_below(check, 200),
+          .wanted = wanted,
+          .positions = check_buffer(check, "positions", room * sizeof(uint32_t), 0)};
+    }
     martlet_retrieve_search_arguments a = {.size = sizeof a,
-                                           .query_count = (uint32_t)queries,
-                                           .queries = prepared,
-                                           .code_pages = by_bounds ? NULL : c.code_pages,
-                                           .row_pages = ranked ? c.row_pages : NULL,
-                                           .bound_pages = by_bounds ? c.bound_pages : NULL,
-                                           .code_offset = c.offset,
-                                           .row_offset = c.offset,
-                                           .bound_offset = c.offset,
-                                           .page_begin = begin,
-                                           .page_end = pages,
-                                           .candidates = candidates,
-                                           .wanted = wanted};
+                                           .kv_head = c.head,
+                                           .layout = &c.layout,
+                                           .rows = row,
+                                           .row_count = rows,
+                                           .by_bounds = by_bounds,
+                                           .offset = c.offset,
+                                           .page_offset = c.offset};
     char *scratch =
         check_aligned_buffer(check, "scratch", martlet_retrieve_search_scratch(&a));
-    const size_t each = by_bounds ? (wanted + 31) / 32 * 32 : wanted;
-    const size_t room = queries * each < count ? queries * each : count;
-    uint32_t *positions = check_buffer(check, "positions", room * sizeof(uint32_t), 0);
-    size_t found = 0;
-    CHECK_CALL(check, if (martlet_retrieve_search(&a, scratch, positions, &found) != MARTLET_OK)
+    CHECK_CALL(check, if (martlet_retrieve_search(&a, scratch) != MARTLET_OK)
                           check_fail(check, "the search was refused"));
     check_poison(check);
-    // Which position is in some query's best, by counting better ones.
-    static uint8_t expected[64 * 32];
-    memset(expected, 0, sizeof expected);
-    static uint16_t scores[64 * 32];
-    static int32_t ranks[64 * 32];
-    for (size_t q = 0; q < queries; ++q) {
-      martlet_retrieve_scan_arguments scan = {.size = sizeof scan, .query_count = 1,
-                                              .queries = prepared + q,
-                                              .pages = by_bounds ? c.bound_pages : c.code_pages,
-                                              .offset = c.offset, .page_begin = begin,
-                                              .page_end = pages, .scores = scores};
-      if (by_bounds) martlet_retrieve_scan_bounds_reference(&scan);
-      else martlet_retrieve_scan_reference(&scan);
-      const size_t places = by_bounds ? pages - begin : count;
-      static uint8_t in[64 * 32];
-      for (size_t i = 0; i < places; ++i) {
-        size_t better = 0;
-        for (size_t j = 0; j < places; ++j)
-          better += scores[j] > scores[i] || (scores[j] == scores[i] && j < i);
-        in[i] = better < (by_bounds ? each / 32 : ranked ? candidates : wanted);
-      }
-      if (ranked && candidates > wanted) {
-        for (uint32_t i = 0; i < count; ++i) {
-          const uint32_t position = (uint32_t)begin * 32 + i;
-          martlet_retrieve_rank_reference(prepared[q], c.row_pages, c.offset, 1, &position,
-                                          ranks + i);
+    for (size_t r = 0; r < rows; ++r) {
+      static uint8_t expected[64 * 32];
+      expect_search(&c, &row[r], by_bounds, expected);
+      size_t next = 0;
+      for (size_t i = 0; i < 32 * (row[r].page_end - row[r].page_begin); ++i) {
+        if (!expected[i]) continue;
+        const size_t position = row[r].page_begin * 32 + i;
+        if (next >= row[r].found || row[r].positions[next] != position) {
+          check_fail(check, "row %zu misses position %zu", r, position);
+          break;
         }
-        // Ranks are compared as words: the shift that makes them fit.
-        int64_t low = INT64_MAX, high = INT64_MIN;
-        for (size_t i = 0; i < count; ++i)
-          if (in[i]) low = ranks[i] < low ? ranks[i] : low, high = ranks[i] > high ? ranks[i] : high;
-        int shift = 0;
-        while ((high - low) >> shift > 65535) ++shift;
-        static uint8_t best[64 * 32];
-        for (size_t i = 0; i < count; ++i) {
-          size_t better = 0;
-          const int64_t own = (ranks[i] - low) >> shift;
-          for (size_t j = 0; j < count; ++j)
-            better += in[j] && (((ranks[j] - low) >> shift) > own ||
-                                (((ranks[j] - low) >> shift) == own && j < i));
-          best[i] = in[i] && better < wanted;
-        }
-        memcpy(in, best, count);
+        ++next;
       }
-      for (size_t i = 0; i < count; ++i) expected[i] |= in[by_bounds ? i / 32 : i];
+      if (next != row[r].found)
+        check_fail(check, "row %zu: %zu positions found, %zu expected", r, row[r].found, next);
     }
-    size_t next = 0;
-    for (size_t i = 0; i < count; ++i) {
-      if (!expected[i]) continue;
-      if (next >= found || positions[next] != begin * 32 + i) {
-        check_fail(check, "position %zu is missing", begin * 32 + i);
-        break;
-      }
-      ++next;
-    }
-    if (next != found) check_fail(check, "%zu positions found, %zu expected", found, next);
   }
 }
 
@@ -636,26 +666,32 @@ static void bounds_shapes(martlet_check *check) {
 // ---- ranking ------------------------------------------------------------------------------------
 
 static void rank_shapes(martlet_check *check) {
-  static const uint32_t sizes[] = {1, 16, 33, 64, 65, 128, 256};
+  static const uint32_t sizes[] = {1, 16, 31, 33, 64, 65, 80, 128, 256};
   for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); ++i)
-    for (size_t n = 0; n < check_length_count; n += 3) {
+    for (size_t n = 0; n < check_length_count; n += 2) {
       const size_t count = check_lengths[n];
-      check_describe(check, "%zu positions of %u dimensions", count, sizes[i]);
-      index_case c = make_index(check, sizes[i], 8, MARTLET_KV_F32, 5, CHECK_NORMAL);
+      const int type = (int)((i + n / 2) % 5);
+      const check_kind kind = n % 3 ? CHECK_NORMAL : (check_kind)(n / 3 % CHECK_KIND_COUNT);
+      check_describe(check, "%s, %zu positions of %u dimensions, %s", attention_type_names[type],
+                     count, sizes[i], check_kind_name(kind));
+      index_case c = make_index(check, sizes[i], 8, (martlet_kv_type)type, 5, kind);
       encode_all(check, &c);
       const void *prepared[1];
       prepare(check, &c, 1, prepared);
       uint32_t *positions = check_buffer(check, "positions", count * 4, 4);
-      int32_t *expected = check_buffer(check, "expected", count * 4, 0);
-      int32_t *actual = check_buffer(check, "scores", count * 4, 8);
+      float *expected = check_buffer(check, "expected", count * 4, 0);
+      float *actual = check_buffer(check, "scores", count * 4, 8);
       for (size_t p = 0; p < count; ++p) positions[p] = (uint32_t)check_below(check, 160);
       check_seal(check, positions);
       martlet_retrieve_rank_function *variant =
           (martlet_retrieve_rank_function *)check->entry->function;
-      martlet_retrieve_rank_reference(prepared[0], c.row_pages, c.offset, count, positions,
-                                      expected);
-      CHECK_CALL(check, variant(prepared[0], c.row_pages, c.offset, count, positions, actual));
+      martlet_retrieve_rank_reference(prepared[0], &c.layout, c.head, c.key_pages, c.offset,
+                                      count, positions, expected);
+      CHECK_CALL(check, variant(prepared[0], &c.layout, c.head, c.key_pages, c.offset, count,
+                                positions, actual));
       check_same_bytes(check, expected, actual, count * 4);
+      for (size_t p = 0; p < count; ++p)
+        if (isnan(actual[p])) check_fail(check, "score %zu is NaN", p);
       check_poison(check);
     }
 }
@@ -664,22 +700,23 @@ typedef struct rank_timing {
   index_case c;
   const void *prepared[1];
   uint32_t positions[512];
-  int32_t scores[512];
+  float scores[512];
 } rank_timing;
 
 static void call_rank(void *context, martlet_any_function function) {
   rank_timing *t = context;
-  ((martlet_retrieve_rank_function *)function)(t->prepared[0], t->c.row_pages, t->c.offset, 512,
-                                               t->positions, t->scores);
+  ((martlet_retrieve_rank_function *)function)(t->prepared[0], &t->c.layout, t->c.head,
+                                               t->c.key_pages, t->c.offset, 512, t->positions,
+                                               t->scores);
 }
 
 static void time_rank(martlet_check *check, martlet_check_timing *timing) {
-  rank_timing t = {.c = make_index(check, 128, 32, MARTLET_KV_F32, 64, CHECK_NORMAL)};
+  rank_timing t = {.c = make_index(check, 128, 32, MARTLET_KV_BF16, 64, CHECK_NORMAL)};
   encode_all(check, &t.c);
   prepare(check, &t.c, 1, t.prepared);
   for (uint32_t i = 0; i < 512; ++i) t.positions[i] = i * 4;
-  strcpy(timing->shape, "512 of 2,048 rows of 128");
-  timing->bytes = 512.0 * 128;
+  strcpy(timing->shape, "512 of 2,048 keys of 128 bf16");
+  timing->bytes = 512.0 * 256;
   timing->operations = 2.0 * 512 * 128;
   check_time(check, timing, call_rank, &t);
 }

@@ -1,5 +1,7 @@
+import Foundation
 import MartletEngine
 import MartletKernels
+import MartletMachine
 import MartletModel
 import Testing
 
@@ -122,7 +124,7 @@ struct RetrievalTests {
     #expect(few != exact, "the index was never used")
   }
 
-  @Test("names", arguments: ["exact", "retrieve=0.02", "window=4096"])
+  @Test("names", arguments: ["exact", "retrieve=0.02", "retrieve=0.1,from=4096", "window=4096"])
   func names(text: String) throws {
     #expect(try AttentionMethod.parse(text).name == text)
   }
@@ -131,10 +133,45 @@ struct RetrievalTests {
     "bad names and settings are refused",
     arguments: [
       "", "exactly", "retrieve=", "retrieve=x", "retrieve=2", "retrieve=-1", "window", "window=0",
-      "window=x",
+      "window=x", "retrieve=0.02,", "retrieve=0.02,from=", "retrieve=0.02,from=12",
+      "retrieve=0.02,to=9",
     ])
   func badNames(text: String) {
     #expect(engineError { try AttentionMethod.parse(text) }?.code == .argument)
+  }
+
+  @Test("where lines of time cross")
+  func crossing() {
+    func crossing(_ exact: [Double], _ search: [Double]) -> Int {
+      RetrievalCrossing.crossing(exact, search)
+    }
+    // 1 µs a position against 4 ms and nothing a position: 4,400 positions with the gain of a tenth.
+    #expect(crossing([4.096e-3, 16.384e-3], [4e-3, 4e-3]) == 5_120)
+    #expect(crossing([1, 4], [0.1, 0.2]) == RetrievalCrossing.range.lowerBound)
+    #expect(crossing([1, 4], [2, 6]) == RetrievalCrossing.range.upperBound, "never")
+    #expect(crossing([1, 4], [900, 900]) == RetrievalCrossing.range.upperBound, "too late")
+  }
+
+  @Test("where retrieval begins is given, measured, kept or the standard")
+  func minimum() throws {
+    let fixture = try Self.fixture()
+    let folder = FileManager.default.temporaryDirectory.appending(path: "martlet-\(UUID())").path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let team = try ThreadTeam(threads: 2)
+    let tuner = Autotuner(
+      parts: fixture.parts, options: .init(), store: TuningStore(path: folder))
+    func choose(_ from: Int?, _ effort: Autotuner.Effort) throws -> String? {
+      try tuner.retrievalMinimum(.init(minimumPositions: from), effort: effort, team: team)
+        .map { "\($0.positions) \($0.origin)" }
+    }
+    #expect(try choose(4_096, .quick) == "4096 given")
+    #expect(try choose(nil, .off) == nil)
+    #expect(try choose(nil, .none) == nil)
+    // On a busy machine nothing is believed, nor kept.
+    guard let found = try choose(nil, .quick) else { return }
+    #expect(found.hasSuffix(" measured"))
+    let kept = found.replacing("measured", with: "cached")
+    #expect(try choose(nil, .none) == kept)
   }
 
   @Test("a model with a window of its own keeps it")

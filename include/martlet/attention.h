@@ -66,15 +66,13 @@ MARTLET_API martlet_status martlet_kv_move(const martlet_kv_layout *layout, cons
                                            uint32_t source_slot, void *target,
                                            uint32_t target_slot);
 
-/// Key rows: a copy of one head's keys in a page that lies [position][dimension], bits unchanged,
-/// rows padded to 64 bytes by zeros. Attention to positions far apart (`path` below) reads a few
-/// lines of them instead of one line per dimension of the page. Bytes of a page's, a multiple of 64;
-/// 0 for a bad layout and for four-bit keys, which have none.
-MARTLET_API size_t martlet_kv_key_rows_bytes(const martlet_kv_layout *layout);
-/// Makes the key rows of the first `slots` (1 ... 32) positions of a page; later rows are zero.
-/// `rows` is aligned to 64 bytes. About 1 µs for 128 dimensions.
-MARTLET_API martlet_status martlet_kv_key_rows(const martlet_kv_layout *layout, const void *page,
-                                               uint32_t kv_head, uint32_t slots, void *rows);
+/// Turns one head's keys of a page in place, bits unchanged: to [position][dimension] where
+/// `to_rows` is not 0, else back. Attention to positions far apart (`path` below) and their ranking
+/// (retrieve.h) then read a few lines of each instead of one line per dimension of the page. All
+/// other functions of this header want pages that are not turned; attention takes both. About 1 µs
+/// for 128 dimensions.
+MARTLET_API martlet_status martlet_kv_turn_keys(const martlet_kv_layout *layout, void *page,
+                                                uint32_t kv_head, int to_rows);
 
 /// One query row: its own page list and how much of it the row may see.
 ///
@@ -85,9 +83,8 @@ MARTLET_API martlet_status martlet_kv_key_rows(const martlet_kv_layout *layout, 
 /// The same serves attention to some positions of a long sequence (retrieve.h): `first` 0, `end` and
 /// `path_count` the number of positions, `path` the positions themselves in any order. The result is
 /// that of a sequence which holds them in this order. Where 32 of them from a multiple of 32 on are
-/// a page in order they are read in place, others are gathered: from key rows where the row has them,
-/// which is several times faster and leaves every bit as it is. Neighbouring rows with one `path`
-/// (the same address) meet it together.
+/// a page in order they are read in place, others are gathered: from turned pages several times faster,
+/// to the same bits. Neighbouring rows with one `path` (the same address) meet it together.
 typedef struct martlet_attention_row {
   const void *const *pages;  ///< Page i holds positions i*32 ..< (i+1)*32.
   uint32_t first;            ///< First visible position (0, or the start of a sliding window).
@@ -96,11 +93,8 @@ typedef struct martlet_attention_row {
   float *output;             ///< query_heads × head_dimensions; must not overlap any input.
   const uint32_t *path;      ///< path_count storage positions, or null.
   uint32_t path_count;       ///< At most `end`; 0 for a row that is no part of a tree.
-  /// Pages 0 ..< key_row_pages of the row's list have key rows: those of page i and the first head of
-  /// the layer are at key_rows[i] + key_rows_offset. They are what martlet_kv_key_rows makes of the
-  /// page as it is now. 0 for none; four-bit keys have none.
-  uint32_t key_row_pages;
-  const void *const *key_rows;
+  /// Not 0 at i where the keys of page i of the list are turned (martlet_kv_turn_keys); null: none are.
+  const uint8_t *turned;
 } martlet_attention_row;
 
 /// One call: rows × key-value heads [kv_head_begin, kv_head_end), whole or some chunks of them.
@@ -120,9 +114,6 @@ typedef struct martlet_attention_arguments {
   /// Null to finish the rows in this call. Else one record per chunk, row and query head in this
   /// order; those of the chunks and heads above are written, for rows that see the chunk.
   float *partials;
-  /// Bytes from each address in a row's `key_rows` to those of the layer's first head, and from one
-  /// head's to the next's.
-  size_t key_rows_offset, key_rows_stride;
 } martlet_attention_arguments;
 
 /// Float32s in one record of partial results: head dimensions rounded up to 16, and 16 more.

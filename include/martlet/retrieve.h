@@ -7,11 +7,12 @@
 /// An index is a function of pages. What it keeps for a page of 32 positions follows from that page's
 /// keys and from a codebook per layer and key-value head which is fitted once, at prefill. So a fork
 /// shares the codes of shared pages, truncation and resampling drop them with the page, and a page is
-/// encoded when it fills: in amortised constant time per token. Three parts, each optional, each in
+/// encoded when it fills: in amortised constant time per token. Two parts, each optional, each in
 /// memory of its own that the caller gives per page and head:
 ///   - codes: `nibbles` codes of four bits per position, for the scan of all positions;
-///   - rows: one signed byte per dimension, position by position, to rank what the scan found;
 ///   - bounds: the box around the page's keys in bytes, for an upper bound of every score in it.
+/// What the scan finds is ranked by the keys themselves, whose pages are turned for it
+/// (martlet_kv_turn_keys): 32 nibbles are all that an index adds, 16 bytes per key.
 ///
 /// Queries and keys are distributed differently, and ordinary quantisers spend their bits on
 /// directions no query looks in. The codebook is fitted to both: with S the second moment of the
@@ -42,10 +43,9 @@ typedef struct martlet_retrieve_shape {
 /// Bytes of a codebook, and of what one query becomes. Multiples of 64; 0 for a bad shape.
 MARTLET_API size_t martlet_retrieve_codebook_bytes(const martlet_retrieve_shape *shape);
 MARTLET_API size_t martlet_retrieve_query_bytes(const martlet_retrieve_shape *shape);
-/// Bytes of each part of a page of one head: 16 · nibbles, 32 · d and 2 · d, where d are the
-/// dimensions rounded up to 64. 0 for a bad shape.
+/// Bytes of each part of a page of one head: 16 · nibbles and 2 · d, where d are the dimensions
+/// rounded up to 64. 0 for a bad shape.
 MARTLET_API size_t martlet_retrieve_codes_bytes(const martlet_retrieve_shape *shape);
-MARTLET_API size_t martlet_retrieve_rows_bytes(const martlet_retrieve_shape *shape);
 MARTLET_API size_t martlet_retrieve_bounds_bytes(const martlet_retrieve_shape *shape);
 
 /// What a codebook is fitted to: pages of one key-value head and queries of its group.
@@ -55,6 +55,7 @@ typedef struct martlet_retrieve_fit_arguments {
   const martlet_retrieve_shape *shape;
   const martlet_kv_layout *layout;
   const void *const *pages;  ///< `page_count` full pages, at least one; 128 spread over them are read.
+  const uint8_t *turned;     ///< Not 0 where a page's keys are turned; null: none are.
   size_t page_offset;        ///< Bytes from each page address to the layer that is meant.
   size_t page_count;
   /// `query_count` queries of head_dimensions float32, `query_stride` floats apart, of any heads
@@ -71,26 +72,24 @@ MARTLET_API size_t martlet_retrieve_fit_scratch(const martlet_retrieve_shape *sh
 MARTLET_API martlet_status martlet_retrieve_fit(const martlet_retrieve_fit_arguments *arguments,
                                                 void *scratch, void *codebook);
 
-/// Encodes the first `slots` (1 ... 32) positions of a page of one head; any of the parts may be
-/// null. What belongs to later slots is zero, and bounds cover the first `slots` alone. Parts are
-/// aligned to 64 bytes. Keys beyond what the fit saw are clamped in rows and bounds.
-/// About 7 µs for a page of 128 dimensions and all parts.
+/// Encodes the first `slots` (1 ... 32) positions of a page of one head, whose keys are turned or not;
+/// any of the parts may be null. What belongs to later slots is zero, and bounds cover the first
+/// `slots` alone. Parts are aligned to 64 bytes. Keys beyond what the fit saw are clamped in bounds.
+/// About 6 µs for a page of 128 dimensions and all parts.
 MARTLET_API martlet_status martlet_retrieve_encode(const void *codebook,
                                                    const martlet_kv_layout *layout,
-                                                   const void *page, uint32_t kv_head,
-                                                   uint32_t slots, void *codes, void *rows,
-                                                   void *bounds);
+                                                   const void *page, int turned, uint32_t kv_head,
+                                                   uint32_t slots, void *codes, void *bounds);
 
 /// Makes a query ready to search: `query` holds head_dimensions float32, `prepared` is aligned to 64
 /// bytes. A query's own scale does not matter.
 MARTLET_API martlet_status martlet_retrieve_query(const void *codebook, const float *query,
                                                   void *prepared);
 
-/// How integer scores of a prepared query read as q·k.
+/// How scores of a prepared query read as q·k.
 typedef struct martlet_retrieve_scale {
   uint32_t size;                   ///< sizeof(martlet_retrieve_scale).
   float scan_base, scan_step;      ///< q·k ≈ base + step · score; tables round by ± nibbles/2 steps.
-  float row_step;                  ///< q·k ≈ step · score.
   float bound_base, bound_step;    ///< q·k ≤ base + step · (score + 1) of any unclamped key.
 } martlet_retrieve_scale;
 MARTLET_API martlet_status martlet_retrieve_query_scale(const void *prepared,
@@ -123,35 +122,50 @@ MARTLET_API martlet_status martlet_retrieve_select(size_t count, const uint16_t 
                                                    void *scratch, uint32_t *places,
                                                    size_t *selected);
 
-/// Scores of `count` positions from rows: `pages` and `offset` as in a scan, of the rows.
-MARTLET_API martlet_status martlet_retrieve_rank(const void *prepared, const void *const *pages,
-                                                 size_t offset, size_t count,
-                                                 const uint32_t *positions, int32_t *scores);
+/// Scores q·k of `count` positions from their keys: `pages` are pages of keys and values as attention
+/// takes them, `page_offset` to the layer, with the keys of `kv_head` turned. Keys are rounded as they
+/// are stored; the sum has 16 lanes as everywhere. NaN reads as the lowest score.
+MARTLET_API martlet_status martlet_retrieve_rank(const void *prepared,
+                                                 const martlet_kv_layout *layout, uint32_t kv_head,
+                                                 const void *const *pages, size_t page_offset,
+                                                 size_t count, const uint32_t *positions,
+                                                 float *scores);
 
-/// A whole search of one key-value head for a group of query heads, several branches on one context,
-/// or both.
+/// One row's part of a search: a group of query heads that look for positions together.
+typedef struct martlet_retrieve_search_row {
+  uint32_t query_count;
+  const void *const *queries;     ///< Prepared, all rows' with one codebook.
+  const void *const *pages;       ///< Of codes, or of bounds.
+  const void *const *key_pages;   ///< As of martlet_retrieve_rank, or null: no ranking.
+  size_t page_begin, page_end;    ///< Full pages to search.
+  uint32_t candidates;            ///< Per query: positions that the scan hands to the ranking.
+  uint32_t wanted;                ///< Per query: positions to find (32 per page by bounds).
+  /// Room for query_count · wanted or all 32 · (page_end - page_begin), whichever is less; of pages by
+  /// bounds for `wanted` rounded up to 32.
+  uint32_t *positions;
+  size_t found;                   ///< Out: how many positions there are.
+} martlet_retrieve_search_row;
+
+/// A whole search of one key-value head: a group of query heads on one context, or on each of several
+/// branches. Codes of pages that the rows have in common are read once for all of them.
 typedef struct martlet_retrieve_search_arguments {
   uint32_t size;  ///< sizeof(martlet_retrieve_search_arguments).
-  uint32_t query_count;
-  const void *const *queries;     ///< Prepared.
-  const void *const *code_pages;  ///< Of codes; null to choose whole pages by `bound_pages`.
-  const void *const *row_pages;   ///< Of rows, or null: `wanted` are then the scan's own best.
-  const void *const *bound_pages; ///< Of bounds; only read without `code_pages`.
-  size_t code_offset, row_offset, bound_offset;
-  size_t page_begin, page_end;    ///< Full pages to search.
-  uint32_t candidates;            ///< Per query: positions that the scan hands to rows.
-  uint32_t wanted;                ///< Per query: positions to find (32 per page by bounds).
+  uint32_t kv_head;
+  const martlet_kv_layout *layout;  ///< Only read where there are key pages.
+  martlet_retrieve_search_row *rows;
+  size_t row_count;
+  int by_bounds;                    ///< Not 0: whole pages, by bounds. Else single positions, by codes.
+  size_t offset;                    ///< Bytes from each of `pages` to the layer and head meant.
+  size_t page_offset;               ///< Bytes from each of `key_pages` to the layer meant.
 } martlet_retrieve_search_arguments;
 
 /// Bytes of scratch that a search needs.
 MARTLET_API size_t
 martlet_retrieve_search_scratch(const martlet_retrieve_search_arguments *arguments);
-/// Finds positions: for each query the `wanted` best, then all queries' together, ascending and each
-/// once. `positions` has room for query_count · wanted or all 32 · (page_end - page_begin), whichever
-/// is less; of pages by bounds for `wanted` rounded up to 32.
+/// Finds positions, row by row: for each query the `wanted` best, then all queries' of the row together,
+/// ascending and each once. What a row finds does not depend on the others.
 MARTLET_API martlet_status martlet_retrieve_search(
-    const martlet_retrieve_search_arguments *arguments, void *scratch, uint32_t *positions,
-    size_t *found);
+    const martlet_retrieve_search_arguments *arguments, void *scratch);
 
 /// Lays out what a row attends to as the `path` of martlet_attention_row: positions [0, sinks) and
 /// [recent, end), and of `found`, ascending, those between. Whole pages come first, so that attention

@@ -33,18 +33,22 @@ struct BenchContextCommand: ParsableCommand {
   @Option(help: "Standard deviation of attention scores with the synthetic keys.")
   var sharpness = 4.0
 
+  @Flag(help: "Prefill the whole context through the model, which takes minutes.")
+  var prefill = false
+
   @OptionGroup var options: BenchOptions
 
   func run() throws {
     var settings = ContextBench.Settings()
-    settings.methods = try methods.split(separator: ",").map {
-      try AttentionMethod.parse(String($0))
+    settings.methods = try methods.replacing(",from=", with: ";from=").split(separator: ",").map {
+      try AttentionMethod.parse(String($0.replacing(";from=", with: ",from=")))
     }
     settings.positions = positions.values
     settings.branches = branches.values
     settings.generate = generate
     settings.repetitions = repetitions
     settings.sharpness = sharpness
+    settings.prefill = prefill
     settings.kvType = model.kvType ?? .bf16
     settings.version = MartletCommand.configuration.version
     settings.command = model.command("martlet bench context")

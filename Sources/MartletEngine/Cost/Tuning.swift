@@ -3,7 +3,8 @@ import Logging
 import MartletKernels
 import MartletMachine
 
-/// What was chosen for a model on this machine, and why. It changes speed, never a text.
+/// What was chosen for a model on this machine, and why. It changes speed, never a text; where retrieval
+/// begins does change texts, so it is said here and may be given.
 public struct Tuning: Sendable, Codable, Equatable, CustomStringConvertible {
   /// Where a choice comes from.
   public enum Origin: String, Sendable, Codable {
@@ -23,6 +24,9 @@ public struct Tuning: Sendable, Codable, Equatable, CustomStringConvertible {
   /// Prompt tokens per pass.
   public var prefillChunk: Int
   public var prefillChunkOrigin: Origin
+  /// Positions from which on generated tokens retrieve; nil where they do not.
+  public var retrieveFrom: Int?
+  public var retrieveFromOrigin: Origin?
   /// Seconds that measuring took.
   public var seconds = 0.0
 
@@ -38,6 +42,9 @@ public struct Tuning: Sendable, Codable, Equatable, CustomStringConvertible {
   public var description: String {
     "\(threads) threads (\(threadsOrigin.rawValue)), prefill chunks of \(prefillChunk) "
       + "(\(prefillChunkOrigin.rawValue))"
+      + (retrieveFrom.map {
+        ", retrieval from \($0) positions (\(retrieveFromOrigin?.rawValue ?? ""))"
+      } ?? "")
   }
 }
 
@@ -143,7 +150,7 @@ public struct Autotuner {
     return (tuning, team)
   }
 
-  private func keep(_ record: TuningRecord) {
+  func keep(_ record: TuningRecord) {
     do throws(MachineError) {
       try store?.keep(record)
     } catch {

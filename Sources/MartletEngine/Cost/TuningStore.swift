@@ -16,6 +16,9 @@ public struct TuningRecord: Sendable, Codable, Equatable {
   /// The layers that draft best for the whole model.
   public var draftLayers: [Int]?
 
+  /// Positions from which on retrieval attention is faster than attention to everything.
+  public var retrieveFrom: Int?
+
   public init(identity: String) { self.identity = identity }
 }
 

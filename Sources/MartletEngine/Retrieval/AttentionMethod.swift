@@ -20,8 +20,9 @@ public enum AttentionMethod: Sendable, Equatable {
     public var tolerance: Double
     /// Positions found per query head, for all heads alike; nil to go by `tolerance`.
     public var wanted: Int?
-    /// Tokens at fewer positions attend to everything, which is as fast.
-    public var minimumPositions: Int
+    /// Tokens at fewer positions attend to everything, which is as fast; nil for what a session measures
+    /// on this machine (``RetrievalCrossing``), or ``standardMinimum``.
+    public var minimumPositions: Int?
     /// Positions from the start, and at least so many before a token, that it always attends to.
     public var sinks: Int
     public var recent: Int
@@ -29,7 +30,7 @@ public enum AttentionMethod: Sendable, Equatable {
     public var nibbles: Int
 
     public init(
-      tolerance: Double = 0.02, wanted: Int? = nil, minimumPositions: Int = 8192, sinks: Int = 32,
+      tolerance: Double = 0.02, wanted: Int? = nil, minimumPositions: Int? = nil, sinks: Int = 32,
       recent: Int = 256, nibbles: Int = 32
     ) {
       self.tolerance = tolerance
@@ -39,6 +40,9 @@ public enum AttentionMethod: Sendable, Equatable {
       self.recent = recent
       self.nibbles = nibbles
     }
+
+    /// Where retrieval begins if nothing was measured.
+    public static let standardMinimum = 8192
 
     /// The pages that a token which sees positions 0 ..< `end` searches: those behind the sinks and out
     /// of the recent window.
@@ -50,18 +54,23 @@ public enum AttentionMethod: Sendable, Equatable {
   }
 
   /// The words that ``parse(_:)`` knows.
-  public static let names = ["exact", "retrieve", "retrieve=TOLERANCE", "window=RECENT"]
+  public static let names = [
+    "exact", "retrieve", "retrieve=TOLERANCE", "retrieve=TOLERANCE,from=POSITIONS", "window=RECENT",
+  ]
 
   /// What ``parse(_:)`` reads as this, details aside.
   public var name: String {
     switch self {
     case .exact: "exact"
-    case .retrieve(let retrieval): "retrieve=\(retrieval.tolerance)"
+    case .retrieve(let retrieval):
+      "retrieve=\(retrieval.tolerance)"
+        + (retrieval.minimumPositions.map { ",from=\($0)" } ?? "")
     case .window(let recent, _): "window=\(recent)"
     }
   }
 
-  /// `exact`, `retrieve` with or without a tolerance, or `window` with the number of recent positions.
+  /// `exact`, `retrieve` with or without a tolerance and where it begins, or `window` with the number of
+  /// recent positions.
   ///
   /// Throws ``EngineError/Code/argument`` naming the word at fault.
   public static func parse(_ text: String) throws(EngineError) -> AttentionMethod {
@@ -71,12 +80,7 @@ public enum AttentionMethod: Sendable, Equatable {
     switch (parts.first.map(String.init) ?? "", value) {
     case ("exact", nil): method = .exact
     case ("retrieve", nil): method = .retrieve(Retrieval())
-    case ("retrieve", let value?):
-      guard let tolerance = Double(value) else {
-        throw EngineError(
-          .argument, "attention '\(text)': '\(value)' is no number; write one such as 0.02")
-      }
-      method = .retrieve(Retrieval(tolerance: tolerance))
+    case ("retrieve", let value?): method = .retrieve(try retrieval(value, in: text))
     case ("window", let value?):
       guard let recent = Int(value) else {
         throw EngineError(
@@ -92,6 +96,27 @@ public enum AttentionMethod: Sendable, Equatable {
     return method
   }
 
+  /// `0.02` or `0.02,from=8192`.
+  private static func retrieval(
+    _ value: String, in text: String
+  ) throws(EngineError) -> Retrieval {
+    let parts = value.split(separator: ",", omittingEmptySubsequences: false)
+    guard let tolerance = Double(parts[0]) else {
+      throw EngineError(
+        .argument, "attention '\(text)': '\(parts[0])' is no number; write one such as 0.02")
+    }
+    var retrieval = Retrieval(tolerance: tolerance)
+    for part in parts.dropFirst() {
+      guard part.hasPrefix("from="), let from = Int(part.dropFirst(5)) else {
+        throw EngineError(
+          .argument,
+          "attention '\(text)': '\(part)' is unknown; write from=POSITIONS, such as from=8192")
+      }
+      retrieval.minimumPositions = from
+    }
+    return retrieval
+  }
+
   func validate() throws(EngineError) {
     func require(_ isGood: Bool, _ what: String) throws(EngineError) {
       if !isGood { throw EngineError(.argument, "attention \(name): \(what)") }
@@ -105,7 +130,7 @@ public enum AttentionMethod: Sendable, Equatable {
       try require(r.wanted ?? 0 >= 0, "the number of positions wanted is negative")
       try require(r.recent >= 1 && r.sinks >= 0, "it needs 1 recent position or more")
       try require(
-        r.minimumPositions >= 1024,
+        r.minimumPositions ?? Retrieval.standardMinimum >= 1024,
         "with fewer than 1024 positions there is nothing to learn the index from")
     }
   }

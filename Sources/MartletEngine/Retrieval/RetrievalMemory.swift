@@ -6,11 +6,14 @@ import Synchronization
 ///
 /// Codes lie beside the pages they are of, so forks share them, and what happens to a page happens to
 /// them: a page that is written to loses its codes and gets new ones when a search first needs it,
-/// which is not before it is full and out of the recent window. On the driver thread, except what the
-/// team's workers do inside its loops.
+/// which is not before it is full and out of the recent window. Keys of pages that have codes are
+/// turned, so that nothing else has to be kept of them. On the driver thread, except what the team's
+/// workers do inside its loops.
 final class RetrievalMemory: @unchecked Sendable {
   // @unchecked: changed on the driver thread only; `searches` is a Mutex.
   let options: AttentionMethod.Retrieval
+  /// Tokens at fewer positions attend to everything.
+  let minimum: Int
   private let slab: KVSlab
   private let index: RetrievalSlab
   private let team: ThreadTeam
@@ -48,7 +51,8 @@ final class RetrievalMemory: @unchecked Sendable {
     let path: [Int]
   }
 
-  /// The rows of the pass that search, and those whose queries are kept.
+  /// The rows of the pass that search, those with one index in a row, and those whose queries are
+  /// kept.
   private(set) var rows: [Row] = []
   private var captured: [(row: Int, page: Int, slot: Int)] = []
 
@@ -57,18 +61,26 @@ final class RetrievalMemory: @unchecked Sendable {
     team: ThreadTeam, placement: MemoryPlacement?
   ) throws(KernelError) {
     self.options = options
+    minimum = options.minimumPositions ?? AttentionMethod.Retrieval.standardMinimum
     self.slab = slab
     self.team = team
     self.scale = scale
     queryWidth = queryHeads * slab.headDimensions
     index = try RetrievalSlab(
       shape: RetrievalShape(headDimensions: slab.headDimensions, nibbles: options.nibbles),
-      layers: slab.layers, kvHeads: slab.kvHeads, parts: [.codes, .rows, .keys], type: slab.type,
-      byteLimit: physicalMemoryLimit(), placement: placement)
+      layers: slab.layers, kvHeads: slab.kvHeads, byteLimit: physicalMemoryLimit(),
+      placement: placement)
+  }
+
+  /// Seconds of learning.
+  struct LearningTimes {
+    var fit = 0.0
+    var settle = 0.0
+    var all = 0.0
   }
 
   /// The last index learned, and how long that took; for reports.
-  private(set) var lastLearned: (index: PromptIndex, seconds: Double)?
+  private(set) var lastLearned: (index: PromptIndex, times: LearningTimes)?
 
   /// Bytes that codes take beside one page.
   var bytesPerPage: Int { index.bytesPerPage }
@@ -107,7 +119,7 @@ final class RetrievalMemory: @unchecked Sendable {
       guard let last = own.map({ batch.tokens[$0].position }).max() else { continue }
       let prompt = try promptIndex(table, prompt: batch.promptTokens(of: sequence))
       encode(table[..<options.searchedPages(before: last + 1).upperBound], by: prompt)
-      let addresses = index.table(table)
+      let addresses = index.table(table, of: slab)
       for row in own {
         let token = batch.tokens[row]
         let pages = options.searchedPages(before: token.position + 1)
@@ -117,6 +129,28 @@ final class RetrievalMemory: @unchecked Sendable {
             pages: pages, end: token.position + 1, path: token.path))
       }
     }
+    groups = Self.grouped(rows, most: mostTogether)
+  }
+
+  /// Rows that search together: some of those with one index.
+  private var groups: [Range<Int>] = []
+
+  /// As many as leave every worker two units of each layer.
+  private var mostTogether: Int {
+    max(1, min(8, rows.count * slab.kvHeads / (2 * team.width)))
+  }
+
+  private static func grouped(_ rows: [Row], most: Int) -> [Range<Int>] {
+    var groups: [Range<Int>] = []
+    for row in rows.indices {
+      if let last = groups.last, last.count < most, rows[last.lowerBound].index === rows[row].index
+      {
+        groups[groups.count - 1] = last.lowerBound..<row + 1
+      } else {
+        groups.append(row..<row + 1)
+      }
+    }
+    return groups
   }
 
   private func note(_ row: Int, _ batch: ForwardBatch) {
@@ -136,7 +170,7 @@ final class RetrievalMemory: @unchecked Sendable {
 
   /// Whether an index is learned from the prompt itself.
   private func isLong(_ prompt: Int) -> Bool {
-    prompt >= options.minimumPositions / 4 && QuerySamples.suffice(prompt: prompt)
+    prompt >= minimum / 4 && QuerySamples.suffice(prompt: prompt)
   }
 
   private var sampled: (prompt: Int, positions: Set<Int>) = (0, [])
@@ -152,7 +186,7 @@ final class RetrievalMemory: @unchecked Sendable {
   /// Whether a token finds what it attends to: a rule of its position and prompt alone.
   private func searches(_ token: BatchToken, _ batch: ForwardBatch) -> Bool {
     token.position >= batch.promptTokens(of: token.sequence)
-      && token.position >= options.minimumPositions
+      && token.position >= minimum
   }
 
   /// Keeps queries of prompts, rotated as they meet the keys.
@@ -172,50 +206,77 @@ final class RetrievalMemory: @unchecked Sendable {
   func attend(
     layer: Int, _ attention: AttentionBatch, queries: FloatMatrix, into output: FloatMatrix
   ) {
-    let (rows, heads, scale) = (rows, slab.kvHeads, scale)
-    team.forEachChunk(count: rows.count * heads, grain: 1) { units in
+    let (groups, heads) = (groups, slab.kvHeads)
+    team.forEachChunk(count: groups.count * heads, grain: 1) { units in
       let searcher = searches.withLock { $0.popLast() } ?? Searcher(index)
       defer { searches.withLock { $0.append(searcher) } }
       for unit in units {
-        let (row, head) = (rows[unit / heads], unit % heads)
-        let number = layer * heads + head
-        let range = row.row..<row.row + 1
-        guard let wanted = row.index.wanted(number, seen: row.end) else {
-          attention.attend(
-            queries: queries, scale: scale, into: output, rows: range, kvHeads: head..<head + 1)
-          continue
-        }
-        let path = Self.path(
-          searcher.search, row, queries, range, layer, head, row.index.codebooks[number], wanted)
-        attention.attend(
-          rows: range, kvHead: head, path: path, keys: (row.table, row.pages.upperBound),
-          queries: queries, scale: scale, into: output)
+        attend(
+          groups[unit / heads], layer, unit % heads, searcher.search, attention, queries, output)
       }
     }
   }
 
-  /// The slots that a row attends to with one head's group of queries.
-  private static func path(
-    _ search: RetrievalSearch, _ row: Row, _ queries: FloatMatrix, _ range: Range<Int>,
-    _ layer: Int, _ head: Int, _ codebook: RetrievalCodebook, _ wanted: Int
-  ) -> [UInt32] {
-    search.begin(row.table)
-    var found: [UInt32] = []
-    do throws(KernelError) {
-      found = try search.search(
-        queries, rows: range, layer: layer, kvHead: head, codebook: codebook, pages: row.pages,
-        method: .scan(candidates: candidates(wanted)), wanted: wanted)
-    } catch {
-      // Without memory for a search everything is attended to: slower, never wrong.
-      found = (row.pages.lowerBound * KVSlab.pageTokens..<row.pages.upperBound * KVSlab.pageTokens)
-        .map(UInt32.init)
+  /// One group of rows, one key-value head.
+  private func attend(
+    _ group: Range<Int>, _ layer: Int, _ head: Int, _ search: RetrievalSearch,
+    _ attention: AttentionBatch, _ queries: FloatMatrix, _ output: FloatMatrix
+  ) {
+    let number = layer * slab.kvHeads + head
+    let prompt = rows[group.lowerBound].index
+    guard prompt.wanted[number] != nil else {
+      for rows in Self.neighbours(rows[group].map(\.row)) {
+        attention.attend(
+          queries: queries, scale: scale, into: output, rows: rows, kvHeads: head..<head + 1)
+      }
+      return
     }
-    return Kernels.retrievalPath(
-      found: found, around: row.pages, end: row.end
-    ).along(row.path, end: row.end)
+    let found = find(group, layer, head, search, queries, prompt.codebooks[number])
+    for (row, found) in zip(rows[group], found) {
+      let path = Kernels.retrievalPath(found: found, around: row.pages, end: row.end)
+        .along(row.path, end: row.end)
+      attention.attend(
+        rows: row.row..<row.row + 1, kvHead: head, path: path, queries: queries, scale: scale,
+        into: output)
+    }
   }
 
-  /// What the scan hands on to be ranked by bytes.
+  /// What each row of a group finds.
+  private func find(
+    _ group: Range<Int>, _ layer: Int, _ head: Int, _ search: RetrievalSearch,
+    _ queries: FloatMatrix, _ codebook: RetrievalCodebook
+  ) -> [[UInt32]] {
+    let number = layer * slab.kvHeads + head
+    do throws(KernelError) {
+      return try search.search(
+        queries,
+        rows[group].map { row in
+          let wanted = row.index.wanted(number, seen: row.end) ?? 0
+          return .init(
+            queries: row.row..<row.row + 1, table: row.table, pages: row.pages, wanted: wanted,
+            candidates: Self.candidates(wanted))
+        }, layer: layer, kvHead: head, codebook: codebook)
+    } catch {
+      // Without memory for a search everything is attended to: slower, never wrong.
+      return rows[group].map { row in
+        let size = KVSlab.pageTokens
+        return (row.pages.lowerBound * size..<row.pages.upperBound * size).map(UInt32.init)
+      }
+    }
+  }
+
+  /// Ascending numbers as ranges.
+  private static func neighbours(_ rows: [Int]) -> [Range<Int>] {
+    rows.reduce(into: []) { ranges, row in
+      if let last = ranges.last, last.upperBound == row {
+        ranges[ranges.count - 1] = last.lowerBound..<row + 1
+      } else {
+        ranges.append(row..<row + 1)
+      }
+    }
+  }
+
+  /// What the scan hands on to be ranked by keys.
   static func candidates(_ wanted: Int) -> Int { 2 * wanted + 64 }
 
   // MARK: Learning
@@ -231,8 +292,12 @@ final class RetrievalMemory: @unchecked Sendable {
         index.encode(
           page: Int(page), layer: head / heads, kvHead: head % heads, of: slab,
           codebook: prompt.codebooks[head])
+        if !slab.isTurned(Int(page)) {
+          slab.turnKeys(page: Int(page), layer: head / heads, kvHead: head % heads)
+        }
       }
     }
+    slab.markTurned(missing.lazy.map { Int($0) })
     for page in missing { pages[Int(page)].coded = prompt }
   }
 
@@ -243,20 +308,57 @@ final class RetrievalMemory: @unchecked Sendable {
   ) throws(KernelError) -> PromptIndex {
     let size = KVSlab.pageTokens
     let count =
-      isLong(prompt) ? QuerySamples.fullPages(prompt: prompt) : options.minimumPositions / 2 / size
+      isLong(prompt) ? QuerySamples.fullPages(prompt: prompt) : minimum / 2 / size
     let key = Int(table[count - 1])
     if let known = pages[key].prompt { return known }
+    var times = LearningTimes()
     let begin = monotonicNanoseconds()
-    let learned = try learn(Array(table[..<count]), prompt: prompt)
-    lastLearned = (learned, Double(monotonicNanoseconds() - begin) * 1e-9)
+    let learned = try learn(Array(table[..<count]), &times)
+    times.all = Double(monotonicNanoseconds() - begin) * 1e-9
+    lastLearned = (learned, times)
     pages[key].prompt = learned
     for page in table[..<count] { pages[Int(page)].samples = [:] }
     return learned
   }
 
-  private func learn(_ table: [PageID], prompt: Int) throws(KernelError) -> PromptIndex {
-    let (layers, heads) = (slab.layers, slab.kvHeads)
+  private static func timed<R>(
+    _ seconds: inout Double, _ body: () throws(KernelError) -> R
+  ) throws(KernelError) -> R {
+    let begin = monotonicNanoseconds()
+    let result = try body()
+    seconds = Double(monotonicNanoseconds() - begin) * 1e-9
+    return result
+  }
+
+  private func learn(
+    _ table: [PageID], _ times: inout LearningTimes
+  ) throws(KernelError) -> PromptIndex {
     let samples = try gatherSamples(table)
+    let codebooks = try Self.timed(&times.fit) { () throws(KernelError) in
+      try fit(table, samples)
+    }
+    let positions = table.count * KVSlab.pageTokens
+    let draft = PromptIndex(
+      codebooks: codebooks,
+      wanted: Array(repeating: options.wanted ?? 64 + positions / 64, count: codebooks.count),
+      positions: positions)
+    encode(table[...], by: draft)
+    guard options.wanted == nil, !samples.isEmpty else { return draft }
+    let settled = try Self.timed(&times.settle) { () throws(KernelError) in
+      try WantedSearch(
+        slab: slab, index: index, team: team, scale: scale, options: options, table: table,
+        samples: samples
+      ).settle(draft)
+    }
+    for page in table { pages[Int(page)].coded = settled }
+    return settled
+  }
+
+  /// A codebook per layer and key-value head.
+  private func fit(
+    _ table: [PageID], _ samples: [FloatMatrix]
+  ) throws(KernelError) -> [RetrievalCodebook] {
+    let (layers, heads) = (slab.layers, slab.kvHeads)
     let fits = Mutex<[Int: Result<RetrievalCodebook, KernelError>]>([:])
     let (slab, shape) = (slab, index.shape)
     team.forEachChunk(count: layers * heads, grain: 1) { units in
@@ -276,17 +378,7 @@ final class RetrievalMemory: @unchecked Sendable {
     let all = fits.withLock { $0 }
     var codebooks: [RetrievalCodebook] = []
     for unit in 0..<layers * heads { codebooks.append(try all[unit]!.get()) }
-    let positions = table.count * KVSlab.pageTokens
-    let fixed = options.wanted ?? 64 + positions / 64
-    let draft = PromptIndex(
-      codebooks: codebooks, wanted: Array(repeating: fixed, count: layers * heads),
-      positions: positions)
-    guard options.wanted == nil, !samples.isEmpty else { return draft }
-    encode(table[...], by: draft)
-    return try WantedSearch(
-      slab: slab, index: index, team: team, scale: scale, options: options, table: table,
-      samples: samples
-    ).settle(draft)
+    return codebooks
   }
 
   /// The queries kept of a prompt's pages, a matrix per layer, in order of position; none where some

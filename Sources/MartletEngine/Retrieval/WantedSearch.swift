@@ -19,6 +19,10 @@ struct WantedSearch {
   /// A head that has to find more of its positions than this attends to all of them.
   private static let mostShare = 0.25
   private static let least = 16
+  /// What is tried first, and how many times more each time that it was too few: where little is
+  /// enough, as in most heads, much is never tried.
+  private static let first = 64
+  private static let growth = 4
 
   /// `draft` with what each head wants.
   func settle(_ draft: PromptIndex) throws(KernelError) -> PromptIndex {
@@ -79,10 +83,10 @@ struct WantedSearch {
         rows: (0..<rows).map { _ in AttentionRow(sequence: 0, position: end - 1) },
         queryHeads: samples.columns / search.slab.headDimensions)
       attention.select(layer: layer)
-      addresses = search.index.table(search.table)
+      addresses = search.index.table(search.table, of: search.slab)
     }
 
-    /// The fewest positions of a ladder of powers of two that keep a head within the tolerance.
+    /// The fewest positions, nearly, that keep a head within the tolerance.
     func wanted(
       _ head: Int, codebook: RetrievalCodebook, _ tolerance: Double
     ) throws(KernelError) -> Outcome? {
@@ -90,13 +94,17 @@ struct WantedSearch {
       attention.attend(
         queries: queries, scale: search.scale, into: exact, rows: rows, kvHeads: head..<head + 1)
       let searcher = RetrievalSearch(slab: search.index)
-      searcher.begin(addresses)
       var low = WantedSearch.least
       let most = Int(
         Double(search.table.count * KVSlab.pageTokens) * WantedSearch.mostShare)
-      var best = Outcome(
-        wanted: most, error: try error(head, codebook, searcher, wanted: most))
-      guard best.error <= tolerance else { return nil }
+      var next = min(most, WantedSearch.first)
+      var best = Outcome(wanted: next, error: try error(head, codebook, searcher, wanted: next))
+      while best.error > tolerance {
+        guard next < most else { return nil }
+        low = next
+        next = min(most, next * WantedSearch.growth)
+        best = Outcome(wanted: next, error: try error(head, codebook, searcher, wanted: next))
+      }
       // Error falls as more is found, all but noise: halving the exponent's range is enough.
       while best.wanted > low + low / 2 {
         let middle = Int((Double(low) * Double(best.wanted)).squareRoot())
@@ -116,17 +124,17 @@ struct WantedSearch {
     ) throws(KernelError) -> Double {
       let end = search.table.count * KVSlab.pageTokens
       let pages = search.options.searchedPages(before: end)
-      for row in 0..<queries.rows {
-        let found = try searcher.search(
-          queries, rows: row..<row + 1, layer: layer, kvHead: head, codebook: codebook,
-          pages: pages, method: .scan(candidates: RetrievalMemory.candidates(wanted)),
-          wanted: wanted)
+      let rows = (0..<queries.rows).map { row in
+        RetrievalSearch.Row(
+          queries: row..<row + 1, table: addresses, pages: pages, wanted: wanted,
+          candidates: RetrievalMemory.candidates(wanted))
+      }
+      let all = try searcher.search(queries, rows, layer: layer, kvHead: head, codebook: codebook)
+      for (row, found) in all.enumerated() {
         attention.attend(
           rows: row..<row + 1, kvHead: head,
-          path: Kernels.retrievalPath(
-            found: found, around: pages, end: end),
-          keys: (addresses, search.table.count), queries: queries, scale: search.scale, into: output
-        )
+          path: Kernels.retrievalPath(found: found, around: pages, end: end),
+          queries: queries, scale: search.scale, into: output)
       }
       let group = queries.columns / search.slab.headDimensions / search.slab.kvHeads
       let width = search.slab.headDimensions

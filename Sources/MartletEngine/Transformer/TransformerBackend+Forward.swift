@@ -40,6 +40,10 @@ extension TransformerBackend {
 
   /// Who attends to what in this batch.
   private func beginAttention(_ batch: ForwardBatch) throws(EngineError) {
+    // A page that an index turned and that is another's now, or was truncated.
+    for token in batch.tokens {
+      slab.turnBack(page: Int(batch.sequences[token.sequence][token.slot / pageTokens]))
+    }
     var searching: Set<Int> = []
     if let retrieval {
       do throws(KernelError) {
