@@ -60,7 +60,7 @@ import Testing
   @Test(arguments: [
     "BestOfN", "BestOfNC", "SelfConsistency", "FirstFinish", "ExactChecker", "MeanLogprob",
     "FinalAnswer", "Certainty", "PTrue", "ParticleFilter", "AStarDecoding", "TreeSearch",
-    "SemanticEntropy", "ComputeOptimal", "RepeatedSampling",
+    "SemanticEntropy", "ComputeOptimal", "RepeatedSampling", "Phrases",
   ])
   func theShippedOnesPassAllCases(name: String) async throws {
     let folder = URL(fileURLWithPath: PluginSearchPath.currentExecutable)
