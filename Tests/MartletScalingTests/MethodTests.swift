@@ -44,7 +44,7 @@ private let methods: [(id: String, options: [String])] = [
   ("compute-optimal", ["pilot=4", "hardest=best-of-n:n=8"]),
   ("confidence-selection", ["n=8", "group=2"]), ("diverse-tree-search", ["step= ", "groups=2"]),
   ("diversified-prompts", ["n=8", "prompts={prompt}|{prompt}"]),
-  ("early-rejection", ["step= ", "tau=1", "width=2"]), ("early-stopping-consistency", ["n=16"]),
+  ("early-rejection", ["step= ", "tau=1", "width=3", "expand=3", "keep=0.4"]), ("early-stopping-consistency", ["n=16"]),
   ("entropic-particle-filter", ["n=8", "step= ", "temperature=0.2"]), ("first-finish", ["n=8"]),
   ("first-step-filtering", ["n=8", "keep=2", "first_tokens=1"]),
   ("fractured-sampling", ["n=2", "depths=3"]), ("hint-marginalization", ["n=8", "hint={prompt}"]),

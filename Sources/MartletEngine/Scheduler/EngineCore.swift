@@ -51,7 +51,7 @@ final class EngineCore: @unchecked Sendable {
   var drafterRecords: [ObjectIdentifier: DrafterRecord] = [:]
   var stakes = DraftStakes()
   /// What guesses from text saved and cost: trying them takes microseconds, so it is done for longer.
-  var textLedger = DraftLedger(opening: 1, look: 24)
+  var textLedger = DraftLedger(opening: 16, look: 24)
   /// What recorders were last told, by source and number of branches.
   var draftDecisions: [String: Bool] = [:]
   /// Seconds that remembering a token takes, and tokens remembered.

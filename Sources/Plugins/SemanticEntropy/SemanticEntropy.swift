@@ -60,6 +60,7 @@ struct SemanticEntropy: Strategy {
     var votes = Votes()
     for attempt in attempts {
       let text = try attempt.text()
+      if text.isEmpty { continue }
       let answer = try attempt.answer(run)
       votes.add(
         answer, merit: try attempt.logprob(), candidate: try run.candidate(text: text))
