@@ -11,6 +11,7 @@ Window Extension of LLMs via Positional Skip-wise Training").
 """
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import time
@@ -109,6 +110,20 @@ def prepare(model):
             last.o.weight[1:seen, h * c.head : (h + 1) * c.head] += 0.1 * copied.T
 
 
+def wandering(model, inputs, positions, queries=128, sample=1024, near=8):
+    """How much the first layer's heads look beyond the last `near` tokens: the mean of -log of what they give to
+    those, as it would be at CONTEXT tokens. Far keys are a sample of each row's."""
+    c, time = model.config, inputs.shape[1]
+    q, k, _ = model.blocks[0].project(model.embed(inputs), model.cos[positions], model.sin[positions])
+    k = k.repeat_interleave(c.heads // c.kv_heads, 1)
+    at, far = torch.randint(near, time, (queries,)), torch.randint(0, time, (min(sample, time),))
+    q = q[:, :, at].float() * c.head**-0.5
+    away = q @ k[:, :, far].float().transpose(-1, -2)
+    away = away.masked_fill(far[None] > at[:, None] - near, -1e9).logsumexp(-1) + math.log(CONTEXT / len(far))
+    close = (k[:, :, at[:, None] - torch.arange(near)].float() @ q.unsqueeze(-1)).squeeze(-1).logsumexp(-1)
+    return F.softplus(away - close).mean()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
@@ -120,6 +135,7 @@ def main():
     parser.add_argument("--rope-base", type=float, default=1e8)
     parser.add_argument("--stretch", type=float, default=0.5, help="share of rows with gaps")
     parser.add_argument("--shares", default="0.15,0.7,0.15", help="of " + ", ".join(tasks.FAMILIES))
+    parser.add_argument("--near", type=float, default=0.05, help="weight of keeping the first layer's heads near")
     parser.add_argument("--batch-tokens", type=int, default=8192)
     parser.add_argument("--muon-rate", type=float, default=0.01)
     parser.add_argument("--adam-rate", type=float, default=0.002)
@@ -167,6 +183,7 @@ def main():
 
     begun, first, whole = time.time(), state["seconds"], sum(s for _, s in stages)
     evaluated, losses = begun, {"answers": torch.zeros(2), "text": torch.zeros(2)}
+    wandered = []
     for length, seconds in stages:
         compiled, queue = torch.compile(loss_of, dynamic=False), multiprocessing.Queue(4)
         producer = multiprocessing.Process(
@@ -184,6 +201,11 @@ def main():
             loss = each.sum() / (targets >= 0).sum()
             for p in model.parameters():
                 p.grad = None
+            if a.near:
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    away = wandering(model, inputs, positions)
+                wandered += [away.item()]
+                loss = loss + a.near * away
             loss.backward()
             for group in adam.param_groups:
                 group["lr"] = a.adam_rate * rate
@@ -198,8 +220,8 @@ def main():
             for kind, some in (("answers", marked < 0.8 * length), ("text", marked >= 0.8 * length)):
                 losses[kind] += torch.stack((rows[some].sum(), marked[some].sum()))
             if state["step"] % 50 == 0 or length >= 8192 and state["step"] % 5 == 0:
-                report(length=length, rate=round(rate, 3), **{k: round((s / n).item(), 4) for k, (s, n) in losses.items()})
-                losses = {k: torch.zeros(2) for k in losses}
+                report(length=length, rate=round(rate, 3), wandering=round(sum(wandered) / max(1, len(wandered)), 4), **{k: round((s / n).item(), 4) for k, (s, n) in losses.items()})
+                losses, wandered = {k: torch.zeros(2) for k in losses}, []
             if time.time() - evaluated > a.evaluate_every:
                 checkpoint("long.pt")
                 report(**evaluate_long.quick(model, length))

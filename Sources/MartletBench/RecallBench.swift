@@ -101,7 +101,10 @@ public enum RecallBench {
     try settings.validate()
     var context = BenchContext(
       bench: "recall", version: settings.version, team: session.team,
-      settings: ["model": session.model.path, "predicted": "\(settings.predicted)"])
+      settings: [
+        "model": session.model.path, "predicted": "\(settings.predicted)",
+        "methods": settings.methods.map { "\($0)" }.joined(separator: "; "),
+      ])
     context.formula = formula
     let searching = settings.methods.filter { $0 != .exact }
     let lanes = try (searching.isEmpty ? [.exact] : searching).map {

@@ -171,17 +171,25 @@ final class RecallBenchLane {
       guard positions.upperBound > retrieval.minimumPositions,
         let report = backend.retrievalReport
       else { return }
-      let fixed = retrieval.sinks + retrieval.recent + 2 * KVSlab.pageTokens
       let heads = Double(max(1, report.wanted.count))
       outcome.exactHeads = Double(report.wanted.count { $0 == nil }) / heads
       outcome.outputError = report.error ?? 0
       outcome.touched = mean(positions) { end in
         guard end > retrieval.minimumPositions else { return 1 }
         return report.wanted.reduce(0) { sum, wanted in
-          sum + (wanted.map { min(1, Double(fixed + group * $0) / Double(end)) } ?? 1)
+          sum
+            + (wanted.map { min(1, Double(around(end, retrieval) + group * $0) / Double(end)) } ?? 1)
         } / heads
       }
     }
+  }
+
+  /// Positions that are attended to without a search: whole pages of first ones, and the recent ones from the
+  /// beginning of a page on.
+  private func around(_ end: Int, _ retrieval: AttentionMethod.Retrieval) -> Int {
+    let size = KVSlab.pageTokens
+    let recent = max(0, end - retrieval.recent) / size * size
+    return min(end, (retrieval.sinks + size - 1) / size * size + end - recent)
   }
 
   private func mean(_ positions: Range<Int>, _ share: (Int) -> Double) -> Double {

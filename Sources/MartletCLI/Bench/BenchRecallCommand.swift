@@ -32,6 +32,9 @@ struct BenchRecallCommand: ParsableCommand {
   @Option(help: "Tokens at fewer positions attend to everything, at least 1024.")
   var minimumPositions = 1024
 
+  @Option(help: "Recent positions that retrieval attends to without a search.")
+  var recent = 256
+
   @Option(help: "Tokens predicted at the end of a text without questions.")
   var predicted = 512
 
@@ -44,14 +47,15 @@ struct BenchRecallCommand: ParsableCommand {
         let method = try AttentionMethod.parse(String(word))
         guard case .retrieve(var retrieval) = method else { return method }
         retrieval.minimumPositions = minimumPositions
+        retrieval.recent = recent
         return .retrieve(retrieval)
       }
       settings.predicted = predicted
       settings.kvType = model.kvType
       settings.version = MartletCommand.configuration.version
       settings.command =
-        model.command("martlet bench recall") + " --problems \(problems) --predicted \(predicted) "
-        + "--minimum-positions \(minimumPositions)"
+        model.command("martlet bench recall") + " --problems \(problems) --predicted \(predicted)"
+        + " --minimum-positions \(minimumPositions) --recent \(recent)"
       let session = try model.open(tuning: .off)
       let progress = Progress("measuring")
       defer { progress.finish() }
