@@ -22,14 +22,14 @@ import evaluate_long
 import export
 import long_tasks as tasks
 
-PAGE = 32  # positions of a page; a dump has whole pages
+PAGE = 32  # positions of a page of the engine's; a dump has whole pages
 FIT = 512  # positions whose queries an index is fitted to
 
 
 @torch.no_grad()
-def dump(model, path, context):
+def dump(model, path, context, count):
     c = model.config
-    groups, count = c.heads // c.kv_heads, len(context.tokens) // PAGE * PAGE
+    groups = c.heads // c.kv_heads
     _, read = evaluate_long.read(model, context.tokens[:count])
     _, asked = evaluate_long.ask(model, read, [q + a[:-1] for q, a in context.questions])
     w = gguf.GGUFWriter(path, "attention-dump")
@@ -65,7 +65,10 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
-    dump(export.read(a.model, tasks.VOCABULARY), a.out, tasks.context(a.family, a.length, a.seed))
+    if a.length % PAGE or a.length < 1024:
+        parser.error(f"--length {a.length}: give a multiple of {PAGE}, at least 1024")
+    # A little longer than asked for, since a context ends where its last sentence does.
+    dump(export.read(a.model, tasks.VOCABULARY), a.out, tasks.context(a.family, a.length + PAGE, a.seed), a.length)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@ import Foundation
 import Martlet
 import Testing
 
-@testable import MartletBench
+import MartletBench
 
 /// `--distribution model=DUMP`: the heads of a file are measured as they are, and wrong files refused.
 @Suite(.serialized) struct DumpedAttentionTests {

@@ -2,7 +2,7 @@ import Foundation
 import Martlet
 import Testing
 
-@testable import MartletBench
+import MartletBench
 
 /// Questions about long texts, with the small model that was trained for them.
 @Suite(.serialized) struct RecallBenchTests {
