@@ -1,4 +1,7 @@
-"""Writes a checkpoint as GGUF (f16, norms f32): python3 export.py run/final.pt martlet-arith.gguf
+"""Writes a checkpoint as GGUF (f16, norms f32).
+
+    python3 export.py run/final.pt martlet-arith.gguf
+    python3 export.py --long run/long.pt martlet-long.gguf
 
 Architecture `llama`, tied output (no output.weight), a SentencePiece-style vocabulary of characters. The
 newline that ends every answer is the end-of-sequence token. It stays an ordinary (NORMAL) token: llama.cpp
@@ -7,10 +10,12 @@ CONTROL token would be neither. llama.cpp adds the end-of-sequence token to its 
 whatever its type, so generation stops at the newline there as it does here.
 """
 import argparse
+from dataclasses import dataclass
 
 import gguf
 import numpy as np
 
+import long_tasks
 import model as m
 
 TENSORS = {
@@ -20,12 +25,26 @@ TENSORS = {
 }
 
 
-def write(model, path, state):
+@dataclass(frozen=True)
+class About:
+    name: str
+    description: str
+    vocabulary: list
+    tasks: tuple
+    scorer: str = ""
+
+
+ARITH = About("martlet-arith", "A small arithmetic reasoner with two task families, trained on generated problems",
+              m.VOCABULARY, ("make", "calc"), "exact-checker")
+LONG = About("martlet-long", "Recalls facts from long generated texts", long_tasks.VOCABULARY, long_tasks.FAMILIES)
+
+
+def write(model, path, state, about=ARITH):
     c, w = model.config, gguf.GGUFWriter(path, "llama")
-    w.add_name("martlet-arith")
+    w.add_name(about.name)
     w.add_author("The Martlet authors")
     w.add_version("1")
-    w.add_description("A small arithmetic reasoner with two task families, trained on generated problems")
+    w.add_description(about.description)
     w.add_license("Apache-2.0")
     w.add_size_label(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}M")
     w.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
@@ -42,7 +61,7 @@ def write(model, path, state):
     w.add_rope_dimension_count(c.head)
     w.add_vocab_size(c.vocabulary)
 
-    pieces = [t.replace(" ", "\u2581") for t in m.VOCABULARY]
+    pieces = [t.replace(" ", "\u2581") for t in about.vocabulary]
     kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL] + [gguf.TokenType.NORMAL] * (len(pieces) - 2)
     w.add_tokenizer_model("llama")
     w.add_tokenizer_pre("default")
@@ -51,14 +70,15 @@ def write(model, path, state):
     w.add_token_types([int(k) for k in kinds])
     w.add_unk_token_id(m.UNK)
     w.add_bos_token_id(m.BOS)
-    w.add_eos_token_id(m.NEWLINE)
+    w.add_eos_token_id(about.vocabulary.index("\n"))
     w.add_add_bos_token(True)
     w.add_add_eos_token(False)
     w.add_add_space_prefix(False)
 
-    w.add_string("martlet.default_scorer", "exact-checker")
+    if about.scorer:
+        w.add_string("martlet.default_scorer", about.scorer)
     w.add_string("martlet.stop", "\n")
-    w.add_array("martlet.tasks", ["make", "calc"])
+    w.add_array("martlet.tasks", list(about.tasks))
     w.add_uint64("martlet.training_tokens", int(state["tokens"]))
 
     def half(x):
@@ -77,7 +97,7 @@ def write(model, path, state):
     w.close()
 
 
-def read(path):
+def read(path, vocabulary=m.VOCABULARY):
     """The model of a GGUF written by `write`, with its weights as float32."""
     import torch
 
@@ -92,7 +112,7 @@ def read(path):
         ffn=field("llama.feed_forward_length"), context=field("llama.context_length"),
         rope_base=field("llama.rope.freq_base"), rms_eps=field("llama.attention.layer_norm_rms_epsilon"),
         vocabulary=len(field("tokenizer.ggml.tokens")))
-    assert [t.replace("\u2581", " ") for t in field("tokenizer.ggml.tokens")] == m.VOCABULARY
+    assert [t.replace("\u2581", " ") for t in field("tokenizer.ggml.tokens")] == vocabulary
     data = {t.name: torch.from_numpy(t.data.astype(np.float32)) for t in r.tensors}
     state = {"embed.weight": data["token_embd.weight"], "norm.weight": data["output_norm.weight"]}
     for i in range(c.layers):
@@ -107,9 +127,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("checkpoint")
     parser.add_argument("gguf")
+    parser.add_argument("--long", action="store_true", help="a checkpoint of train_long.py")
     a = parser.parse_args()
     model, stored = m.load(a.checkpoint)
-    write(model, a.gguf, stored["state"])
+    write(model, a.gguf, stored["state"], LONG if a.long else ARITH)
 
 
 if __name__ == "__main__":

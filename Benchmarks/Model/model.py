@@ -56,6 +56,8 @@ def attention(q, k, v):
     """Causal attention by plain products: for short rows its backward is several times faster on a CPU
     than the fused kernel's. q: [batch, heads, time, head]; k, v: [batch, kv_heads, time, head]."""
     batch, heads, time, head = q.shape
+    if time > 512:  # a matrix of weights for each head leaves the cache
+        return F.scaled_dot_product_attention(q, k, v.to(q.dtype), is_causal=True, enable_gqa=True)
     groups = heads // k.shape[1]
     k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     scores = (q @ k.transpose(-1, -2)) * head**-0.5
@@ -108,11 +110,13 @@ class Llama(nn.Module):
         self.register_buffer("cos", angle.cos()[:, None], persistent=False)
         self.register_buffer("sin", angle.sin()[:, None], persistent=False)
 
-    def forward(self, tokens):
-        """tokens: [batch, time]; returns logits [batch, time, vocabulary]."""
+    def forward(self, tokens, positions=None):
+        """tokens: [batch, time]; positions: as many, or 0, 1, 2 …; returns logits [batch, time, vocabulary]."""
         x, time = self.embed(tokens), tokens.shape[1]
+        at = slice(time) if positions is None else positions
+        cos, sin = self.cos[at], self.sin[at]
         for block in self.blocks:
-            x = block(x, self.cos[:time], self.sin[:time])
+            x = block(x, cos, sin)
         return F.linear(self.norm(x), self.embed.weight)
 
 

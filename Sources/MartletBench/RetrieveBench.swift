@@ -1,3 +1,4 @@
+import Martlet
 import MartletKernels
 import MartletMachine
 
@@ -14,16 +15,40 @@ public enum RetrieveBench {
   }
 
   /// Where keys and queries come from.
-  public enum Distribution: String, Sendable, CaseIterable {
-    /// Queries of another distribution than the keys.
+  public enum Distribution: Sendable, Equatable {
+    /// Synthetic, queries of another distribution than the keys.
     case ood
+    /// What a model had: all heads of a file that `Benchmarks/Model/dump_long.py` describes.
+    case model(path: String)
+
+    /// The words that ``parse(_:)`` knows.
+    public static let names = ["ood", "model=DUMP"]
+
+    /// `ood`, or `model=` and the path of a file.
+    /// - Throws: `BenchError` naming the word.
+    public static func parse(_ text: String) throws(BenchError) -> Distribution {
+      if text == "ood" { return .ood }
+      guard text.hasPrefix("model="), text.utf8.count > 6 else {
+        throw BenchError(
+          .argument, "distribution '\(text)' is not known; use \(names.joined(separator: ", "))")
+      }
+      return .model(path: String(text.dropFirst(6)))
+    }
+
+    /// What ``parse(_:)`` reads as this.
+    public var name: String {
+      switch self {
+      case .ood: "ood"
+      case .model(let path): "model=\(path)"
+      }
+    }
   }
 
   /// What to measure; lists run as a product.
   public struct Settings: Sendable {
     public var keys = [8_192, 32_768, 131_072]
     public var dimensions = [64, 128]
-    public var distributions = Distribution.allCases
+    public var distributions = [Distribution.ood]
     public var indexes = Index.allCases
     /// Queries that search together: heads of a group.
     public var queries = [1, 4]
@@ -67,6 +92,8 @@ public enum RetrieveBench {
     public let keys: Int
     public let dim: Int
     public let distribution: String
+    /// The head of a model, `LAYER.HEAD`.
+    public let head: String?
     /// Queries that searched together.
     public let queries: Int
     /// Fitting the codebook.
@@ -96,12 +123,14 @@ public enum RetrieveBench {
     public let command: String
 
     public static let header = [
-      "index", "keys", "dim", "queries", "search µs", "cold µs", "attention µs", "recall@100",
+      "index", "keys", "dim", "head", "queries", "search µs", "cold µs", "attention µs",
+      "recall@100",
       "mass", "output error", "bytes/key", "touched",
     ]
     public var cells: [String] {
       [
-        index, "\(keys)", "\(dim)", "\(queries)", short(queryNs / 1e3), short(coldQueryNs / 1e3),
+        index, "\(keys)", "\(dim)", head ?? "", "\(queries)", short(queryNs / 1e3),
+        short(coldQueryNs / 1e3),
         short(attendNs / 1e3), short(recallAt_100), short(attentionMass), short(outputError),
         short(bytesPerKey), short(touched * 100) + " %",
       ]
@@ -115,7 +144,7 @@ public enum RetrieveBench {
 
   static let formula = """
     a sample is one search of one key-value head for all queries, preparation included (of exact: the \
-    attention itself); logits are scaled to a standard deviation of 8; recall_at_100: of each query's \
+    attention itself); synthetic logits are scaled to a standard deviation of 8; recall_at_100: of each query's \
     true best 100 the part among what its group found; attention_mass and output_error (relative, \
     L2) of attention over what was found alone, means over all queries; limit = bytes of codes (pages: \
     bounds, exact: keys and values) / read bandwidth, measured in this run, values in cache can pass 1
@@ -132,10 +161,11 @@ public enum RetrieveBench {
     var context = BenchContext(bench: "retrieve", version: settings.version, team: team)
     var limits = meter.measure()
     var rows: [Row] = []
-    let cells = settings.keys.flatMap { keys in settings.dimensions.map { (keys, $0) } }
-    for (number, (keys, dimensions)) in cells.enumerated() {
-      progress(Double(number) / Double(cells.count), "\(keys) keys of \(dimensions)")
-      let bench = try RetrieveBenchCase(keys: keys, dimensions: dimensions, settings)
+    let cells = try settings.distributions.flatMap { try Self.cells($0, settings) }
+    for (number, cell) in cells.enumerated() {
+      progress(
+        Double(number) / Double(cells.count), "\(cell.keys) keys of \(cell.dimensions)")
+      let bench = try RetrieveBenchCase(cell, settings)
       limits.keepBest(meter.measure(rounds: 1))
       for index in settings.indexes {
         for queries in settings.queries {
@@ -150,5 +180,52 @@ public enum RetrieveBench {
       "candidates": "\(settings.candidates)", "wanted": "\(settings.wanted)",
     ]
     return BenchReport(context: context, rows: rows)
+  }
+
+  /// One set of keys to measure, and how to come by it.
+  struct Cell {
+    let keys: Int
+    let dimensions: Int
+    let distribution: Distribution
+    var head: String?
+    let source: () throws(BenchError) -> any AttentionSource
+  }
+
+  /// Numbers of keys × dimensions; of a model's heads those that it has.
+  private static func cells(
+    _ distribution: Distribution, _ settings: Settings
+  ) throws(BenchError) -> [Cell] {
+    guard case .model(let path) = distribution else {
+      return settings.keys.flatMap { keys in
+        settings.dimensions.map { dimensions in
+          Cell(keys: keys, dimensions: dimensions, distribution: distribution) {
+            SyntheticAttention(dimensions: dimensions)
+          }
+        }
+      }
+    }
+    let file: GGUFFile
+    do {
+      file = try GGUFFile(path: path)
+    } catch {
+      throw BenchError(.argument, "distribution 'model=\(path)': \(error)")
+    }
+    let heads = try DumpedAttention.heads(of: file)
+    let cells = settings.keys.flatMap { keys in
+      heads.filter { keys <= $0.positions && settings.dimensions.contains($0.dimensions) }.map {
+        head in
+        Cell(
+          keys: keys, dimensions: head.dimensions, distribution: distribution,
+          head: "\(head.layer).\(head.kvHead)"
+        ) { () throws(BenchError) in try DumpedAttention(file, head, count: keys) }
+      }
+    }
+    guard !cells.isEmpty else {
+      throw BenchError(
+        .argument,
+        "\(path) has \(heads[0].positions) keys of \(heads[0].dimensions) dimensions; name fewer "
+          + "with --keys, or its dimensions with --dim")
+    }
+    return cells
   }
 }

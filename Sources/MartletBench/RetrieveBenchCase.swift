@@ -4,6 +4,7 @@ import MartletMachine
 
 /// One set of keys with its index, and queries that look for some of them.
 final class RetrieveBenchCase {
+  private let cell: RetrieveBench.Cell
   private let keys: Int
   private let dimensions: Int
   private let settings: RetrieveBench.Settings
@@ -25,11 +26,12 @@ final class RetrieveBenchCase {
   private static let truths = 32
   private static let samples = 1024
 
-  init(keys: Int, dimensions: Int, _ settings: RetrieveBench.Settings) throws {
-    self.keys = keys
-    self.dimensions = dimensions
+  init(_ cell: RetrieveBench.Cell, _ settings: RetrieveBench.Settings) throws {
+    self.cell = cell
+    keys = cell.keys
+    dimensions = cell.dimensions
     self.settings = settings
-    var source = SyntheticAttention(dimensions: dimensions)
+    var source = try cell.source()
     let pages = keys / KVSlab.pageTokens
     slab = try KVSlab(type: .bf16, layers: 1, kvHeads: 1, headDimensions: dimensions)
     try slab.reserve(pages)
@@ -37,9 +39,9 @@ final class RetrieveBenchCase {
     batch = AttentionBatch(slab: slab)
     vectors = try Self.fill(batch, table, keys, &source)
     let sample = try FloatMatrix(rows: Self.samples, columns: dimensions)
-    for row in 0..<Self.samples { sample.setRow(row, source.query()) }
+    for row in 0..<Self.samples { sample.setRow(row, source.fitQuery()) }
     queries = (0..<Self.truths).map { _ in source.query() }
-    scale = RetrieveBench.logitDeviation / Self.deviation(queries, vectors)
+    scale = source.scale ?? RetrieveBench.logitDeviation / Self.deviation(queries, vectors)
 
     let shape = try RetrievalShape(headDimensions: dimensions, nibbles: settings.nibbles)
     let began = monotonicNanoseconds()
@@ -71,7 +73,7 @@ final class RetrieveBenchCase {
 
   /// Writes keys and values; returns the keys.
   private static func fill(
-    _ batch: AttentionBatch, _ table: [Int32], _ keys: Int, _ source: inout SyntheticAttention
+    _ batch: AttentionBatch, _ table: [Int32], _ keys: Int, _ source: inout any AttentionSource
   ) throws -> [[Float]] {
     let step = 1_024
     let (keyRows, valueRows) = (
@@ -179,7 +181,7 @@ final class RetrieveBenchCase {
     let count = Double(max(1, measured.queries))
     return RetrieveBench.Row(
       index: index.rawValue, keys: keys, dim: dimensions,
-      distribution: RetrieveBench.Distribution.ood.rawValue, queries: group,
+      distribution: cell.distribution.name, head: cell.head, queries: group,
       buildNs: index == .exact ? 0 : buildNs, insertNs: index == .exact ? 0 : insertNs,
       queryNs: measured.samples.median, queryMinNs: measured.samples.minimum,
       coldQueryNs: measured.cold.median, coldQueryMinNs: measured.cold.minimum,
@@ -191,7 +193,7 @@ final class RetrieveBenchCase {
       samplesNs: measured.samples.nanoseconds,
       fractionOfLimit: scanned * Double(keys) / limits.readGbPerS / measured.samples.median,
       command: "\(settings.command) --keys \(keys) --dim \(dimensions) --index \(index.rawValue) "
-        + "--queries \(group)")
+        + "--queries \(group) --distribution \(cell.distribution.name)")
   }
 
   private func measure(_ index: RetrieveBench.Index, _ group: Int) throws -> Measured {

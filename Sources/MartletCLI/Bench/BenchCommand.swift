@@ -18,7 +18,7 @@ struct BenchCommand: ParsableCommand {
       BenchAttentionCommand.self, BenchRetrieveCommand.self, BenchSampleCommand.self,
       BenchVerifyCommand.self,
       BenchSpeculateCommand.self, BenchConstrainCommand.self, BenchOpenCommand.self,
-      BenchContentionCommand.self, BenchContextCommand.self,
+      BenchContentionCommand.self, BenchContextCommand.self, BenchRecallCommand.self,
     ])
 }
 

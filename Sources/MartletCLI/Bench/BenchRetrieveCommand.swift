@@ -21,9 +21,9 @@ struct BenchRetrieveCommand: ParsableCommand {
 
   @Option(
     help:
-      "Keys and queries: \(RetrieveBench.Distribution.allCases.map(\.rawValue).joined(separator: ", "))."
+      "Keys and queries: \(RetrieveBench.Distribution.names.joined(separator: ", ")), all heads of a file."
   )
-  var distribution = WordList(RetrieveBench.Distribution.allCases.map(\.rawValue))
+  var distribution = WordList(["ood"])
 
   @Option(
     help: "Indexes: \(RetrieveBench.Index.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -51,8 +51,9 @@ struct BenchRetrieveCommand: ParsableCommand {
     var settings = RetrieveBench.Settings()
     settings.keys = keys.values
     settings.dimensions = dim.values
-    settings.distributions = try distribution.parse(
-      "--distribution", RetrieveBench.Distribution.self)
+    settings.distributions = try options.refusing {
+      try distribution.values.map(RetrieveBench.Distribution.parse)
+    }
     settings.indexes = try index.parse("--index", RetrieveBench.Index.self)
     settings.queries = queries.values
     settings.nibbles = nibbles
