@@ -20,12 +20,15 @@ TENSORS = {
 }
 
 
-def write(model, path, state):
+def write(model, path, state, scorer=False):
+    """`scorer`: a process reward model, which says `+` or `-` where a step ends, and is not to be sampled."""
     c, w = model.config, gguf.GGUFWriter(path, "llama")
-    w.add_name("martlet-arith")
+    w.add_name("martlet-arith-prm" if scorer else "martlet-arith")
     w.add_author("The Martlet authors")
     w.add_version("1")
-    w.add_description("A small arithmetic reasoner with two task families, trained on generated problems")
+    w.add_description(
+        "A process reward model for martlet-arith: + or - after a step" if scorer else
+        "A small arithmetic reasoner with two task families, trained on generated problems")
     w.add_license("Apache-2.0")
     w.add_size_label(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}M")
     w.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
@@ -56,8 +59,10 @@ def write(model, path, state):
     w.add_add_eos_token(False)
     w.add_add_space_prefix(False)
 
-    w.add_string("martlet.default_scorer", "exact-checker")
-    w.add_string("martlet.stop", "\n")
+    if not scorer:
+        w.add_string("martlet.default_scorer", "exact-checker")
+        w.add_string("martlet.stop", "\n")
+    w.add_string("martlet.step", " ")
     w.add_array("martlet.tasks", ["make", "calc"])
     w.add_uint64("martlet.training_tokens", int(state["tokens"]))
 
