@@ -44,14 +44,16 @@ struct EarlyRejection: Strategy {
         let best = Weights.order(scores)
         for index in best.dropFirst(beams.width) { try all[index].release() }
         kept = best.prefix(beams.width).map { all[$0] }
-        finished = try kept.filter { try $0.state().isFinished }
-        let going = try kept.filter { try !$0.state().isFinished }
-        if going.isEmpty { return }
-        open = []
-        for branch in going {
-          open += try branch.fork(beams.expand)
-          try branch.release()
+        (finished, open) = ([], [])
+        for branch in kept {
+          if try branch.state().isFinished {
+            finished.append(branch)
+          } else {
+            open += try branch.fork(beams.expand)
+            try branch.release()
+          }
         }
+        if open.isEmpty { return }
         kept = finished + open
       }
       try run.advance(open)

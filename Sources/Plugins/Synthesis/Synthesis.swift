@@ -40,7 +40,9 @@ struct Synthesis: Strategy {
         : try run.open(question, on: run.model(model), as: .chat)
       let written = try asked.fork(syntheses)
       let end = try run.untilRunEnds { () throws(PluginError) in try run.advance(written) }
-      if end != nil, try written.allSatisfy({ try !$0.state().isComplete }) { throw end! }
+      var isComplete = false
+      for branch in written where try branch.state().isComplete { isComplete = true }
+      if let end, !isComplete { throw end }
       var votes = Votes()
       for branch in written where try branch.state().generatedTokens > 0 {
         let candidate = try run.candidate(text: try branch.text())
