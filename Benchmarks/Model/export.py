@@ -32,10 +32,15 @@ class About:
     vocabulary: list
     tasks: tuple
     scorer: str = ""
+    step: str = ""
+    stop: str = "\n"
 
 
 ARITH = About("martlet-arith", "A small arithmetic reasoner with two task families, trained on generated problems",
-              m.VOCABULARY, ("make", "calc"), "exact-checker")
+              m.VOCABULARY, ("make", "calc"), "exact-checker", step=" ")
+# Says `+` or `-` where a step ends, and is not to be sampled.
+PRM = About("martlet-arith-prm", "A process reward model for martlet-arith: + or - after a step",
+            m.VOCABULARY, ("make", "calc"), step=" ", stop="")
 LONG = About("martlet-long", "Recalls facts from long generated texts", long_tasks.VOCABULARY, long_tasks.FAMILIES)
 
 
@@ -75,9 +80,9 @@ def write(model, path, state, about=ARITH):
     w.add_add_eos_token(False)
     w.add_add_space_prefix(False)
 
-    if about.scorer:
-        w.add_string("martlet.default_scorer", about.scorer)
-    w.add_string("martlet.stop", "\n")
+    for key, value in (("default_scorer", about.scorer), ("stop", about.stop), ("step", about.step)):
+        if value:
+            w.add_string(f"martlet.{key}", value)
     w.add_array("martlet.tasks", list(about.tasks))
     w.add_uint64("martlet.training_tokens", int(state["tokens"]))
 
