@@ -35,8 +35,8 @@ struct Chart {
 
   private let width = 520.0
   private let height = 330.0
-  private let left = 52.0
-  private let right = 14.0
+  private let left = 66.0
+  private let right = 26.0
   private let top = 12.0
   private let bottom = 46.0
 
@@ -91,7 +91,7 @@ struct Chart {
     let middle = (top + height - bottom) / 2
     parts.append(
       "<text class=\"label\" text-anchor=\"middle\" "
-        + "transform=\"translate(13 \(at(middle))) rotate(-90)\">\(Format.html(yLabel))</text>")
+        + "transform=\"translate(15 \(at(middle))) rotate(-90)\">\(Format.html(yLabel))</text>")
     return parts
   }
 

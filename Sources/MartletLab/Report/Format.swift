@@ -10,11 +10,11 @@ enum Format {
   /// `12.5`.
   static func percent(_ value: Double) -> String { String(format: "%.1f", 100 * value + 0.0) }
 
-  /// `+12.0 points, 95 % interval +7.1 to +16.8, p = 0.0004`.
+  /// `+12.0 points, 95 % interval +7.1 to +16.8, corrected p = 0.0004`.
   static func difference(_ entry: EvalAnalysis.Comparison) -> String {
     let (low, high) = (points(entry.difference.low), points(entry.difference.high))
     return "\(points(entry.difference.mean)) points, 95 % interval \(low) to \(high), "
-      + probability(entry.adjustedPValue)
+      + "corrected \(probability(entry.adjustedPValue))"
   }
 
   /// Points with their sign.

@@ -18,7 +18,7 @@ struct ProblemSection {
       order.append(record.problem)
       byProblem[record.problem] = [record]
     }
-    byProblem = Dictionary(grouping: records, by: \.problem)
+    byProblem = Dictionary(grouping: records, by: \.problem).mapValues(inOrder)
     // Those that strategies disagree on say most; among equals those that ran first.
     let ranked = order.enumerated().sorted {
       let (first, second) = (doubt(byProblem[$0.element]!), doubt(byProblem[$1.element]!))
@@ -30,10 +30,22 @@ struct ProblemSection {
       ? "The \(shown.count) of \(order.count) problems on which strategies disagree most."
       : "All problems, those first on which strategies disagree most."
     return """
-      <section class="problems"><h2>Problems</h2><p class="note">\(note) Open one to see what was \
+      <section class="problems"><h2>Problems</h2><p class="note">\(note) Dots are runs: full \
+      ones are right, and each place is the same run of every problem. Open a problem to see what was \
       answered, and a run to see its candidates.</p>
       \(shown.joined(separator: "\n"))</section>
       """
+  }
+
+  /// Runs in the order of the tables, the same for every problem.
+  private func inOrder(_ records: [RunRecord]) -> [RunRecord] {
+    func place(_ record: RunRecord) -> (Int, Int, Int) {
+      (
+        analysis.budgets.firstIndex(of: record.budget) ?? 0,
+        analysis.strategies.firstIndex(of: record.strategy) ?? 0, record.seed
+      )
+    }
+    return records.sorted { place($0) < place($1) }
   }
 
   /// 1 where half of the runs are right, 0 where all or none are.

@@ -110,18 +110,20 @@ public struct Report: Sendable {
   private var costCharts: String {
     func chart(
       _ title: String, _ label: String, _ cost: KeyPath<EvalAnalysis.Cell, Estimate>,
-      _ text: @escaping (Double) -> String
+      _ text: @escaping (Double) -> String, unit: Double = 1
     ) -> String {
       Chart(
         title: "\(title) against share right", xLabel: label, yLabel: "right",
-        isLogarithmic: true, xText: text, series: series(cost, text)
+        isLogarithmic: true, xText: text, series: series(cost, text, unit)
       ).html
     }
     let charts = [
       chart("Generated tokens", "tokens per problem", \.generatedTokens, Format.count),
       chart("Tokens of all kinds", "tokens per problem", \.totalTokens, Format.count),
       chart("CPU time", "seconds of all CPUs per problem", \.cpuSeconds, Format.seconds),
-      chart("Peak keys and values", "per problem", \.peakKVBytes, Format.bytes),
+      chart(
+        "Peak keys and values", "MiB", \.peakKVBytes, { String(format: "%.3g", $0) },
+        unit: 1_048_576),
     ]
     return """
       <section><h2>What it costs</h2>\(Legend.html(styles, analysis))
@@ -132,7 +134,7 @@ public struct Report: Sendable {
   }
 
   private func series(
-    _ cost: KeyPath<EvalAnalysis.Cell, Estimate>, _ text: (Double) -> String
+    _ cost: KeyPath<EvalAnalysis.Cell, Estimate>, _ text: (Double) -> String, _ unit: Double
   ) -> [Chart.Series] {
     styles.sorted { $0.value < $1.value }.map { strategy, style in
       let cells = analysis.cells.filter { $0.strategy == strategy }
@@ -141,10 +143,10 @@ public struct Report: Sendable {
         style: style,
         points: cells.map { cell in
           Chart.Point(
-            x: cell[keyPath: cost].mean, y: cell.right.mean,
+            x: cell[keyPath: cost].mean / unit, y: cell.right.mean,
             interval: cell.right.low...cell.right.high,
             title: "\(strategy), budget \(cell.budget): \(Format.share(cell.right)), "
-              + text(cell[keyPath: cost].mean))
+              + text(cell[keyPath: cost].mean / unit))
         })
     }
   }

@@ -19,7 +19,7 @@ enum ReportStyle {
     * { box-sizing: border-box; }
     body { margin: 0; background: var(--page); color: var(--text);
       font: 16px/1.55 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-    main { max-width: 1160px; margin: 0 auto; padding: 28px 24px 80px; }
+    main { max-width: 1240px; margin: 0 auto; padding: 28px 24px 80px; }
     h1 { font-size: 1.7rem; margin: 0 0 4px; }
     h2 { font-size: 1.2rem; margin: 0 0 10px; }
     h3 { font-size: 1rem; margin: 18px 0 6px; }
@@ -36,6 +36,7 @@ enum ReportStyle {
       font-weight: 400; vertical-align: baseline; }
     thead th { color: var(--soft); font-size: 0.82rem; }
     tbody th { font-weight: 600; white-space: nowrap; }
+    tbody th small { display: block; font-weight: 400; }
     tbody tr:last-child > * { border-bottom: 0; }
     .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
     .share { white-space: nowrap; font-variant-numeric: tabular-nums; }

@@ -15,7 +15,7 @@ struct StrategyTable {
         \(title)<div class="wide"><table><thead><tr><th>strategy</th><th>right</th>\
         <th class="number">interval</th><th class="number">against \(Format.html(baseline))</th>\
         <th class="number">generated</th><th class="number">all tokens</th>\
-        <th class="number">CPU</th><th class="number">peak KV</th><th>ended</th></tr></thead>
+        <th class="number">CPU</th><th class="number">peak KV</th></tr></thead>
         <tbody>\(cells.map { row($0, baseline) }.joined(separator: "\n"))</tbody></table></div>
         """
     }
@@ -29,13 +29,12 @@ struct StrategyTable {
       --high:\(Format.percent(right.high))%;--mean:\(Format.percent(right.mean))%"></span>
       """
     return """
-      <tr><th scope="row">\(Format.html(cell.strategy))</th>\
+      <tr><th scope="row">\(Format.html(cell.strategy))\(endings(cell))</th>\
       <td class="share">\(Format.percent(right.mean)) %\(bar)</td>\
       <td class="number">\(Format.percent(right.low)) to \(Format.percent(right.high))</td>\
       <td class="number">\(difference(cell, baseline))</td>\
       \(number(cell.generatedTokens, Format.count))\(number(cell.totalTokens, Format.count))\
-      \(number(cell.cpuSeconds, Format.seconds))\(number(cell.peakKVBytes, Format.bytes))\
-      <td>\(endings(cell))</td></tr>
+      \(number(cell.cpuSeconds, Format.seconds))\(number(cell.peakKVBytes, Format.bytes))</tr>
       """
   }
 
@@ -54,11 +53,13 @@ struct StrategyTable {
       + "\(text(value.mean))</td>"
   }
 
+  /// What did not end by itself.
   private func endings(_ cell: EvalAnalysis.Cell) -> String {
     let parts = [
-      (cell.cutShort, "by budget"), (cell.abstained, "abstained"), (cell.failed, "failed"),
+      (cell.cutShort, "cut short by the budget"), (cell.abstained, "abstained"),
+      (cell.failed, "failed"),
     ]
     .filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
-    return parts.isEmpty ? "by itself" : parts.joined(separator: ", ")
+    return parts.isEmpty ? "" : "<small>\(parts.joined(separator: ", "))</small>"
   }
 }
