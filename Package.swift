@@ -106,10 +106,12 @@ let package = Package(
       resources: [.copy("Resources/martlet-arith.gguf")], swiftSettings: strict),
     .target(name: "MartletPlugin", dependencies: ["CMartlet"], swiftSettings: strict),
     .target(name: "MartletBench", dependencies: ["Martlet"], swiftSettings: strict),
+    .target(name: "MartletLab", dependencies: ["MartletScaling"], swiftSettings: strict),
     .executableTarget(
       name: "MartletCLI",
       dependencies: [
-        "Martlet", "MartletBench", "MartletSimulation", "CKernelsCheck", arguments, logging,
+        "Martlet", "MartletBench", "MartletLab", "MartletSimulation", "CKernelsCheck", arguments,
+        logging,
       ],
       swiftSettings: strict),
 
@@ -125,6 +127,7 @@ let package = Package(
     tests(
       "MartletTests", ["Martlet", "MartletSimulation"], excluding: ["greedy.json", "Fixtures"]),
     tests("MartletBenchTests", ["MartletBench"]),
+    tests("MartletLabTests", ["MartletLab", "MartletSimulation"]),
     // Runs the built tool; building the tests builds the tool and the plugins too.
     tests("MartletCLITests", []),
   ] + pluginNames.map(plugin) + cPluginNames.map(cPlugin),

@@ -1,4 +1,5 @@
 import Martlet
+import MartletLab
 
 /// What ends a command, as a sentence for standard error and an exit code.
 ///
@@ -53,6 +54,16 @@ extension CommandError {
         }
       self.init(code, error.message)
     case let error as EngineError: self.init(Code(of: error.code), error.message)
+    case let error as LabError:
+      let code: Code =
+        switch error.code {
+        case .argument: .usage
+        case .data: .data
+        case .input: .input
+        case .output: .output
+        case .unavailable: .unavailable
+        }
+      self.init(code, error.message)
     case let error as KernelError:
       self.init(error.code == .argument ? .usage : .unavailable, error.message)
     case let error as MachineError:

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Martlet
 import MartletBench
+import MartletLab
 
 /// `martlet bench speculate`.
 struct BenchSpeculateCommand: ParsableCommand {
@@ -67,7 +68,7 @@ struct BenchSpeculateCommand: ParsableCommand {
 
   private func prompts() throws -> [String] {
     if suite == "arith" {
-      return Problem.draw(seed: 1, count: 400).map(\.prompt)
+      return EmbeddedProblem.draw(seed: 1, count: 400).map(\.prompt)
     }
     let bytes = try readBytes(of: path(suite))
     guard let text = String(validating: bytes, as: UTF8.self) else {

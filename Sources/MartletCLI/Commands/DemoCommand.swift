@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Martlet
+import MartletLab
 
 /// `martlet demo`: what `make run` shows.
 struct DemoCommand: AsyncParsableCommand {
@@ -31,7 +32,7 @@ struct DemoCommand: AsyncParsableCommand {
     try describe(session)
 
     var score = DemoScore()
-    let drawn = Problem.draw(seed: seed, count: problems)
+    let drawn = EmbeddedProblem.draw(seed: seed, count: problems)
     let progress = Progress("answering")
     for (index, problem) in drawn.enumerated() {
       var lines = ["", problem.prompt]

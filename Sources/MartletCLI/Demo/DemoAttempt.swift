@@ -1,5 +1,6 @@
 import Foundation
 import Martlet
+import MartletLab
 
 /// One way of answering a problem: a strategy with its options.
 struct DemoAttempt: Equatable {
@@ -20,24 +21,12 @@ struct DemoAttempt: Equatable {
 
   /// Answers a problem and judges the answer, which the strategy did not see judged unless it used
   /// the exact checker itself.
-  func answer(_ problem: Problem, seed: UInt64, in session: Session) async throws -> DemoOutcome {
+  func answer(_ problem: EmbeddedProblem, seed: UInt64, in session: Session) async throws
+    -> DemoOutcome
+  {
     let result = try await session.run(
       problem.prompt, strategy: strategy, options: options, seed: seed)
-    return DemoOutcome(isRight: try isRight(result, problem, session), result: result)
-  }
-
-  private func isRight(
-    _ result: RunResult, _ problem: Problem, _ session: Session
-  ) throws -> Bool {
-    switch problem.family {
-    case .make:
-      let text = JudgedText(prompt: problem.prompt, text: result.text)
-      return try TextJudge(plugins: session.plugins, scorer: "exact-checker").score(text) == 1
-    case .calc:
-      let written = result.text.split(separator: "#", omittingEmptySubsequences: false)
-      return written.count > 1
-        && written.last?.trimmingCharacters(in: .whitespacesAndNewlines) == "\(problem.answer)"
-    }
+    return DemoOutcome(isRight: problem.isRight(result.text), result: result)
   }
 }
 
@@ -66,7 +55,7 @@ extension String {
 /// Totals of all attempts.
 struct DemoScore {
   private struct Total {
-    var right: [ProblemFamily: Int] = [:]
+    var right: [EmbeddedFamily: Int] = [:]
     var tokens = 0
     var seconds = 0.0
   }
@@ -74,7 +63,7 @@ struct DemoScore {
   private(set) var outcomes = 0
   private var totals: [String: Total] = [:]
 
-  mutating func add(_ outcome: DemoOutcome, to attempt: DemoAttempt, family: ProblemFamily) {
+  mutating func add(_ outcome: DemoOutcome, to attempt: DemoAttempt, family: EmbeddedFamily) {
     var total = totals[attempt.label] ?? Total()
     if outcome.isRight { total.right[family, default: 0] += 1 }
     total.tokens += outcome.result.usage.generatedTokens
@@ -84,8 +73,8 @@ struct DemoScore {
   }
 
   /// One row per attempt.
-  func table(seed: UInt64, problems: [Problem]) -> String {
-    let families = ProblemFamily.allCases.filter { family in
+  func table(seed: UInt64, problems: [EmbeddedProblem]) -> String {
+    let families = EmbeddedFamily.allCases.filter { family in
       problems.contains { $0.family == family }
     }
     var table = Table(

@@ -1,0 +1,151 @@
+import ArgumentParser
+import Foundation
+import Martlet
+import MartletLab
+
+/// `martlet eval`.
+struct EvalCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "eval",
+    abstract: "Compares strategies on a suite of problems and writes a report.",
+    discussion: """
+      Every run is appended to records.jsonl in the folder --out as it ends; the same command again \
+      goes on where it stopped. report.html and summary.json are written at the end, and when \
+      control-C ends the runs early. The findings go to standard output.
+
+      Suites: \(Suite.generated.sorted { $0.key < $1.key }
+        .map { "\($0.key) (\($0.value))" }.joined(separator: ", ")), each with :easy, :standard or \
+      :hard; or a file that ends in .jsonl. Several joined by + take turns.
+      """)
+
+  @Option(help: ArgumentHelp("The problems.", valueName: "NAME[:GRADE]|FILE.jsonl|…+…"))
+  var suite: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      What is compared. scorer=ID and extractor=ID choose judges, scorer.name=value and \
+      extractor.name=value set their options.
+      """, valueName: "a,b:n=8,…"))
+  var strategies: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      What each strategy may use, one after the other; limits joined by + hold together. 'none' is no \
+      limit.
+      """, valueName: "tokens=N,seconds=S,…"))
+  var budgets = "none"
+
+  @Option(parsing: .unconditional, help: "Runs of each problem under each strategy and budget.")
+  var seeds = 1
+
+  @Option(
+    parsing: .unconditional,
+    help: "The most problems. Default: 100 of a generated suite, all of a file.")
+  var limit: Int?
+
+  @Option(parsing: .unconditional, help: "The seed of generated problems.")
+  var seed: UInt64 = 1
+
+  @Option(help: "The folder of the records and the report.", transform: path)
+  var out: String
+
+  @Option(
+    parsing: .unconditional,
+    help: """
+      Runs in progress at once; no text depends on it. Default: 8, and 1 where a budget has seconds, \
+      which runs beside it would use up.
+      """)
+  var jobs: Int?
+
+  @Option(help: "Sampling, as in `martlet run`. Default: temperature=0.8.")
+  var sampling: String?
+
+  @Option(parsing: .unconditional, help: "The most generated tokens per branch.")
+  var maxTokens: Int?
+
+  @Flag(help: "Wrap each question as a user's message in the model's chat template.")
+  var chat = false
+
+  @Flag(help: "Run nothing: write the report again from the records that --out holds.")
+  var reportOnly = false
+
+  @OptionGroup var model: ModelOptions
+
+  func run() async throws {
+    if !reportOnly { try await evaluate() }
+    let report = try Report(folder: out)
+    try report.write(to: out)
+    print(report.sentences.joined(separator: "\n\n"))
+    StandardError.write("The report is \(out)/report.html\n")
+  }
+
+  private func evaluate() async throws {
+    let plan = try makePlan()
+    let session = try model.open()
+    try plan.validate(in: session.scaling)
+    let settings = EvalSettings(plan, model: session.scaling.model)
+    try settings.claim(folder: out)
+    let file = try RecordFile(path: "\(out)/records.jsonl")
+    if let warning = file.warning { StandardError.write("martlet: warning: \(warning)\n") }
+    let runner = try EvalRunner(
+      session: session.scaling, plan: plan, file: file, jobs: jobs ?? defaultJobs(plan))
+
+    let progress = EvalProgress()
+    let task = Task { try await runner.run { progress.update($0) } }
+    let interruption = Interruption { task.cancel() }
+    defer { interruption.end() }
+    let result = await task.result
+    progress.finish()
+    _ = try result.get()
+    if task.isCancelled {
+      StandardError.write("martlet: interrupted; the same command goes on from here\n")
+    }
+  }
+
+  private func makePlan() throws -> EvalPlan {
+    guard let suite else {
+      throw CommandError(.usage, "there is no suite; name one with --suite, such as make")
+    }
+    guard let strategies else {
+      throw CommandError(
+        .usage, "there is no strategy; name some with --strategies, such as greedy,best-of-n:n=8")
+    }
+    for (name, value) in [
+      ("--seeds", seeds), ("--limit", limit ?? 1), ("--jobs", jobs ?? 1),
+      ("--max-tokens", maxTokens ?? 1),
+    ] where value < 1 {
+      throw CommandError(.usage, "\(name) \(value) is too few; give 1 or more")
+    }
+    var plan = EvalPlan(
+      suite: try Suite(parsing: suite, seed: seed, limit: limit), problemSeed: seed,
+      strategies: try StrategySpec.list(parsing: strategies),
+      budgets: try BudgetSpec.list(parsing: budgets), seeds: seeds)
+    plan.sampling = try sampling.map { try SamplingOptions.parse($0) } ?? Session.defaultSampling
+    plan.samplingText = sampling ?? "temperature=0.8"
+    plan.maxTokens = maxTokens
+    plan.isChat = chat
+    return plan
+  }
+
+  private func defaultJobs(_ plan: EvalPlan) -> Int {
+    plan.budgets.contains { $0.budget.seconds != nil } ? 1 : 8
+  }
+}
+
+/// How far an evaluation is, and how long it will take, on standard error.
+private final class EvalProgress: Sendable {
+  private let progress = Progress("evaluating")
+  private let started = ContinuousClock.now
+
+  func update(_ state: EvalRunner.Progress) {
+    let passed = started.duration(to: .now) / .seconds(1)
+    let left = passed / Double(max(1, state.made)) * Double(state.total - state.done)
+    progress.update(
+      Double(state.done) / Double(max(1, state.total)),
+      note: "\(state.done) of \(state.total) runs, \(seconds(left)) left, \(state.last.strategy)")
+  }
+
+  func finish() { progress.finish() }
+}
