@@ -1,8 +1,7 @@
 import Foundation
+import MartletLab
 import MartletScaling
 import Testing
-
-@testable import MartletLab
 
 @Suite struct ReportTests {
   /// Records of strategies that get the first `right` of `problems` right.

@@ -1,10 +1,9 @@
 import Foundation
 import MartletEngine
+import MartletLab
 import MartletScaling
 import Synchronization
 import Testing
-
-@testable import MartletLab
 
 @Suite struct RunnerTests {
   private func plan(_ strategies: String = "greedy,self-consistency:n=4,best-of-n:n=2") throws

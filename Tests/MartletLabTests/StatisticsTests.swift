@@ -1,7 +1,6 @@
 import Foundation
+import MartletLab
 import Testing
-
-@testable import MartletLab
 
 @Suite struct StatisticsTests {
   private func near(_ a: Double, _ b: Double, _ tolerance: Double = 5e-5) -> Bool {

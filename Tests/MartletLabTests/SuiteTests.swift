@@ -1,7 +1,6 @@
 import Foundation
+import MartletLab
 import Testing
-
-@testable import MartletLab
 
 @Suite struct SuiteTests {
   @Test(arguments: Suite.generated.keys.sorted(), Grade.allCases)

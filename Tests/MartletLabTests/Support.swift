@@ -1,10 +1,9 @@
 import Foundation
 import MartletEngine
+import MartletLab
 import MartletScaling
 import MartletSimulation
 import Synchronization
-
-@testable import MartletLab
 
 /// The plugins that the build put beside the tests.
 let shipped = PluginHost()

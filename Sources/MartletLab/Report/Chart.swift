@@ -138,9 +138,13 @@ struct Chart {
 }
 
 /// The horizontal axis: places of values, and the values that are written out.
-struct Axis {
+package struct Axis {
   let range: ClosedRange<Double>
   let isLogarithmic: Bool
+
+  package init(range: ClosedRange<Double>, isLogarithmic: Bool) {
+    (self.range, self.isLogarithmic) = (range, isLogarithmic)
+  }
 
   func place(_ value: Double, from start: Double, to end: Double) -> Double {
     let (low, high) = (range.lowerBound, range.upperBound)
@@ -151,7 +155,7 @@ struct Axis {
   }
 
   /// At most eight round values.
-  var ticks: [Double] { isLogarithmic ? logarithmicTicks : linearTicks }
+  package var ticks: [Double] { isLogarithmic ? logarithmicTicks : linearTicks }
 
   private var linearTicks: [Double] {
     let rough = (range.upperBound - range.lowerBound) / 5

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// Between one start or end of a run and the next, all runs in progress get the same. The shares of
 /// all runs add up to what the process used while any was in progress.
-final class CPUShare: Sendable {
+package final class CPUShare: Sendable {
   private struct State {
     var used: [Int: Double] = [:]
     var last: Double
@@ -15,13 +15,13 @@ final class CPUShare: Sendable {
   private let state: Mutex<State>
   private let clock: @Sendable () -> Double
 
-  init(clock: @escaping @Sendable () -> Double = CPUShare.processSeconds) {
+  package init(clock: @escaping @Sendable () -> Double = CPUShare.processSeconds) {
     self.clock = clock
     state = Mutex(State(last: clock()))
   }
 
   /// A run begins.
-  func begin() -> Int {
+  package func begin() -> Int {
     state.withLock { state in
       share(&state)
       defer { state.next += 1 }
@@ -31,7 +31,7 @@ final class CPUShare: Sendable {
   }
 
   /// A run ends; its CPU-seconds.
-  func end(_ run: Int) -> Double {
+  package func end(_ run: Int) -> Double {
     state.withLock { state in
       share(&state)
       return state.used.removeValue(forKey: run) ?? 0
@@ -45,7 +45,7 @@ final class CPUShare: Sendable {
     state.last = now
   }
 
-  @Sendable private static func processSeconds() -> Double {
+  @Sendable package static func processSeconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

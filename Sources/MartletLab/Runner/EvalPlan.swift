@@ -31,13 +31,13 @@ public struct EvalPlan: Sendable {
   }
 
   /// One run that is to be made.
-  struct Job: Sendable {
+  package struct Job: Sendable {
     let problem: Problem
     let strategy: StrategySpec
     let budget: BudgetSpec
     let seed: Int
 
-    var key: RunRecord.Key {
+    package var key: RunRecord.Key {
       RunRecord.Key(
         problem: problem.id, strategy: strategy.label, budget: budget.label, seed: seed)
     }
@@ -49,7 +49,7 @@ public struct EvalPlan: Sendable {
   /// evaluation that is interrupted has compared all strategies on the same problems.
   private static let block = 64
 
-  var jobs: [Job] {
+  package var jobs: [Job] {
     var jobs: [Job] = []
     for start in stride(from: 0, to: suite.problems.count, by: Self.block) {
       let problems = suite.problems[start..<min(start + Self.block, suite.problems.count)]

@@ -56,6 +56,14 @@ public struct RunRecord: Codable, Sendable, Equatable {
     public var finished: Bool
     public var stop: String
     public var correct: Bool
+
+    package init(
+      text: String, answer: String?, score: Double?, logprob: Double, tokens: Int, finished: Bool,
+      stop: String, correct: Bool
+    ) {
+      (self.text, self.answer, self.score, self.logprob) = (text, answer, score, logprob)
+      (self.tokens, self.finished, self.stop, self.correct) = (tokens, finished, stop, correct)
+    }
   }
 
   /// An answer that the strategy named on the way.
@@ -66,6 +74,11 @@ public struct RunRecord: Codable, Sendable, Equatable {
     public var correct: Bool
     /// Whether nothing could change it any more.
     public var committed: Bool
+
+    package init(tokens: Int, answer: String, correct: Bool, committed: Bool) {
+      (self.tokens, self.answer) = (tokens, answer)
+      (self.correct, self.committed) = (correct, committed)
+    }
   }
 
   public var schema = RunRecord.schema
@@ -99,6 +112,16 @@ public struct RunRecord: Codable, Sendable, Equatable {
   /// What was named by how many tokens, in that order; the final answer is the last.
   public var anytime: [NamedAnswer] = []
 
+  package init(
+    problem: String, group: String, question: String, expected: String?, strategy: String,
+    options: [String: String], budget: String, seed: Int, runSeed: String, stoppedBecause: String
+  ) {
+    (self.problem, self.group, self.question) = (problem, group, question)
+    (self.expected, self.strategy, self.options) = (expected, strategy, options)
+    (self.budget, self.seed, self.runSeed) = (budget, seed, runSeed)
+    self.stoppedBecause = stoppedBecause
+  }
+
   enum CodingKeys: String, CodingKey {
     case schema, problem, group, question, expected, strategy, options, budget, seed, answer, text
     case correct, score, scorer, extractor, failure, usage, timing, candidates, anytime
@@ -118,7 +141,7 @@ public struct RunRecord: Codable, Sendable, Equatable {
   }
 
   /// One line, without the newline.
-  func line() throws -> Data {
+  package func line() throws -> Data {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     encoder.nonConformingFloatEncodingStrategy = .convertToString(

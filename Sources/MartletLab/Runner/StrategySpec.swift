@@ -1,4 +1,4 @@
-import MartletScaling
+package import MartletScaling
 
 /// A strategy with its options, as `id:option=value:option=value`.
 ///
@@ -55,7 +55,7 @@ public struct StrategySpec: Sendable, Equatable {
   }
 
   /// A request for a question under this strategy.
-  func request(_ question: String) throws(ScalingError) -> RunRequest {
+  package func request(_ question: String) throws(ScalingError) -> RunRequest {
     var request = RunRequest(prompt: question, strategy: id)
     var own = options
     request.scorer = own.removeValue(forKey: "scorer")

@@ -12,7 +12,7 @@ public struct Anytime: Sendable, Equatable, Encodable {
 
   /// - Parameter problems: by problem, the runs' answers in the order in which they were named. A run
   ///   that has named none yet is wrong.
-  init?(_ problems: [[[RunRecord.NamedAnswer]]]) {
+  package init?(_ problems: [[[RunRecord.NamedAnswer]]]) {
     let moments = problems.joined().joined().map(\.tokens)
     guard let first = moments.min(), let last = moments.max() else { return nil }
     var tokens = Set([first, last])

@@ -32,7 +32,7 @@ public struct Calibration: Sendable, Equatable, Encodable {
   public let abstention: [Point]
 
   /// - Parameter outcomes: at least one.
-  init(_ outcomes: [(confidence: Double, isRight: Bool)], source: Source) {
+  package init(_ outcomes: [(confidence: Double, isRight: Bool)], source: Source) {
     self.source = source
     let binned = Dictionary(grouping: outcomes) { min(9, Int($0.confidence * 10)) }
     bins = binned.sorted { $0.key < $1.key }.map { _, members in

@@ -16,7 +16,7 @@ public struct Coverage: Sendable, Equatable, Encodable {
   /// Coverage of candidates.
   /// - Parameter runs: by problem, how many candidates each run had, and how many were right.
   /// - Returns: nil where some run has fewer than two.
-  init?(_ runs: [[(candidates: Int, right: Int)]]) {
+  package init?(_ runs: [[(candidates: Int, right: Int)]]) {
     guard let most = runs.joined().map(\.candidates).min(), most >= 2 else { return nil }
     var counts = Array(sequence(first: 1) { $0 * 2 <= most ? $0 * 2 : nil })
     if counts.last != most { counts.append(most) }
@@ -29,7 +29,7 @@ public struct Coverage: Sendable, Equatable, Encodable {
 
   /// The unbiased estimate of pass@k from n candidates: 1 - C(n-c, k) / C(n, k). Source: "Evaluating
   /// Large Language Models Trained on Code" (Chen et al., 2021).
-  static func passAt(_ k: Int, of n: Int, right c: Int) -> Double {
+  package static func passAt(_ k: Int, of n: Int, right c: Int) -> Double {
     guard n - c >= k else { return 1 }
     var missing = 1.0
     for index in stride(from: n - c + 1, through: n, by: 1) {
@@ -48,7 +48,7 @@ public struct CoverageLaw: Sendable, Equatable, Encodable {
   public let fit: Double
 
   /// Least squares of log(-log c) on log k, over the points between 0 and 1.
-  init?(fitting points: [(k: Double, coverage: Double)]) {
+  package init?(fitting points: [(k: Double, coverage: Double)]) {
     let usable = points.filter { $0.coverage > 0 && $0.coverage < 1 }
     guard usable.count >= 2 else { return nil }
     let x = usable.map { log($0.k) }
@@ -63,5 +63,5 @@ public struct CoverageLaw: Sendable, Equatable, Encodable {
   }
 
   /// What it expects of k candidates.
-  func coverage(_ k: Double) -> Double { exp(a * pow(k, b)) }
+  package func coverage(_ k: Double) -> Double { exp(a * pow(k, b)) }
 }

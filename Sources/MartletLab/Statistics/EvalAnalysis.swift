@@ -94,12 +94,12 @@ public struct EvalAnalysis: Sendable, Encodable {
   }
 
   /// A cell; nil where the strategy was not run under the budget.
-  func cell(_ strategy: String, _ budget: String) -> Cell? {
+  public func cell(_ strategy: String, _ budget: String) -> Cell? {
     cells.first { $0.strategy == strategy && $0.budget == budget }
   }
 
   /// The comparison of two strategies, turned so that `first` comes first.
-  func comparison(_ budget: String, _ first: String, _ second: String) -> Comparison? {
+  public func comparison(_ budget: String, _ first: String, _ second: String) -> Comparison? {
     for entry in comparisons where entry.budget == budget {
       if (entry.first, entry.second) == (first, second) { return entry }
       if (entry.first, entry.second) == (second, first) { return entry.turned }

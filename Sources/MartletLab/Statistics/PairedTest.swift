@@ -1,18 +1,24 @@
 import Foundation
 
 /// Two strategies on the same problems.
-struct PairedTest: Sendable {
+package struct PairedTest: Sendable {
   /// The runs of one problem under both: how many each got right, of how many.
-  struct Pair: Sendable, Equatable {
-    let first: Int
-    let second: Int
-    let runs: Int
+  package struct Pair: Sendable, Equatable {
+    package let first: Int
+    package let second: Int
+    package let runs: Int
+
+    package init(first: Int, second: Int, runs: Int) {
+      (self.first, self.second, self.runs) = (first, second, runs)
+    }
   }
 
-  let pairs: [Pair]
+  package let pairs: [Pair]
+
+  package init(pairs: [Pair]) { self.pairs = pairs }
 
   /// The share of runs that the first got right, less that of the second.
-  var difference: Double {
+  package var difference: Double {
     let runs = pairs.reduce(0) { $0 + $1.runs }
     return runs == 0 ? 0 : Double(pairs.reduce(0) { $0 + $1.first - $1.second }) / Double(runs)
   }
@@ -21,7 +27,7 @@ struct PairedTest: Sendable {
   ///
   /// Exact: every sign of every problem's difference is as likely as the other. With one run per
   /// problem this is McNemar's exact test. O(n · Σ|difference|).
-  var pValue: Double {
+  package var pValue: Double {
     let steps = pairs.map { abs($0.first - $0.second) }.filter { $0 > 0 }
     let observed = abs(pairs.reduce(0) { $0 + $1.first - $1.second })
     let reach = steps.reduce(0, +)
@@ -49,7 +55,7 @@ struct PairedTest: Sendable {
   /// shrink to a point where the two never differ ("Adjusted Wald Confidence Interval for a Difference
   /// of Binomial Proportions Based on Paired Data", 2012); else a bootstrap over problems with a fixed
   /// seed.
-  func interval(resamples: Int = 4000) -> Estimate {
+  package func interval(resamples: Int = 4000) -> Estimate {
     guard !pairs.isEmpty else { return Estimate(mean: 0, low: -1, high: 1) }
     return pairs.allSatisfy { $0.runs == 1 } ? adjustedWald : bootstrap(resamples: resamples)
   }
@@ -66,7 +72,7 @@ struct PairedTest: Sendable {
   }
 
   /// Percentiles of the difference over problems drawn anew.
-  func bootstrap(resamples: Int, seed: UInt64 = 1) -> Estimate {
+  package func bootstrap(resamples: Int, seed: UInt64 = 1) -> Estimate {
     var generator = SplitMix64(seed: seed)
     var differences: [Double] = []
     differences.reserveCapacity(resamples)
@@ -90,7 +96,7 @@ struct PairedTest: Sendable {
 /// Holm's correction: the chance of any wrong call among all comparisons stays below the level.
 ///
 /// Source: "A Simple Sequentially Rejective Multiple Test Procedure" (Holm, 1979).
-func holmAdjusted(_ values: [Double]) -> [Double] {
+package func holmAdjusted(_ values: [Double]) -> [Double] {
   var adjusted = values
   var largest = 0.0
   for (rank, index) in values.indices.sorted(by: { values[$0] < values[$1] }).enumerated() {

@@ -15,7 +15,7 @@ public struct VerifierQuality: Sendable, Equatable, Encodable {
   public let unanswered: Double
 
   /// The scorer's quality in runs; nil where none judged, or its scores are not from 0 to 1.
-  init?(records: [RunRecord]) {
+  package init?(records: [RunRecord]) {
     guard let scorer = records.compactMap(\.scorer).first else { return nil }
     let judged = records.filter { $0.scorer == scorer && !$0.candidates.isEmpty }
     let candidates = judged.flatMap(\.candidates)

@@ -1,7 +1,7 @@
 import Foundation
 
 /// A user's command decides: exit code 0 is right, any other wrong.
-struct CommandCheck: AnswerCheck {
+package struct CommandCheck: AnswerCheck {
   /// A command that takes longer has not found the answer right.
   static let limit = 30.0
 
@@ -10,7 +10,11 @@ struct CommandCheck: AnswerCheck {
   /// Where the suite names the command, for errors.
   let place: String
 
-  func isRight(answer: String, text: String) throws(LabError) -> Bool {
+  package init(command: String, question: String, place: String) {
+    (self.command, self.question, self.place) = (command, question, place)
+  }
+
+  package func isRight(answer: String, text: String) throws(LabError) -> Bool {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
     process.arguments = ["-c", command]

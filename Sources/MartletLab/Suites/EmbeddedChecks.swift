@@ -2,11 +2,11 @@
 ///
 /// The plugin `exact-checker` does the same for strategies. The lab judges with code of its own: a
 /// fault of the checker that a strategy selects by must show as a verifier's false positive.
-struct MakeCheck {
+package struct MakeCheck {
   private let target: Int64
   private let given: [Int64]
 
-  init?(prompt: String) {
+  package init?(prompt: String) {
     guard prompt.hasPrefix("make "), prompt.hasSuffix("?") else { return nil }
     let words = prompt.dropFirst(5).dropLast().split(
       separator: " ", omittingEmptySubsequences: false)
@@ -20,7 +20,7 @@ struct MakeCheck {
 
   /// Steps `a*b=c` separated by single spaces, then ` #`: each takes its numbers out of the pool and
   /// puts its result in, and the target alone is left.
-  func isRight(_ text: String) -> Bool {
+  package func isRight(_ text: String) -> Bool {
     var line = firstLine(text)
     guard line.hasSuffix(" #") else { return false }
     line = line.dropLast(2)
@@ -37,8 +37,8 @@ struct MakeCheck {
 }
 
 /// The final answer of `calc`: the number after the last `#` of the first line, if nothing follows.
-enum CalcCheck {
-  static func answer(in text: String) -> Int? {
+package enum CalcCheck {
+  package static func answer(in text: String) -> Int? {
     let line = firstLine(text)
     guard let hash = line.lastIndex(of: "#") else { return nil }
     return canonicalNumber(line[line.index(after: hash)...]).map { Int($0) }

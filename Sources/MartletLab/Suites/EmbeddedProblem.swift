@@ -144,9 +144,9 @@ private struct CalcDifficulty {
   }
 }
 
-enum Checksum {
+package enum Checksum {
   /// CRC-32 as in zlib: training drew only problems where it is no multiple of 8.
-  static func crc32(_ text: String) -> UInt32 {
+  package static func crc32(_ text: String) -> UInt32 {
     var remainder: UInt32 = .max
     for byte in text.utf8 {
       remainder ^= UInt32(byte)

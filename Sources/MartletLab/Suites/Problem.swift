@@ -10,6 +10,14 @@ public struct Problem: Sendable {
   public let expected: String?
   /// Decides whether an answer is right.
   public let check: any AnswerCheck
+
+  /// A problem of one's own.
+  public init(
+    id: String, question: String, group: String, expected: String?, check: any AnswerCheck
+  ) {
+    (self.id, self.question, self.group) = (id, question, group)
+    (self.expected, self.check) = (expected, check)
+  }
 }
 
 /// Decides exactly whether an answer is right.
@@ -29,10 +37,13 @@ struct EmbeddedCheck: AnswerCheck {
 }
 
 /// The answer is a number, or a phrase, known beforehand.
-struct TextCheck: AnswerCheck {
-  let expected: String
+public struct TextCheck: AnswerCheck {
+  private let expected: String
 
-  func isRight(answer: String, text: String) throws(LabError) -> Bool {
+  /// Takes this answer, as a number where it is one, else without regard to case.
+  public init(expected: String) { self.expected = expected }
+
+  public func isRight(answer: String, text: String) throws(LabError) -> Bool {
     let wanted = FinalAnswerText.normalized(expected[...])
     if FinalAnswerText.normalized(answer[...]) == wanted { return true }
     return FinalAnswerText.last(in: text, isNumber: Double(wanted) != nil) == wanted

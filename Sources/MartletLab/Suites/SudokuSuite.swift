@@ -29,10 +29,10 @@ enum SudokuSuite {
 }
 
 /// A grid; 0 is an empty cell.
-struct Sudoku: Sendable, Equatable {
-  var cells = [Int](repeating: 0, count: 16)
+package struct Sudoku: Sendable, Equatable {
+  package var cells = [Int](repeating: 0, count: 16)
 
-  var rows: [String] {
+  package var rows: [String] {
     (0..<4).map { row in
       cells[row * 4..<row * 4 + 4].map { $0 == 0 ? "." : "\($0)" }.joined()
     }
@@ -48,12 +48,12 @@ struct Sudoku: Sendable, Equatable {
     }
   }
 
-  var isSolved: Bool {
+  package var isSolved: Bool {
     cells.indices.allSatisfy { (1...4).contains(cells[$0]) && allows(cells[$0], at: $0) }
   }
 
   /// Up to `limit` solutions, numbers tried in the given order.
-  func solutions(limit: Int, order: [Int] = [1, 2, 3, 4]) -> [Sudoku] {
+  package func solutions(limit: Int, order: [Int] = [1, 2, 3, 4]) -> [Sudoku] {
     guard let cell = cells.firstIndex(of: 0) else { return [self] }
     var found: [Sudoku] = []
     for number in order where found.count < limit && allows(number, at: cell) {
@@ -75,10 +75,10 @@ struct Sudoku: Sendable, Equatable {
 }
 
 /// Reads the last sixteen digits of a text as a grid.
-struct SudokuCheck: AnswerCheck {
-  let puzzle: Sudoku
+package struct SudokuCheck: AnswerCheck {
+  package let puzzle: Sudoku
 
-  func isRight(answer: String, text: String) throws(LabError) -> Bool {
+  package func isRight(answer: String, text: String) throws(LabError) -> Bool {
     let digits = text.utf8.filter { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
     guard digits.count >= 16 else { return false }
     let grid = Sudoku(cells: digits.suffix(16).map { Int($0 - UInt8(ascii: "0")) })
