@@ -167,15 +167,16 @@ final class RecallBenchLane {
         min(1, Double(sinks + recent + KVSlab.pageTokens) / Double(end))
       }
     case .retrieve(let retrieval):
+      let first = retrieval.minimumPositions ?? AttentionMethod.Retrieval.standardMinimum
       // A report of an earlier text says nothing about one too short to search.
-      guard positions.upperBound > retrieval.minimumPositions,
+      guard positions.upperBound > first,
         let report = backend.retrievalReport
       else { return }
       let heads = Double(max(1, report.wanted.count))
       outcome.exactHeads = Double(report.wanted.count { $0 == nil }) / heads
       outcome.outputError = report.error ?? 0
       outcome.touched = mean(positions) { end in
-        guard end > retrieval.minimumPositions else { return 1 }
+        guard end > first else { return 1 }
         return report.wanted.reduce(0) { sum, wanted in
           sum
             + (wanted.map { min(1, Double(around(end, retrieval) + group * $0) / Double(end)) } ?? 1)
