@@ -103,7 +103,9 @@ let package = Package(
         "MartletKernels", "MartletMachine", "MartletModel", "MartletEngine", "MartletScaling",
         logging,
       ],
-      resources: [.copy("Resources/martlet-arith.gguf")], swiftSettings: strict),
+      resources: [
+        .copy("Resources/martlet-arith.gguf"), .copy("Resources/martlet-arith-prm.gguf"),
+      ], swiftSettings: strict),
     .target(name: "MartletPlugin", dependencies: ["CMartlet"], swiftSettings: strict),
     .target(name: "MartletBench", dependencies: ["Martlet"], swiftSettings: strict),
     .target(name: "MartletLab", dependencies: ["MartletScaling"], swiftSettings: strict),

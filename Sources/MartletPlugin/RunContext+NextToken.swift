@@ -67,14 +67,18 @@ extension RunContext {
   /// probability of the label's first token, which must tell the labels apart. The branches stay as
   /// they are; each costs the probe's tokens and one row of logits, with its keys and values shared.
   ///
+  /// - Parameter onOtherModel: whether the branches are another model's, whose tokens labels are then
+  ///   read in; that appends them once to a fork.
   /// - Returns: for each branch a probability for each label; they need not add up to 1.
   /// - Throws: `argument` for labels that are empty or begin with the same token.
   public func labelProbabilities(
-    _ branches: [Branch], probe: String, labels: [String]
+    _ branches: [Branch], probe: String, labels: [String], onOtherModel: Bool = false
   ) throws(PluginError) -> [[Double]] {
+    guard let any = branches.first else { return [] }
     var firsts: [Int32] = []
     for label in labels {
-      guard let first = try tokens(of: label).first, !firsts.contains(first) else {
+      let spelled = try onOtherModel ? Self.tokens(of: label, after: any) : tokens(of: label)
+      guard let first = spelled.first, !firsts.contains(first) else {
         throw PluginError(
           .argument, "labelProbabilities: '\(label)' is empty or begins as another label does")
       }
@@ -90,5 +94,14 @@ extension RunContext {
     return try nextTokens(probes, tokens: firsts).map { next in
       next.logprobs.map { exp(Double($0)) }
     }
+  }
+
+  /// A text in the tokens of a branch's model.
+  private static func tokens(of text: String, after branch: Branch) throws(PluginError) -> [Int32] {
+    let fork = try branch.reopened()
+    defer { try? fork.release() }
+    let before = try fork.state().generatedTokens
+    try fork.append(text)
+    return Array(try fork.tokens().dropFirst(before))
   }
 }

@@ -43,7 +43,8 @@ struct GenerativeJudge: BranchScorer {
       try asked.release()
     }
     if tokens > 0 { try run.advance(judges, Advance(maxTokens: tokens)) }
-    let odds = try run.labelProbabilities(judges, probe: verdict, labels: labels)
+    let odds = try run.labelProbabilities(
+      judges, probe: verdict, labels: labels, onOtherModel: model != nil)
     return branches.indices.map { index in
       let own = odds[index * times..<(index + 1) * times]
       return own.reduce(0) { sum, odds in

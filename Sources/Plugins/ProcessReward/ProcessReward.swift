@@ -5,9 +5,8 @@ import MartletPlugin
 ///
 /// The model sees the prompt and the text; after `probe` the probabilities of the tokens `good` and `bad` are
 /// compared: p(good) / (p(good) + p(bad)). It reads on where it has read before: its keys and values of a text
-/// whose beginning it has judged are forked, so a step of a search costs the new tokens and the probe. With
-/// `steps=product` or `steps=minimum` the score is that over the text cut after every step, which the model is
-/// then asked about one by one.
+/// whose beginning it has judged are forked, so a step of a search costs the new tokens and the probe. The model
+/// that comes with Martlet was trained for texts that end where a step does (`step=" "`) or are whole.
 ///
 /// Papers: Let's Verify Step by Step (Lightman et al., 2023); Math-Shepherd (Wang et al., 2024) for labels by
 /// rollouts.
@@ -40,7 +39,8 @@ struct ProcessReward: BranchScorer {
     }
     var texts: [Branch] = []
     for branch in branches { texts.append(try read(branch.text())) }
-    let odds = try run.labelProbabilities(texts, probe: probe, labels: labels)
+    let odds = try run.labelProbabilities(
+      texts, probe: probe, labels: labels, onOtherModel: true)
     // Only the latest are kept: a search goes on from them.
     while reader!.read.count > Self.most { try reader!.read.removeFirst().branch.release() }
     return odds.map { $0[0] + $0[1] > 0 ? $0[0] / ($0[0] + $0[1]) : 0.5 }
