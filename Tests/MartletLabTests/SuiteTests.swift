@@ -20,10 +20,11 @@ import Testing
       let expected = try #require(problem.expected)
       let text = name == "calc" ? " 1+1=2 #\(expected)" : "I think so.\nThe answer is \(expected)."
       #expect(try problem.check.isRight(answer: text, text: text), "\(problem.question)")
-      let reversed = String(expected.reversed())
-      for wrong in ["", "I do not know.", expected == reversed ? "#7" : "#\(reversed)"] {
-        // Read backwards some answers are right too; the rules decide about sudoku alone.
-        guard name != "sudoku" || wrong.count < 16 else { continue }
+      // The first digit, or else the first letter, changed.
+      var other = Array(expected)
+      let place = other.firstIndex(where: \.isNumber) ?? 0
+      other[place] = other[place] == "1" ? "2" : "1"
+      for wrong in ["", "I do not know.", "#\(String(other))"] {
         #expect(try !problem.check.isRight(answer: wrong, text: wrong), "\(expected) and \(wrong)")
       }
     }

@@ -46,7 +46,7 @@ struct Findings {
         others.count == 1
           ? "The difference to \(next.second) is real: \(Format.difference(next))."
           : "That is really better than each of the other \(others.count); the next is "
-            + "\(next.second), \(Format.difference(next)) behind.")
+            + "\(next.second) (\(Format.difference(next))).")
     } else {
       let names = equals.prefix(4).map { "\($0.second) (\(Format.difference($0)))" }
       let more = equals.count > 4 ? " and \(equals.count - 4) more" : ""

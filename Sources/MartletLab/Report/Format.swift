@@ -50,6 +50,12 @@ enum Format {
     return String(format: "%.0f KiB", kilobytes)
   }
 
+  /// Text inside HTML whose figures do not break at the end of a line.
+  static func unbroken(_ text: String) -> String {
+    html(text).replacing(" %", with: "&nbsp;%").replacing(" = ", with: "&nbsp;=&nbsp;")
+      .replacing(" &lt; ", with: "&nbsp;&lt;&nbsp;")
+  }
+
   /// Text inside HTML.
   static func html(_ text: String) -> String {
     text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")

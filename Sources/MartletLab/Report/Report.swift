@@ -85,7 +85,7 @@ public struct Report: Sendable {
 
   private var findings: String {
     let entries = Findings(analysis).entries.map { entry in
-      "<p>\(Format.html(entry.sentences.joined(separator: " ")))</p>"
+      "<p>\(Format.unbroken(entry.sentences.joined(separator: " ")))</p>"
     }
     return """
       <section class="findings"><h2>What it shows</h2>
