@@ -136,7 +136,8 @@ struct ClockTests {
   @Test("a branch is cancelled at its next token and its pages return at once")
   func cancelLatency() async throws {
     let slow = SimulatedCost(perForward: 0.002, sleeps: true)
-    let engine = try Engine(backend: hashedBackend(cost: slow))
+    // Long enough to be still under way when a busy machine gets round to cancelling it.
+    let engine = try Engine(backend: hashedBackend(context: 100_000, cost: slow))
     let run = try engine.makeRun(prompt: tokens("abc"), seed: 1)
     let task = Task { try await run.advance([run.root]) }
     #expect(await eventually { run.root.generatedTokens >= 3 })

@@ -82,7 +82,8 @@ struct StreamTests {
   @Test("shutdown with work in flight tells everyone and ends")
   func shutdown() async throws {
     let slow = SimulatedCost(perForward: 0.001, sleeps: true)
-    let engine = try Engine(backend: hashedBackend(cost: slow))
+    // Long enough to be still under way when a busy machine gets round to the shutdown.
+    let engine = try Engine(backend: hashedBackend(context: 100_000, cost: slow))
     let runs = try (0..<4).map { try engine.makeRun(prompt: tokens("abc"), seed: $0) }
     let tasks = runs.map { run in Task { try await run.advance(run.root.fork(3)) } }
     let stream = Task {
