@@ -190,9 +190,10 @@ extension EngineCore {
   /// Has models that guide process their part of a pass. Without the lock.
   func guide(_ pass: inout Pass) {
     let first = pass.logitsRows + pass.exitRows
+    var done: Set<ObjectIdentifier> = []
     for model in pass.guideJobs.map(\.model) {
       let id = ObjectIdentifier(model)
-      guard pass.guideFailures[id] == nil else { continue }
+      guard done.insert(id).inserted else { continue }
       let jobs = pass.guideJobs.enumerated().filter { $1.model === model }.map { index, job in
         AmateurModel.Job(
           id: job.id, tokens: job.tokens, row: job.wantsRow ? first + index : nil)

@@ -131,12 +131,7 @@ let hostState:
       branchCall(run, onRunThread: false) { run throws(HostFailure) in
         let state = try place(state, "state")
         let branch = try run.branch(branch)
-        let known = UInt32(MemoryLayout<martlet_branch_state>.size)
-        guard state.pointee.size >= known else {
-          throw HostFailure(
-            MARTLET_E_ARGUMENT,
-            "'state' has size \(state.pointee.size); set it to \(known) before the call")
-        }
+        try checkSize(state.pointee.size, of: martlet_branch_state.self, "state")
         let stop = branch.stop
         state.pointee.stop = martlet_stop(rawValue: stop.rawValue)
         state.pointee.finished = stop.isFinal ? 1 : 0

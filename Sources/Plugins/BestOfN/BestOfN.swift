@@ -19,14 +19,6 @@ struct BestOfN: Strategy {
     let branches = try run.root().fork(width)
     try run.untilRunEnds { () throws(PluginError) in try run.advance(branches) }
 
-    let scores = try run.score(branches)
-    var best: (score: Double, logprob: Double, candidate: Candidate)?
-    for (branch, score) in zip(branches, scores) {
-      let candidate = try run.candidate(branch, score: score)
-      let logprob = try branch.state().logprob
-      if let best, (score, logprob) <= (best.score, best.logprob) { continue }
-      best = (score, logprob, candidate)
-    }
-    if let best { try run.answer(best.candidate) }
+    try run.answerBest(of: branches, scores: try run.score(branches))
   }
 }
