@@ -113,16 +113,16 @@ public struct Report: Sendable {
       _ text: @escaping (Double) -> String, unit: Double = 1
     ) -> String {
       Chart(
-        title: "\(title) against share right", xLabel: label, yLabel: "right",
+        title: "Share right by \(title)", xLabel: label, yLabel: "right",
         isLogarithmic: true, xText: text, series: series(cost, text, unit)
       ).html
     }
     let charts = [
-      chart("Generated tokens", "tokens per problem", \.generatedTokens, Format.count),
-      chart("Tokens of all kinds", "tokens per problem", \.totalTokens, Format.count),
+      chart("generated tokens", "tokens per problem", \.generatedTokens, Format.count),
+      chart("tokens of all kinds", "tokens per problem", \.totalTokens, Format.count),
       chart("CPU time", "seconds of all CPUs per problem", \.cpuSeconds, Format.seconds),
       chart(
-        "Peak keys and values", "MiB", \.peakKVBytes, { String(format: "%.3g", $0) },
+        "peak keys and values", "MiB", \.peakKVBytes, { String(format: "%.3g", $0) },
         unit: 1_048_576),
     ]
     return """
