@@ -84,6 +84,11 @@ import Testing
     let error = (differences.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 50 / 50).squareRoot()
     #expect(near(interval.low, mean - 1.96 * error, 0.03))
     #expect(near(interval.high, mean + 1.96 * error, 0.03))
+    // Two problems on which both are always right say little.
+    let few = PairedTest(pairs: [
+      .init(first: 3, second: 3, runs: 3), .init(first: 3, second: 3, runs: 3),
+    ])
+    #expect(few.interval().low < -0.2 && few.interval().high > 0.2)
   }
 
   @Test func holmMultipliesByWhatIsLeft() {

@@ -29,7 +29,7 @@ struct CalibrationSection {
       return "\(Format.html(cell.strategy)) (\(source)) \(Format.percent(calibration.error)) points"
     }
     return """
-      <section><h2>Calibration and abstention</h2>\(Legend.html(shown, analysis))
+      <section><h2>Calibration and abstention</h2>\(Legend.html(shown))
       <div class="charts">\(reliability.html)\(abstention.html)</div>
       <p class="note">Confidence is the winning candidate’s score where scores lie from 0 to 1, else \
       the share of candidates with its answer. Mean distance from the diagonal: \

@@ -21,7 +21,8 @@ struct CoverageSection {
     let shown = Dictionary(uniqueKeysWithValues: charted.map { ($0.0.strategy, $0.1) })
     let figure =
       series.isEmpty
-      ? "" : "\(Legend.html(shown, analysis))<div class=\"charts\">\(chart.html)</div>"
+      ? ""
+      : "\(Legend.html(shown, left: cells.count - shown.count))<div class=\"charts\">\(chart.html)</div>"
     return """
       <section><h2>Coverage</h2>\(figure)<div class="wide"><table><thead><tr><th>strategy</th>\
       \(analysis.budgets.count > 1 ? "<th>budget</th>" : "")<th class="number">k</th>\

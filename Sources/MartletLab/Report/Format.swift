@@ -40,6 +40,11 @@ enum Format {
     return ([digits[...]] + parts).joined(separator: ",")
   }
 
+  /// `1 budget`, `2 budgets`.
+  static func count(_ value: Int, of one: String, _ many: String? = nil) -> String {
+    "\(count(Double(value))) \(value == 1 ? one : many ?? one + "s")"
+  }
+
   /// Seconds with three significant digits.
   static func seconds(_ value: Double) -> String { String(format: "%.3g s", value) }
 

@@ -76,8 +76,10 @@ public struct Report: Sendable {
     let tokens = settings.maxTokens.map { ", at most \($0) tokens a branch" } ?? ""
     return """
       <header><h1>\(Format.html(title))</h1>
-      <p class="meta">\(analysis.problems) problems, \(analysis.strategies.count) strategies, \
-      \(analysis.budgets.count) budgets, \(Format.count(Double(records.count))) runs. \
+      <p class="meta">\(Format.count(analysis.problems, of: "problem")), \
+      \(Format.count(analysis.strategies.count, of: "strategy", "strategies")), \
+      \(Format.count(analysis.budgets.count, of: "budget")), \
+      \(Format.count(records.count, of: "run")). \
       Sampling \(Format.html(settings.sampling))\(tokens)\(settings.chat ? ", chat template" : ""). \
       Problem seed \(settings.problemSeed).</p></header>
       """
@@ -113,20 +115,20 @@ public struct Report: Sendable {
       _ text: @escaping (Double) -> String, unit: Double = 1
     ) -> String {
       Chart(
-        title: "\(title) against share right", xLabel: label, yLabel: "right",
+        title: "Share right by \(title)", xLabel: label, yLabel: "right",
         isLogarithmic: true, xText: text, series: series(cost, text, unit)
       ).html
     }
     let charts = [
-      chart("Generated tokens", "tokens per problem", \.generatedTokens, Format.count),
-      chart("Tokens of all kinds", "tokens per problem", \.totalTokens, Format.count),
+      chart("generated tokens", "tokens per problem", \.generatedTokens, Format.count),
+      chart("tokens of all kinds", "tokens per problem", \.totalTokens, Format.count),
       chart("CPU time", "seconds of all CPUs per problem", \.cpuSeconds, Format.seconds),
       chart(
-        "Peak keys and values", "MiB", \.peakKVBytes, { String(format: "%.3g", $0) },
+        "peak keys and values", "MiB", \.peakKVBytes, { String(format: "%.3g", $0) },
         unit: 1_048_576),
     ]
     return """
-      <section><h2>What it costs</h2>\(Legend.html(styles, analysis))
+      <section><h2>What it costs</h2>\(Legend.html(styles, left: analysis.strategies.count - styles.count))
       <div class="charts">\(charts.joined(separator: "\n"))</div>
       <p class="note">A line joins the budgets of one strategy. Upright lines are intervals.</p>
       </section>
@@ -189,7 +191,7 @@ public struct Report: Sendable {
         + (budget == "none" ? "" : ", budget \(budget)"),
       xLabel: "generated tokens per problem", yLabel: "right", isLogarithmic: true, series: series)
     return """
-      <section><h2>Stopped early</h2>\(Legend.html(styles, analysis))
+      <section><h2>Stopped early</h2>\(Legend.html(styles, left: analysis.strategies.count - styles.count))
       <div class="charts">\(chart.html)</div>
       <p class="note">A run that has named no answer yet counts as wrong; strategies that name \
       answers on the way rise early.</p></section>
@@ -241,11 +243,11 @@ public struct Report: Sendable {
 
 /// Names of the series, in their colours and marks.
 enum Legend {
-  static func html(_ styles: [String: Int], _ analysis: EvalAnalysis) -> String {
+  /// - Parameter left: strategies that the charts leave out.
+  static func html(_ styles: [String: Int], left: Int = 0) -> String {
     let names = styles.sorted { $0.value < $1.value }.map {
       "<span>\(Mark.legend($0.value))\(Format.html($0.key))</span>"
     }
-    let left = analysis.strategies.count - styles.count
     let note = left > 0 ? "<span class=\"note\">and \(left) more in the tables</span>" : ""
     return "<p class=\"legend\">\(names.joined())\(note)</p>"
   }

@@ -35,7 +35,7 @@ enum ReportStyle {
     th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line);
       font-weight: 400; vertical-align: baseline; }
     thead th { color: var(--soft); font-size: 0.82rem; }
-    tbody th { font-weight: 600; white-space: nowrap; }
+    tbody th { font-weight: 600; max-width: 270px; overflow-wrap: anywhere; }
     tbody th small { display: block; font-weight: 400; }
     tbody tr:last-child > * { border-bottom: 0; }
     .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }

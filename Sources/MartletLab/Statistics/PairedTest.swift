@@ -72,14 +72,20 @@ package struct PairedTest: Sendable {
   }
 
   /// Percentiles of the difference over problems drawn anew.
+  ///
+  /// Drawn from the problems and two more, one all for the first and one all for the second: the
+  /// adjustment of the interval above, without which few problems that agree would give a point.
   package func bootstrap(resamples: Int, seed: UInt64 = 1) -> Estimate {
     var generator = SplitMix64(seed: seed)
+    let most = pairs.map(\.runs).max() ?? 1
+    let drawn =
+      pairs + [Pair(first: most, second: 0, runs: most), Pair(first: 0, second: most, runs: most)]
     var differences: [Double] = []
     differences.reserveCapacity(resamples)
     for _ in 0..<resamples {
       var (difference, runs) = (0, 0)
-      for _ in pairs.indices {
-        let pair = pairs[Int.random(in: pairs.indices, using: &generator)]
+      for _ in drawn.indices {
+        let pair = drawn[Int.random(in: drawn.indices, using: &generator)]
         difference += pair.first - pair.second
         runs += pair.runs
       }
@@ -89,7 +95,9 @@ package struct PairedTest: Sendable {
     func percentile(_ share: Double) -> Double {
       differences[Int((share * Double(resamples - 1)).rounded())]
     }
-    return Estimate(mean: difference, low: percentile(0.025), high: percentile(0.975))
+    return Estimate(
+      mean: difference, low: min(difference, percentile(0.025)),
+      high: max(difference, percentile(0.975)))
   }
 }
 
