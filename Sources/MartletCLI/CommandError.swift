@@ -85,7 +85,7 @@ extension CommandError.Code {
     self =
       switch code {
       case .context, .argument, .budget: .usage
-      case .logits, .data: .data
+      case .logits, .data, .unrecorded: .data
       case .file: .input
       case .memory, .cancelled: .unavailable
       case .backend, .state, .released: .software

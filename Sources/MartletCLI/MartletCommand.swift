@@ -19,7 +19,7 @@ struct MartletCommand: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      RunCommand.self, DemoCommand.self, EvalCommand.self,
+      RunCommand.self, ReplayCommand.self, DemoCommand.self, EvalCommand.self,
       ModelCommand.self, PluginCommand.self, KernelsCommand.self,
       CheckCommand.self, BenchCommand.self, TopologyCommand.self, CacheCommand.self,
     ])

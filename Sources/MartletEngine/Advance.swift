@@ -84,7 +84,7 @@ public enum StopReason: UInt32, Sendable, CaseIterable, CustomStringConvertible 
 }
 
 /// What ends every branch of a run.
-public struct StopRules: Sendable, Equatable {
+public struct StopRules: Sendable, Equatable, Codable {
   /// Texts that end a branch. The earliest occurrence counts, also across tokens; the branch's
   /// text ends before it.
   public var stopStrings: [String]

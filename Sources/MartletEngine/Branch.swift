@@ -95,8 +95,7 @@ public final class Branch: Sendable {
 
   /// Appends the tokens of `text`, without special tokens. Throws as ``append(tokens:)``.
   public func append(text: String) throws(EngineError) {
-    try core.append(
-      state, tokens: core.codec.encode(text, addSpecial: false, parseSpecial: false))
+    try core.append(state, tokens: core.encode(text, for: state.run))
   }
 
   /// A child from which text can go on also where this branch is finished: without the token that

@@ -24,6 +24,8 @@ public struct EngineError: Error, CustomStringConvertible, Sendable, Equatable {
     case file
     /// A file was read and is not valid here.
     case data
+    /// A replay asked for what the run it replays never drew.
+    case unrecorded
   }
 
   /// The kind of failure.

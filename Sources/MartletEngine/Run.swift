@@ -74,6 +74,9 @@ public final class Run: Sendable {
       core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
       constraint: tokens, drafting: drafting, guidance: guidance, recorder: recorder)
     self.guidance = guidance
+    if let replay = core.backend as? ReplayBackend {
+      (state.log, state.isReplay) = (replay.log, true)
+    }
     root = core.makeRoot(state, prompt: prompt)
   }
 
@@ -105,6 +108,27 @@ public final class Run: Sendable {
   /// Stops all branches at the next token and makes later advancing calls throw
   /// ``EngineError/Code/cancelled``. Tokens made until then stay readable.
   public func cancel() { core.cancel(state) }
+
+  /// Keeps everything that is drawn from now on in `log`, so that the run can be replayed. Call it before the first
+  /// advance. A guided run cannot be replayed, and the log says so.
+  public func record(into log: DrawLog) {
+    guard !state.isReplay else { return }
+    if guidance != nil { log.note(obstacle: "its choices were guided by a second row of logits") }
+    core.locked { () throws(Never) in state.log = log }
+  }
+
+  /// In a replay, which text was wanted in tokens though the recorded run never cut it; nil otherwise.
+  public var unrecorded: String? {
+    guard state.isReplay, let text = state.log?.unknownText else { return nil }
+    return "the recorded run never cut '\(text.prefix(60))' into tokens"
+  }
+
+  /// The tokens of a text, for this run's branches.
+  public func encode(
+    _ text: String, addSpecial: Bool = false, parseSpecial: Bool = false
+  ) -> [Token] {
+    core.encode(text, addSpecial: addSpecial, parseSpecial: parseSpecial, for: state)
+  }
 
   /// Whether nothing that was submitted is still to be waited for.
   public var isIdle: Bool { core.isIdle(state) }

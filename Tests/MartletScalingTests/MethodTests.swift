@@ -6,7 +6,7 @@ import Testing
 
 /// Sums with a wrong and a right way to work them out; the likeliest is wrong, and longer ones are more often
 /// right. One word is one step; `#N` is the answer.
-private let sums: ScriptedWorld = {
+let sums: ScriptedWorld = {
   // swift-format-ignore: NeverUseForceTry
   try! ScriptedWorld(
     script: """
@@ -25,7 +25,7 @@ private let sums: ScriptedWorld = {
 }()
 
 /// Gives a text the chance that the script leads it to a right answer: an ideal process reward.
-private func reward(_ text: String) -> Double {
+func reward(_ text: String) -> Double {
   if text.contains("#11") { return 1 }
   if text.contains("#") { return 0 }
   if text.contains("3+8=11") { return 1 }
@@ -36,7 +36,7 @@ private func reward(_ text: String) -> Double {
 }
 
 /// Every strategy that ships, each with options under which one word is one step.
-private let methods: [(id: String, options: [String])] = [
+let methods: [(id: String, options: [String])] = [
   ("a-star-decoding", ["step= "]), ("adaptive-branching", ["n=8", "refine= "]),
   ("adaptive-consistency", ["n=16"]), ("answer-convergence", ["every=1", "probe= hm"]),
   ("beam-search", ["step= ", "width=2", "expand=4"]), ("best-of-n", ["n=8"]),
@@ -67,7 +67,7 @@ private let methods: [(id: String, options: [String])] = [
   ("twisted-smc", ["n=8", "step_tokens=1", "temperature=0.2"]), ("weighted-voting", ["n=8"]),
 ]
 
-private func makeJudged(
+func makeJudged(
   plugins: PluginHost = shipped
 ) throws -> (session: ScalingSession, engine: Engine) {
   let engine = try Engine(backend: SimulatedBackend(world: sums, contextLength: 256))

@@ -52,7 +52,8 @@ func traceEvents(_ trace: TraceRecorder) throws -> [[String: Any]] {
     #expect(
       RunResult.StopCause.allCases.map(\.rawValue) == [
         "finished", "length", "context", "budget_tokens", "budget_seconds", "budget_total_tokens",
-        "budget_flops", "budget_kv_bytes", "abstained", "cancelled", "plugin_failed", "plugin_hung",
+        "budget_flops", "budget_kv_bytes", "not_recorded", "abstained", "cancelled",
+        "plugin_failed", "plugin_hung",
       ])
   }
 

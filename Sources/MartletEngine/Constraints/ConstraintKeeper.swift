@@ -55,6 +55,7 @@ extension EngineCore {
   /// What must come next in a branch, if that is certain. Then no pass is made for its logits; the
   /// token goes through the model together with what follows it.
   func forcedStep(_ state: BranchState) -> ForcedStep? {
+    if state.run.isReplay { return recordedStep(state) }
     // Who asks what the model thinks is not answered by what must come.
     guard let constraint = state.constraint, state.flight?.query == nil else { return nil }
     if let token = constraint.forcedToken(after: &state.constraintState!) { return .token(token) }

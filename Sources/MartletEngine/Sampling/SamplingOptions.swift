@@ -6,7 +6,7 @@ import MartletModel
 /// typical; epsilon; eta; tail-free; top-a; XTC; Mirostat; then the draw. Each sees what those
 /// before it left, renormalised. A rule left at its default does nothing. Sources and exact meaning
 /// are in `martlet/sampling.h`.
-public struct SamplingOptions: Sendable, Equatable {
+public struct SamplingOptions: Sendable, Equatable, Codable {
   /// Added to the logit of each token named. −∞ forbids a token.
   public var logitBias: [Token: Float] = [:]
   /// Divides positive and multiplies negative logits of tokens in the window; 1 is off.
@@ -80,7 +80,7 @@ public struct SamplingOptions: Sendable, Equatable {
   /// `priority` takes the most likely token; what they add shows at the first token that siblings
   /// choose after ``Branch/fork(_:)``, which they draw together
   /// (``Sampler/sampleGroup(_:history:count:noise:generated:mirostatMu:allowed:guide:)``).
-  public enum Draw: String, Sendable, CaseIterable {
+  public enum Draw: String, Sendable, CaseIterable, Codable {
     /// By one number along the cumulative distribution in order of id.
     case inverse
     /// The largest of log-probability plus Gumbel noise.

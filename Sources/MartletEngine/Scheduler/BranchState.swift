@@ -124,6 +124,8 @@ struct Flight {
 final class FlightSampler: @unchecked Sendable {
   // @unchecked: used with the engine's lock held.
   var plain: Sampler
+  /// Stands for the rules in a run's log.
+  private(set) lazy var fingerprint = plain.options.fingerprint
   /// With the run's guidance, for the branches that it guides.
   var guided: Sampler?
 

@@ -150,8 +150,7 @@ extension EngineCore {
       return (handle(for: child), rest)
     }
     if !rest.isEmpty {
-      try append(
-        branch.state, tokens: codec.encode(rest, addSpecial: false, parseSpecial: false))
+      try append(branch.state, tokens: encode(rest, for: state.run))
     }
     return branch
   }

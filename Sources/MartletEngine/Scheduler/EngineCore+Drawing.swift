@@ -67,6 +67,7 @@ extension EngineCore {
     }
     let forced = forcedStep(state)
     if forced == .end {
+      noteEnd(state)
       stop(state, .endOfSequence)
       return
     }
@@ -82,11 +83,7 @@ extension EngineCore {
     // What was guessed until now is text once a token follows it.
     pool.keepPages(lane, upTo: lane.tokens.count, pageTokens: backend.pageTokens)
     do throws(EngineError) {
-      let drawn = try withRow(lane.freshRow, lane.logits) { row throws(EngineError) in
-        try withGuide(of: state) { guide throws(EngineError) in
-          try choose(row, guidedBy: guide, for: state)
-        }
-      }
+      let drawn = try run.isReplay ? recordedDraw(state) : freshDraw(state)
       run.statistics.generatedTokens += 1
       totals.sampledTokens += 1
       if lane.isAhead {
@@ -104,6 +101,14 @@ extension EngineCore {
     }
   }
 
+  private func freshDraw(_ state: BranchState) throws(EngineError) -> SampledToken {
+    try withRow(state.lane.freshRow, state.lane.logits) { row throws(EngineError) in
+      try withGuide(of: state) { guide throws(EngineError) in
+        try choose(row, guidedBy: guide, for: state)
+      }
+    }
+  }
+
   /// Reads what a query asks of the next token's distribution, and ends the advance.
   private func answer(_ query: NextTokenQuery, _ state: BranchState) {
     let (run, lane) = (state.run, state.lane)
@@ -114,9 +119,11 @@ extension EngineCore {
     }
     pool.keepPages(lane, upTo: lane.tokens.count, pageTokens: backend.pageTokens)
     do throws(EngineError) {
-      state.nextToken = try withRow(lane.freshRow, lane.logits) { row throws(EngineError) in
-        try query.answer(row)
-      }
+      state.nextToken =
+        try run.isReplay
+        ? recordedAnswer(to: query, state)
+        : withRow(lane.freshRow, lane.logits) { row throws(EngineError) in try query.answer(row) }
+      note(state.nextToken, to: query, state)
       stop(state, .tokens)
     } catch {
       halt(run, EngineError(error.code, "\(backend.name), branch \(state.path): \(error.message)"))
@@ -152,6 +159,7 @@ extension EngineCore {
   func take(_ drawn: SampledToken, _ state: BranchState, isForced: Bool = false) {
     let run = state.run
     let token = drawn.token
+    note(drawn, isForced: isForced, state)
     constrain(state, taking: token, isForced: isForced)
     let ends =
       (run.stops.stopAtEndOfGeneration && endTokens.contains(token))

@@ -30,6 +30,11 @@ final class RunState: @unchecked Sendable {
   var kvPageLimit: Int?
   /// How many further prompts were opened.
   var opened: UInt32 = 0
+  /// Where its draws are kept; in a replay, where they come from.
+  var log: DrawLog?
+  var isReplay = false
+  /// Stands for the rules it draws by, in its log.
+  private(set) lazy var rulesFingerprint = sampling.fingerprint
 
   var gate: (any TokenGate)?
   var sampler: Sampler

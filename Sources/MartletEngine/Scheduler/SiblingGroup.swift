@@ -26,6 +26,9 @@ final class SiblingGroup {
     generated = state.count
   }
 
+  /// Stands for the group in a run's log: what its members draw depends on how many they are.
+  var fingerprint: UInt64 { UInt64(count) << 32 | UInt64(first) }
+
   /// Whether the next token of a member is the first that is chosen since the fork: text that a
   /// constraint forces is the same for all, text of its own or a new epoch takes a branch out.
   func isNext(for state: BranchState) -> Bool {

@@ -29,7 +29,7 @@ struct HostFailure: Error {
       case .state: MARTLET_E_STATE
       case .released: MARTLET_E_HANDLE
       case .cancelled: MARTLET_E_CANCELLED
-      case .backend, .logits, .file, .data: MARTLET_E_INTERNAL
+      case .backend, .logits, .file, .data, .unrecorded: MARTLET_E_INTERNAL
       case .memory: MARTLET_E_MEMORY
       case .budget: MARTLET_E_BUDGET
       }

@@ -54,8 +54,7 @@ let hostTokenize:
     UnsafeMutablePointer<Int>?
   ) -> martlet_status = { run, start, count, buffer, capacity, needed in
     branchCall(run, onRunThread: false) { run throws(HostFailure) in
-      let tokens = run.engineRun.engine.tokenizer.encode(
-        try text(start, count, "text"), addSpecial: false, parseSpecial: false)
+      let tokens = run.engineRun.encode(try text(start, count, "text"))
       try deliver(tokens, buffer, capacity, needed)
     }
   }

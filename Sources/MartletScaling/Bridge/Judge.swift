@@ -48,7 +48,9 @@ final class Judge: Sendable {
   /// - Throws: `NOT_FOUND` without a scorer, else what the scorer returns.
   func score(_ text: JudgedText, run: PluginRun?) throws(HostFailure) -> Double {
     while true {
-      if let fallback, state.withLock({ $0.current >= scorers.count }) { return fallback(text) }
+      if fallback != nil, state.withLock({ $0.current >= scorers.count }) {
+        return try ownScore(text, run)
+      }
       let (scorer, isSettled) = try currentScorer(run)
       do throws(HostFailure) {
         let score = try scorer.score(text)
@@ -64,8 +66,10 @@ final class Judge: Sendable {
   /// - Throws: as ``score(_:run:)``.
   func score(_ branches: [Branch], run: PluginRun) throws(HostFailure) -> [Double] {
     while true {
-      if let fallback, state.withLock({ $0.current >= scorers.count }) {
-        return branches.map { fallback(run.judged($0)) }
+      if fallback != nil, state.withLock({ $0.current >= scorers.count }) {
+        var scores: [Double] = []
+        for branch in branches { scores.append(try ownScore(run.judged(branch), run)) }
+        return scores
       }
       let (scorer, isSettled) = try currentScorer(run)
       do throws(HostFailure) {
@@ -132,6 +136,17 @@ final class Judge: Sendable {
     for other in others { other.end() }
     scorer?.end()
     extractor?.end()
+  }
+
+  /// The score by the caller's own judge.
+  private func ownScore(_ text: JudgedText, _ run: PluginRun?) throws(HostFailure) -> Double {
+    let score = fallback!(text)
+    if score.isFinite { return score }
+    if run?.engineRun.engine.backend is ReplayBackend {
+      run?.noteEngine(
+        EngineError(.unrecorded, "the recorded judge never saw '\(text.text.suffix(60))'"))
+    }
+    throw HostFailure(MARTLET_E_PLUGIN, "the judge of this run gave the score \(score)")
   }
 
   private func currentScorer(

@@ -142,7 +142,7 @@ final class PluginRun: Sendable {
   /// Notes an error of the engine that is no fault of the strategy's.
   func noteEngine(_ error: EngineError) {
     switch error.code {
-    case .backend, .logits, .memory, .file, .data:
+    case .backend, .logits, .memory, .file, .data, .unrecorded:
       state.withLock { $0.engineFailure = $0.engineFailure ?? error }
     case .context, .argument, .state, .released, .cancelled, .budget: break
     }
@@ -248,7 +248,7 @@ final class PluginRun: Sendable {
     }
     let run: Run
     do throws(ScalingError) {
-      let opened = try open(name)
+      var opened = try open(name)
       do throws(EngineError) {
         // Its root is never advanced: prompts come by `open_on`.
         run = try opened.engine.makeRun(prompt: [0], seed: engineRun.seed)
@@ -256,6 +256,12 @@ final class PluginRun: Sendable {
         throw ScalingError(error)
       }
       run.root.release()
+      if let recording = trace?.recording {
+        recording.attach(run, model: name, opened)
+        opened = OpenedModel(
+          engine: opened.engine,
+          surroundings: recording.listening(to: opened.surroundings, as: name))
+      }
       run.gate = ScoringGate(ledger, flopsPerToken: opened.surroundings.flopsPerToken)
       state.withLock { $0.surroundings[ObjectIdentifier(run)] = opened.surroundings }
     } catch {
@@ -285,8 +291,7 @@ final class PluginRun: Sendable {
     }
     let tokens: [Int32]
     do throws(ScalingError) {
-      tokens = try target.surroundings.tokens(
-        of: prompt, asChat: asChat, by: target.run.engine.tokenizer)
+      tokens = try target.surroundings.tokens(of: prompt, asChat: asChat, in: target.run)
     } catch {
       throw HostFailure(MARTLET_E_ARGUMENT, error.message)
     }

@@ -61,10 +61,16 @@ struct StrategyExecution: Sendable {
     status: martlet_status, failure: String, wasCancelled: Bool
   ) throws(ScalingError) -> RunEnding {
     let endedRun = status == MARTLET_E_BUDGET || status == MARTLET_E_CANCELLED
+    // A replay that went on where nothing was recorded ends like one whose budget is spent.
+    let unrecorded =
+      run.engineRun.unrecorded
+      ?? run.engineFailure.flatMap { $0.code == .unrecorded ? $0.message : nil }
     let budget =
-      RunEnding.cause(ofBudget: run.ledger.ended)
+      unrecorded.map { _ in .notRecorded } ?? RunEnding.cause(ofBudget: run.ledger.ended)
       ?? (run.reachedKVCeiling ? .budgetKVBytes : nil)
-    let hasFailed = status != MARTLET_OK && !(endedRun && (wasCancelled || budget != nil))
+    let hasFailed =
+      status != MARTLET_OK && unrecorded == nil
+      && !(endedRun && (wasCancelled || budget != nil))
 
     var answer = run.answer
     if run.hasAbstained, !hasFailed, !wasCancelled {
@@ -90,7 +96,10 @@ struct StrategyExecution: Sendable {
       }
       return RunEnding(candidates: candidates, answer: answer, cause: .cancelled)
     }
-    if let budget { return RunEnding(candidates: candidates, answer: answer, cause: budget) }
+    if let budget {
+      return RunEnding(
+        candidates: candidates, answer: answer, cause: budget, failure: unrecorded)
+    }
     guard let answer else {
       throw ScalingError(.plugin, "strategy '\(scope.id)' ended without naming an answer")
     }

@@ -1,5 +1,5 @@
 /// What a run may use. Nil is no limit.
-public struct Budget: Sendable, Equatable {
+public struct Budget: Sendable, Equatable, Codable {
   /// The most tokens that may be sampled, over all branches, discarded ones included.
   public var tokens: Int?
   /// The most tokens of all kinds: sampled, prompt, appended, and those that other models process for

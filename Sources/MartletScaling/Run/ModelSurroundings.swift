@@ -42,7 +42,7 @@ public struct ModelSurroundings: Sendable {
   /// The tokens of a prompt.
   /// - Parameter asChat: as a user's message, where the model has a chat format.
   func tokens(
-    of text: String, asChat: Bool, by tokenizer: any TokenCodec
+    of text: String, asChat: Bool, in run: Run
   ) throws(ScalingError) -> [Int32] {
     var prompt = RenderedPrompt(text: text)
     if asChat, let chat {
@@ -50,7 +50,7 @@ public struct ModelSurroundings: Sendable {
         throw ScalingError(.argument, "the model's chat format cannot write the prompt: \(error)")
       }
     }
-    return tokenizer.encode(
+    return run.encode(
       prompt.text, addSpecial: prompt.addSpecial, parseSpecial: prompt.parseSpecial)
   }
 }

@@ -73,7 +73,7 @@ public struct RunRequest: Sendable {
 }
 
 /// Components that suit a model, used where the user names none.
-public struct ModelDefaults: Sendable, Equatable {
+public struct ModelDefaults: Sendable, Equatable, Codable {
   /// Scorers to try before the strategy's own defaults.
   public var scorers: [String]
   /// The extractor; nil for the strategy's own default.

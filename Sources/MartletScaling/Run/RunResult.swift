@@ -25,6 +25,8 @@ public struct RunResult: Sendable, Equatable {
     case budgetFLOPs = "budget_flops"
     /// The ceiling on KV bytes was reached; the answer is the best so far.
     case budgetKVBytes = "budget_kv_bytes"
+    /// A replay went on where the recorded run did not; the answer is the best so far.
+    case notRecorded = "not_recorded"
     /// The strategy found no answer worth giving; the answer is empty.
     case abstained
     /// The caller cancelled; the answer is the best so far.

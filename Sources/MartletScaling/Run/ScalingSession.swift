@@ -20,7 +20,7 @@ public final class ScalingSession: Sendable {
   /// What the model is besides its engine.
   public let surroundings: ModelSurroundings
 
-  private let kvBytesLimit: Int?
+  let kvBytesLimit: Int?
   private let grace: Duration
   private let logger: Logger
   /// Judges where no scorer can; the conformance checker sets it.
@@ -86,7 +86,7 @@ public final class ScalingSession: Sendable {
     let strategy = try plugins.component(.strategy, request.strategy)
     let options = try ResolvedOptions(
       strategy.manifest, set: request.options, suiting: defaults.options)
-    let judge = try judge(for: request, strategy: strategy.manifest)
+    let judge = try judge(for: request, strategy: strategy.manifest, trace?.recording)
     defer { judge.end() }
     let engineRun = try makeEngineRun(request, ledger: ledger, trace: trace)
 
@@ -106,7 +106,9 @@ public final class ScalingSession: Sendable {
         engineRun: engineRun, root: engineRun.root, prompt: request.prompt, ledger: ledger,
         judge: judge, trace: trace, kvBytesLimit: kvBytesLimit,
         surroundings: .init(
-          plugins: plugins, model: surroundings, suitableOptions: defaults.options, logger: logger,
+          plugins: plugins,
+          model: trace?.recording.listening(to: surroundings, as: "") ?? surroundings,
+          suitableOptions: defaults.options, logger: logger,
           onAnswer: tell),
         onEnd: { [grace] in
           Task.detached {
@@ -161,6 +163,7 @@ public final class ScalingSession: Sendable {
         prompt: tokens, seed: request.seed, sampling: sampling, stops: request.stops,
         constraint: request.constraint, drafting: request.drafting, guidance: guidance,
         recorder: trace)
+      trace?.recording.begin(request, in: self, run)
       guard ledger.reservePrompt(tokens.count) else {
         throw EngineError(
           .budget,
@@ -176,7 +179,7 @@ public final class ScalingSession: Sendable {
 
   /// The scorers and the extractor of a run: what the user named, else the defaults that exist.
   private func judge(
-    for request: RunRequest, strategy: ComponentManifest
+    for request: RunRequest, strategy: ComponentManifest, _ recording: RunRecording? = nil
   ) throws(ScalingError) -> Judge {
     var scorers: [ChosenComponent] = []
     if request.judge != nil {
@@ -205,9 +208,10 @@ public final class ScalingSession: Sendable {
         logger.debug("default extractor '\(id)' is not used: \(error.message)")
       }
     }
+    let own = request.judge ?? fallbackScorer
     return Judge(
-      scorers: scorers, extractor: extractor, fallback: request.judge ?? fallbackScorer,
-      logger: logger)
+      scorers: scorers, extractor: extractor,
+      fallback: recording.map { $0.listening(to: own) } ?? own, logger: logger)
   }
 
   private func choose(

@@ -15,12 +15,15 @@ struct SingleBranchRun: Sendable {
     defer { deadline.stop() }
     let root = engineRun.root
     defer { root.release() }
+    var unrecorded: String?
     do {
       if let onText {
         for try await event in engineRun.stream(root) { onText(event.text) }
       } else {
         try await engineRun.advance([root])
       }
+    } catch let error as EngineError where error.code == .unrecorded && root.generatedTokens > 0 {
+      unrecorded = error.message
     } catch let error as EngineError where error.code != .cancelled {
       throw ScalingError(error)
     } catch {
@@ -28,7 +31,9 @@ struct SingleBranchRun: Sendable {
     }
 
     let cause: RunResult.StopCause
-    if let budget = RunEnding.cause(ofBudget: ledger.ended) {
+    if unrecorded != nil {
+      cause = .notRecorded
+    } else if let budget = RunEnding.cause(ofBudget: ledger.ended) {
       cause = budget
     } else if Task.isCancelled || engineRun.isCancelled {
       cause = .cancelled
@@ -43,7 +48,8 @@ struct SingleBranchRun: Sendable {
     let candidate = try judged(root)
     return RunEnding(
       candidates: [candidate], answer: 0,
-      cause: cause == .finished ? RunEnding.cause(ofAnswer: candidate) : cause)
+      cause: cause == .finished ? RunEnding.cause(ofAnswer: candidate) : cause,
+      failure: unrecorded)
   }
 
   private func judged(_ root: Branch) throws(ScalingError) -> RunResult.Candidate {

@@ -36,13 +36,13 @@ struct TraceDocument {
   }
 
   /// The whole file.
-  func file(result: RunResult?) -> TraceFile {
+  func file(result: RunResult?, replay: ReplayDocument?) -> TraceFile {
     TraceFile(
       traceEvents: events,
       otherData: TraceFile.OtherData(
         schema: "1", model: result?.model, strategy: result?.strategy,
         seed: result.map { String($0.seed) }, stoppedBecause: result?.stoppedBecause.rawValue,
-        answer: result?.answer))
+        answer: result?.answer, replay: replay))
   }
 
   private mutating func add(_ event: EngineTraceEvent) {
@@ -205,5 +205,6 @@ struct TraceFile: Encodable {
     let seed: String?
     let stoppedBecause: String?
     let answer: String?
+    let replay: ReplayDocument?
   }
 }

@@ -10,6 +10,8 @@ import Synchronization
 public final class TraceRecorder: EngineObserver {
   private let items = Mutex<[Item]>([])
   private let decode: @Sendable (Int32) -> String
+  /// What a replay needs.
+  let recording = RunRecording()
 
   enum Item {
     case engine(EngineTraceEvent)
@@ -38,8 +40,10 @@ public final class TraceRecorder: EngineObserver {
     for item in items.withLock({ $0 }) { document.add(item) }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     do {
-      return try encoder.encode(document.file(result: result))
+      return try encoder.encode(document.file(result: result, replay: recording.document))
     } catch {
       throw ScalingError(.file, "the trace cannot be written as JSON: \(error)")
     }

@@ -1,0 +1,84 @@
+import MartletEngine
+import Synchronization
+
+/// Everything that a run hears from outside its strategy: what models said, how prompts were written, how the caller's
+/// own judge scored. Kept beside the trace, so that decisions can be taken again without the models.
+final class RunRecording: Sendable {
+  private let state = Mutex(State())
+
+  private struct State {
+    var base: ReplayDocument?
+    var engine: Engine?
+    var log = DrawLog()
+    var others: [String: (log: DrawLog, engine: Engine, surroundings: ModelSurroundings)] = [:]
+    var chats: [String: ReplayDocument.Chat] = [:]
+    var judgements: [String: Double] = [:]
+  }
+
+  /// Records a run from its beginning. A recorder is for one run: of several, the last counts.
+  func begin(_ request: RunRequest, in session: ScalingSession, _ run: Run) {
+    let log = DrawLog()
+    state.withLock { state in
+      state = State(
+        base: ReplayDocument(request, session), engine: session.engine, log: log)
+    }
+    run.record(into: log)
+    // A replay begins by cutting the prompt into tokens.
+    _ = run.encode(
+      request.renderedPrompt ?? request.prompt, addSpecial: request.addSpecial,
+      parseSpecial: request.parseSpecial)
+  }
+
+  /// Records what another model says in a run.
+  func attach(_ run: Run, model name: String, _ opened: OpenedModel) {
+    let log = state.withLock { state in
+      let log = state.others[name]?.log ?? DrawLog()
+      state.others[name] = (log, opened.engine, opened.surroundings)
+      return log
+    }
+    run.record(into: log)
+  }
+
+  /// The surroundings of a model, with its chat format's answers kept under the model's name (empty for the run's own).
+  func listening(to surroundings: ModelSurroundings, as name: String) -> ModelSurroundings {
+    guard let chat = surroundings.chat else { return surroundings }
+    var result = surroundings
+    result.chat = { [weak self] message in
+      let rendered = try chat(message)
+      self?.state.withLock {
+        $0.chats[name + "\u{0}" + message] = .init(model: name, message: message, rendered)
+      }
+      return rendered
+    }
+    return result
+  }
+
+  /// A judge of the caller's whose scores are kept.
+  func listening(
+    to judge: (@Sendable (JudgedText) -> Double)?
+  ) -> (@Sendable (JudgedText) -> Double)? {
+    guard let judge else { return nil }
+    return { [weak self] text in
+      let score = judge(text)
+      self?.state.withLock { $0.judgements[text.text] = score }
+      return score
+    }
+  }
+
+  /// What files hold; nil before a run began.
+  var document: ReplayDocument? {
+    let state = state.withLock { $0 }
+    guard var document = state.base, let engine = state.engine else { return nil }
+    document.obstacle = state.log.obstacle
+    document.model = DrawDocument(state.log, of: engine)
+    document.others = state.others.sorted { $0.key < $1.key }.map {
+      ReplayDocument.OtherModel(
+        name: $0.key, parameters: $0.value.surroundings.parameters,
+        hasChat: $0.value.surroundings.chat != nil,
+        said: DrawDocument($0.value.log, of: $0.value.engine))
+    }
+    document.chats = state.chats.sorted { $0.key < $1.key }.map(\.value)
+    document.judgements = state.judgements
+    return document
+  }
+}
