@@ -18,7 +18,7 @@ func plugin(_ name: String) -> Target {
     resources: [.copy("\(name).martlet-plugin.json")], swiftSettings: strict)
 }
 let pluginNames = [
-  "AStarDecoding", "AdaptiveBranching", "AdaptiveConsistency", "AnnealedParticles",
+  "AStarDecoding", "AdaptiveBranching", "AdaptiveConsistency", "AnnealedParticles", "Auto",
   "AnswerConvergence", "BeamSearch", "BestOfN", "BudgetForcing", "ComputeOptimal",
   "ConfidenceSelection", "DiverseTreeSearch", "DiversifiedPrompts", "EarlyRejection",
   "EarlyStoppingConsistency", "FirstFinish", "FirstStepFiltering", "FracturedSampling",

@@ -122,9 +122,11 @@ public final class Session: Sendable {
       byteLimit: configuration.engine.kvBytesLimit / 4)
     var surroundings = ModelSurroundings(model, tokenizer)
     surroundings.open = { name throws(ScalingError) in try others.open(name) }
+    var defaults = ModelDefaults(model.metadata)
+    defaults.options[Choices.optionName] = Choices.text(for: model)
     scaling = ScalingSession(
-      engine: engine, plugins: plugins, model: backend.name,
-      defaults: ModelDefaults(model.metadata), surroundings: surroundings,
+      engine: engine, plugins: plugins, model: backend.name, defaults: defaults,
+      surroundings: surroundings,
       kvBytesLimit: configuration.engine.kvBytesLimit)
   }
 

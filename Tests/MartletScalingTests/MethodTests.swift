@@ -35,10 +35,24 @@ func reward(_ text: String) -> Double {
   return text.contains("guess") ? 0.58 : 0.45
 }
 
+/// Figures under which `auto` draws two answers and then takes three more, unless the two are sure.
+private let choices = """
+  martlet-choices 1
+  pilot 2 6 0
+  weights -2 1 0 4
+  edges 0.6
+  row - 0.5 10 12 0 0 best-of-n:n=5
+  row 0 0.6 0 0 0 0 pilot
+  row 0 0.9 9 12 0 0 best-of-n:n=3
+  row 1 0.99 0 0 0 0 pilot
+  row 1 0.99 9 12 0 0 best-of-n:n=3
+  """
+
 /// Every strategy that ships, each with options under which one word is one step.
 let methods: [(id: String, options: [String])] = [
   ("a-star-decoding", ["step= "]), ("adaptive-branching", ["n=8", "refine= "]),
   ("adaptive-consistency", ["n=16"]), ("answer-convergence", ["every=1", "probe= hm"]),
+  ("auto", ["choices=\(choices)"]),
   ("beam-search", ["step= ", "width=2", "expand=4"]), ("best-of-n", ["n=8"]),
   ("best-of-n-c", ["n=8"]), ("budget-forcing", ["min_tokens=2", "max_tokens=8", "wait= hm"]),
   ("compute-optimal", ["pilot=4", "hardest=best-of-n:n=8"]),

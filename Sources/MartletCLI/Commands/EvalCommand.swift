@@ -71,10 +71,22 @@ struct EvalCommand: AsyncParsableCommand {
   @Flag(help: "Run nothing: write the report again from the records that --out holds.")
   var reportOnly = false
 
+  @Flag(
+    help: """
+      Learn from the records, best-of-n's among them, what '--strategy auto' chooses for this model.
+      """)
+  var learn = false
+
   @OptionGroup var model: ModelOptions
 
   func run() async throws {
     if !reportOnly { try await evaluate() }
+    if learn {
+      let table = try ChoiceTable(RecordFile.read("\(out)/records.jsonl").records)
+      let opened = try model.open().model
+      try Choices.save(table.text, for: opened)
+      StandardError.write("What auto chooses by is \(Choices.path(for: opened))\n")
+    }
     let report = try Report(folder: out)
     try report.write(to: out)
     print(report.sentences.joined(separator: "\n\n"))

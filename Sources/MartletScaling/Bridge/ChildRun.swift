@@ -80,6 +80,7 @@ struct ChildRun {
     run.claimThread()
     let failure = component.map(callPlugin) ?? callBuiltIn()
     run.cancelSubmitted()
+    if let error = run.engineFailure { parent.noteEngine(error) }
     engineRun.gate = parent.ledger
 
     let candidates = run.candidates

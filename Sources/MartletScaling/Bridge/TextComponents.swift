@@ -90,6 +90,7 @@ final class ScorerInstance: Sendable {
     let status = instance.call { pointer in
       scoreBranches(pointer, handles, UInt32(handles.count), &scores)
     }
+    if let error = own.engineFailure { run.noteEngine(error) }
     // The scorer passes on what ended the run; say so in the run's own words.
     if status == MARTLET_E_BUDGET || status == MARTLET_E_CANCELLED { run.noteEnd() }
     try instance.check(status, "score_branches")
