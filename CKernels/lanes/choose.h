@@ -997,8 +997,8 @@ static void choose_typical(choose_state *s, float share, double temperature) {
 }
 
 /// Sorts collected tokens by rank: eleven bits at a time, from the lowest; stable, so that equal
-/// logits stay in order of id. A key and its token move together.
-static void choose_sort(choose_state *s, size_t n) {
+/// logits stay in order of id. A key and its token, the lower half, move together.
+static const uint64_t *choose_sort_keys(choose_state *s, size_t n) {
   enum { DIGITS = 3, BITS = 11, PLACES = 1 << BITS };
   uint64_t *from = s->weights, *to = s->spare;
   uint32_t places[DIGITS][PLACES];
@@ -1023,29 +1023,113 @@ static void choose_sort(choose_state *s, size_t n) {
     from = to;
     to = swap;
   }
+  return from;
+}
+
+LANES float choose_logit(const choose_state *s, uint32_t token) {
+  return s->rows[token / CHOOSE_BLOCK][token % CHOOSE_BLOCK];
+}
+
+/// choose_sort_keys by 2^22 steps between the largest and the smallest logit, which takes a pass
+/// less; then those that share a step are put in order. NULL where they are too many for that. Leaves
+/// values and tokens as they are.
+static const uint64_t *choose_sort_steps(choose_state *s, size_t n) {
+  enum { BITS = 11, PLACES = 1 << BITS };
+  float least, most;
+  choose_range(s->values, n, &least, &most);
+  const float span = most - least;
+  if (!(span > 1e-20f && span < 1e20f)) return NULL;
+  const float *restrict values = s->values;
+  uint32_t *restrict steps = s->units;
+  const float scale = 0x1.fffff0p+21f / span;
+  for (size_t i = 0; i < n; ++i) steps[i] = (uint32_t)(int32_t)((most - values[i]) * scale);
+  uint32_t low[PLACES] = {0}, high[PLACES] = {0};
   for (size_t i = 0; i < n; ++i) {
-    const uint32_t token = (uint32_t)from[i];
-    s->tokens[i] = token;
-    s->values[i] = s->rows[token / CHOOSE_BLOCK][token % CHOOSE_BLOCK];
+    ++low[steps[i] & (PLACES - 1)];
+    ++high[steps[i] >> BITS];
+  }
+  for (uint32_t i = 0, low_at = 0, high_at = 0; i < PLACES; ++i) {
+    const uint32_t low_count = low[i], high_count = high[i];
+    low[i] = low_at;
+    high[i] = high_at;
+    low_at += low_count;
+    high_at += high_count;
+  }
+  uint64_t *restrict half = s->spare, *restrict entries = s->weights;
+  for (size_t i = 0; i < n; ++i)
+    half[low[steps[i] & (PLACES - 1)]++] = (uint64_t)steps[i] << 32 | s->tokens[i];
+  for (size_t i = 0; i < n; ++i) entries[high[half[i] >> (32 + BITS)]++] = half[i];
+  size_t moves = 0;
+  for (size_t i = 1; i < n; ++i) {
+    const uint64_t entry = entries[i];
+    if (entry >> 32 != entries[i - 1] >> 32) continue;
+    const float value = choose_logit(s, (uint32_t)entry);
+    size_t j = i;
+    for (; j > 0 && entries[j - 1] >> 32 == entry >> 32 &&
+           choose_logit(s, (uint32_t)entries[j - 1]) < value;
+         --j, ++moves)
+      entries[j] = entries[j - 1];
+    entries[j] = entry;
+    if (moves > 2 * n) return NULL;
+  }
+  return entries;
+}
+
+/// Sorts collected tokens and their values by rank.
+static void choose_sort(choose_state *s, size_t n) {
+  const uint64_t *entries = choose_sort_keys(s, n);
+  for (size_t i = 0; i < n; ++i) {
+    s->tokens[i] = (uint32_t)entries[i];
+    s->values[i] = choose_logit(s, s->tokens[i]);
   }
 }
 
-LANES double choose_bend(const uint64_t *weights) {
+/// Sorts the whole set, collected, by rank, with weights.
+static void choose_sort_whole(choose_state *s, size_t n) {
+  const uint64_t *entries = choose_sort_steps(s, n);
+  if (!entries) entries = choose_sort_keys(s, n);
+  uint32_t *restrict units = s->units;
+  for (size_t b = 0; b < s->blocks; ++b)
+    if (s->maxima[b] >= s->set.low)
+      choose_units(s->rows[b], s->maximum, s->factor, s->scales[b], CHOOSE_LOWEST, INFINITY,
+                   units + b * CHOOSE_BLOCK);
+  // Entries may be where weights go.
+  uint64_t *weights = s->weights;
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t token = (uint32_t)entries[i];
+    s->tokens[i] = token;
+    weights[i] = (uint64_t)units[token] << s->shifts[token / CHOOSE_BLOCK];
+  }
+}
+
+LANES uint64_t choose_bend(const uint64_t *weights) {
   const int64_t bend = (int64_t)(weights[0] - 2 * weights[1] + weights[2]);
-  return (double)(bend < 0 ? -bend : bend);
+  return (uint64_t)(bend < 0 ? -bend : bend);
+}
+LANES uint64_t choose_bends(const uint64_t *weights, size_t n) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += choose_bend(weights + i);
+  return sum;
 }
 
 /// The first of n sorted tokens at which the second differences pass a share of their sum, n - 2 if
-/// none does, for the sum of those n and for that and `more`; UINT32_MAX where these differ.
+/// none does, for the sum of those n and for that and `more`; UINT32_MAX where these differ. Weights
+/// hardly ever rise, so the sum is at most a little more than twice the largest, below 2^53: integers
+/// and float64 agree, in any order.
 static size_t choose_bend_place(const choose_state *s, size_t n, double share, double more) {
-  double sum = 0, passed = 0;
-  for (size_t i = 0; i + 2 < n; ++i) sum += choose_bend(s->weights + i);
+  const double sum = (double)choose_bends(s->weights, n - 2);
+  uint64_t passed = 0;
   size_t i = 0;
+  for (; i + CHOOSE_BLOCK + 2 <= n; i += CHOOSE_BLOCK) {
+    const uint64_t next = passed + choose_bends(s->weights + i, CHOOSE_BLOCK);
+    if ((double)next > share * sum) break;
+    passed = next;
+  }
   for (; i + 2 < n; ++i) {
     passed += choose_bend(s->weights + i);
-    if (passed > share * sum) break;
+    if ((double)passed > share * sum) break;
   }
-  return more == 0 || (i + 2 < n && passed > share * (sum + more)) ? i : UINT32_MAX;
+  return more == 0 || (i + 2 < n && (double)passed > share * (sum + more)) ? i : UINT32_MAX;
 }
 
 /// Second differences need ranks, but weights fall from rank to rank, so those from a rank on sum to
@@ -1070,8 +1154,12 @@ static void choose_tail_free(choose_state *s, float share) {
       if (whole) return;
       continue;
     }
-    choose_sort(s, n);
-    choose_weights(s, n);
+    if (whole) {
+      choose_sort_whole(s, n);
+    } else {
+      choose_sort(s, n);
+      choose_weights(s, n);
+    }
     const double steps = 2 + 2e-6 * (double)s->width;
     place = choose_bend_place(s, n, (double)share,
                               whole ? 0 : steps * (double)s->weights[n - 2] + uneven);
@@ -1079,7 +1167,7 @@ static void choose_tail_free(choose_state *s, float share) {
   s->listed = 0;
   if (place + 2 >= n) return;
   const size_t last = place > 0 ? place - 1 : 0;
-  s->set.low = s->values[last];
+  s->set.low = choose_logit(s, s->tokens[last]);
   s->set.low_token = s->tokens[last];
   s->weighed = 0;
 }
