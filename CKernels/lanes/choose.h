@@ -25,12 +25,17 @@
 #define choose_sums_first block_sums_first
 #define choose_sums_second block_sums_second
 #define choose_extremes block_extremes
+#define choose_extremes_four block_extremes_four
 #define choose_shape block_shape
 #define choose_shape_units block_shape_units
 #define choose_units block_units
 #define choose_weigh block_weigh
 #define choose_count block_count
 #define choose_gather block_gather
+#define choose_tally block_tally
+#define choose_tally_begin block_tally_begin
+#define choose_tally_whole block_tally_whole
+#define choose_tally_outside block_tally_outside
 #define choose_split block_split
 #define choose_split_above block_split
 #define choose_shape_split block_shape_split
@@ -112,19 +117,7 @@ LANES const float *choose_view(const choose_state *s, size_t b, const choose_set
   return copy;
 }
 
-/// Begins a list of what lies between intervals; sums, total and kept are of the inner one.
-LANES void choose_split_begin(choose_state *s) {
-  s->total = s->kept = 0;
-  s->length = 0;
-}
-LANES void choose_split_add(choose_state *s, size_t b, const block_part *part) {
-  s->starts[b] = (uint32_t)s->length;
-  s->sums[b] = part->inner;
-  s->length += part->appended;
-  s->total += part->inner << s->shifts[b];
-  s->kept += part->count;
-}
-/// Weighs the list; returns the sum.
+/// Weighs a list of what lies between intervals; returns the sum.
 static uint64_t choose_split_end(choose_state *s) {
   s->starts[s->blocks] = (uint32_t)s->length;
   const float maximum = s->maximum, factor = s->factor;
@@ -133,8 +126,11 @@ static uint64_t choose_split_end(choose_state *s) {
   const uint8_t *restrict shifts = s->shifts;
   uint64_t *restrict weights = s->weights;
   const size_t blocks = s->blocks, length = s->length;
-  for (size_t b = 0; b < blocks; ++b) {
-    const uint32_t first = starts[b], count = starts[b + 1] - first;
+  // Blocks with the same units in a row are lifted together: on a flat row, where the list is long,
+  // nearly all have the same.
+  for (size_t b = 0, end; b < blocks; b = end) {
+    for (end = b + 1; end < blocks && shifts[end] == shifts[b];) ++end;
+    const uint32_t first = starts[b], count = starts[end] - first;
     if (count > 0)
       choose_lift(values + first, count, maximum, factor, scales[b], shifts[b], weights + first);
   }
@@ -147,20 +143,28 @@ static uint64_t choose_split_end(choose_state *s) {
 /// between it and the outer one, with weights; returns their sum.
 static uint64_t choose_split_set(choose_state *s, block_rings rings) {
   float copy[CHOOSE_BLOCK], low, high;
-  choose_split_begin(s);
+  choose_tally tally = choose_tally_begin();
+  uint64_t split = 0;
+  s->total = s->length = 0;
   for (size_t b = 0; b < s->blocks; ++b) {
-    block_part part = {0, 0, 0};
+    block_part part = {0, 0};
     if (s->maxima[b] >= rings.outer_low && s->maxima[b] >= s->set.low) {
       const float *row = choose_view(s, b, &s->set, copy, &low, &high);
       const block_rings seen = {low > rings.low ? low : rings.low,
                                 high < rings.high ? high : rings.high,
                                 low > rings.outer_low ? low : rings.outer_low,
                                 high < rings.outer_high ? high : rings.outer_high};
-      choose_split(row, s->maximum, s->factor, s->scales[b], seen, (uint32_t)b * CHOOSE_BLOCK,
-                   s->values + s->length, s->tokens + s->length, &part);
+      choose_split(row, s->maximum, s->factor, s->scales[b], s->shifts[b], seen,
+                   (uint32_t)b * CHOOSE_BLOCK, &tally, s->values + s->length,
+                   s->tokens + s->length, &part);
+      split += CHOOSE_BLOCK;
     }
-    choose_split_add(s, b, &part);
+    s->starts[b] = (uint32_t)s->length;
+    s->sums[b] = part.inner;
+    s->length += part.appended;
+    s->total += part.inner << s->shifts[b];
   }
+  s->kept = split - choose_tally_outside(&tally);
   return choose_split_end(s);
 }
 
@@ -256,25 +260,25 @@ LANES void choose_range(const float *values, size_t n, float *least, float *most
 }
 
 /// What a selection found: the value at which the running weight of values in falling order reaches
-/// what is needed, the weight above it, and how many share it.
+/// what is needed, the weight and number of those above it, and of those that share it.
 typedef struct choose_cut_point {
   float value;
-  uint64_t above, equal, count;
+  uint64_t above, above_count, equal, count;
 } choose_cut_point;
 
-/// Copies few of n values, among which the cut is, with their weights; *above becomes the weight of
-/// those that are larger. Each probe compares all of them, sixteen at a time, and is put where the
+/// Copies few of n values of weight `sum`, among which the cut is, with their weights; *above and
+/// *above_count become the weight and number of those that are larger. Each probe compares all of them, sixteen at a time, and is put where the
 /// weights between the bounds so far, were they even, would have the cut, on this side of it and on
 /// that in turn, so that the bounds close in from both. Returns 0 where they do not.
-static size_t choose_narrow(float *values, const uint64_t *weights, size_t n, uint64_t need,
-                            float *few, uint64_t *few_weights, uint64_t *above) {
+static size_t choose_narrow(float *values, const uint64_t *weights, size_t n, uint64_t sum,
+                            uint64_t need, float *few, uint64_t *few_weights, uint64_t *above,
+                            uint64_t *above_count) {
   enum { PROBES = 12 };
   float low, high;
   choose_range(values, n, &low, &high);
   low = nextafterf(low, -INFINITY);
-  uint64_t over_low = 0, over_high = 0;
+  uint64_t over_low = sum, over_high = 0;
   uint32_t through = (uint32_t)n, before = 0;
-  for (size_t i = 0; i < n; ++i) over_low += weights[i];
   for (int probe = 0; probe < PROBES && through - before > 32; ++probe) {
     const double share = (double)(need - over_high) / (double)(over_low - over_high);
     const double margin = 1.5 / sqrt((double)(through - before));
@@ -309,17 +313,21 @@ static size_t choose_narrow(float *values, const uint64_t *weights, size_t n, ui
     few_weights[i] = weights[places[i]];
   }
   *above = over_high;
+  *above_count = before;
   return kept;
 }
 
-/// The cut among n > 0 values, whose weights sum to `need` or more. Few of them fall into buckets
+/// The cut among n > 0 values, whose weights sum to `sum`, `need` or more. Few of them fall into buckets
 /// along their range; the bucket that holds the cut is looked into again. Overwrites
 /// `values` and `weights`, which have room for all, and what is after the last of `all`.
 static choose_cut_point choose_select(float *all, const uint64_t *all_weights, size_t n,
-                                      uint64_t need, float *values, uint64_t *weights) {
-  uint64_t above = 0;
-  const size_t narrowed =
-      n > CHOOSE_SHORT ? choose_narrow(all, all_weights, n, need, values, weights, &above) : 0;
+                                      uint64_t sum, uint64_t need, float *values,
+                                      uint64_t *weights) {
+  uint64_t above = 0, above_count = 0;
+  const size_t narrowed = n > CHOOSE_SHORT
+                              ? choose_narrow(all, all_weights, n, sum, need, values, weights,
+                                              &above, &above_count)
+                              : 0;
   if (narrowed > 0) {
     n = narrowed;
   } else {
@@ -343,13 +351,15 @@ static choose_cut_point choose_select(float *all, const uint64_t *all_weights, s
     for (size_t i = 0; i < n; ++i) {
       const float value = values[i];
       const uint64_t weight = weights[i];
+      const int bucket = (int)((end - (double)value) * scale);
       values[kept] = value;
       weights[kept] = weight;
-      kept += (int)((end - (double)value) * scale) == found;
+      kept += bucket == found;
+      above_count += bucket < found;
     }
     n = kept;
   }
-  choose_cut_point point = {values[0], above, 0, 0};
+  choose_cut_point point = {values[0], above, above_count, 0, 0};
   if (n <= 32) {
     for (size_t i = 1; i < n; ++i) {
       const float value = values[i];
@@ -369,13 +379,28 @@ static choose_cut_point choose_select(float *all, const uint64_t *all_weights, s
   }
   point.above = above;
   for (size_t i = 0; i < n; ++i) {
-    if (values[i] > point.value) point.above += weights[i];
+    if (values[i] > point.value) {
+      point.above += weights[i];
+      ++point.above_count;
+    }
     if (values[i] == point.value) {
       point.equal += weights[i];
       ++point.count;
     }
   }
   return point;
+}
+
+/// The largest of n values.
+LANES float choose_most(const float *values, size_t n) {
+  float most[16];
+  for (int k = 0; k < 16; ++k) most[k] = -INFINITY;
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int k = 0; k < 16; ++k) most[k] = values[i + k] > most[k] ? values[i + k] : most[k];
+  for (; i < n; ++i) most[0] = values[i] > most[0] ? values[i] : most[0];
+  for (int k = 1; k < 16; ++k) most[0] = most[k] > most[0] ? most[k] : most[0];
+  return most[0];
 }
 
 /// A value that at least k block maxima reach; the low end of a set in few blocks, +inf where a
@@ -425,27 +450,28 @@ static size_t choose_sample(const choose_state *s, size_t n, float bar, size_t s
   return n;
 }
 
-/// Σ weight, or weight², of the keys at or above a bound; n in whole blocks. For estimates alone.
-LANES double choose_mass_from(const float *keys, const float *weights, size_t n, float bound,
-                              int squared) {
+/// Σ weight, or weight², of the keys at or above a bound, in every `stride`th 64 of n; n in whole
+/// blocks. For estimates alone.
+LANES double choose_mass_from(const float *keys, const float *weights, size_t n, size_t stride,
+                              float bound, int squared) {
   float sums[4][16] = {{0}};
-  for (size_t i = 0; i < n; i += 64)
+  for (size_t i = 0; i < n; i += 64 * stride)
     for (size_t k = 0; k < 4; ++k)
       for (size_t j = 0; j < 16; ++j) {
         const float weight = keys[i + 16 * k + j] >= bound ? weights[i + 16 * k + j] : 0;
         sums[k][j] += squared ? weight * weight : weight;
       }
-  double sum = 0;
-  for (int j = 0; j < 16; ++j)
-    sum += (double)((sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]));
-  return sum;
+  for (int j = 0; j < 16; ++j) sums[0][j] += sums[1][j] + (sums[2][j] + sums[3][j]);
+  for (int half = 8; half >= 1; half /= 2)
+    for (int j = 0; j < half; ++j) sums[0][j] += sums[0][j + half];
+  return (double)sums[0][0];
 }
 
 /// What a bracket is made from: keys, first those that are known and then those that stand for
-/// `each`; and what was asked of them.
+/// `each`, of which every `stride`th 64 are looked at; and what was asked of them.
 typedef struct choose_census {
   const float *keys, *weights;
-  size_t known, n;
+  size_t known, n, stride;
   double each, sum;
   int probes;
   float bounds[48];
@@ -453,9 +479,15 @@ typedef struct choose_census {
 } choose_census;
 
 LANES double choose_estimate(const choose_census *c, float bound) {
-  return choose_mass_from(c->keys, c->weights, c->known, bound, 0) +
+  return choose_mass_from(c->keys, c->weights, c->known, 1, bound, 0) +
          c->each * choose_mass_from(c->keys + c->known, c->weights + c->known, c->n - c->known,
-                                    bound, 0);
+                                    c->stride, bound, 0);
+}
+LANES double choose_ask(choose_census *c, float bound) {
+  const double mass = choose_estimate(c, bound);
+  c->bounds[c->probes] = bound;
+  c->masses[c->probes++] = mass;
+  return mass;
 }
 
 /// Narrows the range in which the estimate passes `target`, at least that at *low and less at *high,
@@ -480,9 +512,7 @@ static void choose_approach(choose_census *c, double target, double near, float 
     const double place = i % 3 == 2 ? 0.5 : share < 0.5 ? share * 1.2 + 0.02 : share * 0.8 + 0.18;
     const float middle = *low + (*high - *low) * (float)place;
     if (!(middle > *low && middle < *high)) return;
-    const double mass = choose_estimate(c, middle);
-    c->bounds[c->probes] = middle;
-    c->masses[c->probes++] = mass;
+    const double mass = choose_ask(c, middle);
     if (mass >= target) {
       *low = middle;
       over = mass;
@@ -490,6 +520,26 @@ static void choose_approach(choose_census *c, double target, double near, float 
       *high = middle;
       under = mass;
     }
+  }
+}
+
+/// Asks a few of the keys where about the cut is, and all of them there.
+static void choose_ask_few(choose_census *c, double share, float least, float most) {
+  enum { FEW = 512 };
+  const size_t count = c->n - c->known, stride = count / FEW;
+  if (stride < 2) return;
+  choose_census few = *c;
+  few.stride = stride;
+  few.each *= (double)(count / 64) / (double)((count / 64 + stride - 1) / stride);
+  few.sum = choose_estimate(&few, -INFINITY);
+  // Two standard errors, were the weights equal.
+  const double error = 2 * sqrt(share * (1 - share) / FEW);
+  for (int side = -1; side <= 1; side += 2) {
+    float low = least, high = most;
+    const double place = share + side * error;
+    if (!(place > 0 && place < 1)) continue;
+    choose_approach(&few, place * few.sum, error / 2 * few.sum, &low, &high);
+    choose_ask(c, side < 0 ? high : low);
   }
 }
 
@@ -525,16 +575,17 @@ static void choose_bracket(choose_state *s, size_t head, float bar, double share
   float low, high;
   choose_range(keys, n, &low, &high);
   if (!(low < high)) return;
-  choose_census census = {.keys = keys, .weights = weights, .known = known, .n = n, .probes = 0};
+  choose_census census = {.keys = keys, .weights = weights, .known = known, .n = n, .stride = 1};
   census.each = (double)(CHOOSE_BLOCK / 16) * (double)step;
   const double sum = choose_estimate(&census, -INFINITY), target = share * sum;
   if (!(sum > 0)) return;
   census.sum = sum;
   float at = low, end = high;
+  choose_ask_few(&census, share, low, high);
   choose_approach(&census, target, 0.25 * share * (1 - share) * sum, &at, &end);
   // Of (weight before the place) · (1 - share) - (weight after it) · share.
-  const double squares = choose_mass_from(keys + known, weights + known, n - known, -INFINITY, 1);
-  const double before = choose_mass_from(keys + known, weights + known, n - known, at, 1);
+  const double squares = choose_mass_from(keys + known, weights + known, n - known, 1, -INFINITY, 1);
+  const double before = choose_mass_from(keys + known, weights + known, n - known, 1, at, 1);
   const double error = 3 * census.each *
                        sqrt(before * (1 - share) * (1 - share) + (squares - before) * share * share);
   if (target > error) {
@@ -628,8 +679,8 @@ static double choose_crests(choose_state *s, float bound, double *all) {
     choose_units(s->values + i, s->maximum, s->factor, 0x1p27f, CHOOSE_LOWEST, INFINITY,
                  s->units + i);
   for (size_t i = 0; i < n; ++i) s->keyed[i] = (float)(int32_t)s->units[i] * 0x1p-27f;
-  *all = choose_mass_from(s->values, s->keyed, n, -INFINITY, 0);
-  return choose_mass_from(s->values, s->keyed, n, bound, 0);
+  *all = choose_mass_from(s->values, s->keyed, n, 1, -INFINITY, 0);
+  return choose_mass_from(s->values, s->keyed, n, 1, bound, 0);
 }
 
 /// From where up to list the tokens that may reach a share of the weight: a bar that few blocks
@@ -642,26 +693,30 @@ static float choose_bar_by_weight(choose_state *s, double share) {
   return most > (1 - (1 - share) / 8) * all ? bar : choose_bar(s, s->blocks / 2);
 }
 
-/// Ends the set where what is above the list, of weight or number `base`, and the list reach `need`.
-/// With a base, the list is one of choose_split.
-static void choose_cut_list(choose_state *s, uint64_t base, uint64_t need, int by_count) {
+/// Ends the set where what is above the list, of weight or number `base`, and the list, `have` of it,
+/// reach `need`. With a base, the list is one of choose_split.
+static void choose_cut_list(choose_state *s, uint64_t base, uint64_t have, uint64_t need,
+                            int by_count) {
   const size_t n = s->length;
   if (by_count)
     for (size_t i = 0; i < n; ++i) s->weights[i] = 1;
-  const choose_cut_point point =
-      choose_select(s->values, s->weights, n, need - base, s->keyed, s->spare);
+  choose_cut_point point =
+      choose_select(s->values, s->weights, n, have, need - base, s->keyed, s->spare);
   const uint64_t wanted = need - base - point.above;
   choose_set tied = s->set;
   if (point.value != tied.low) tied.low_token = UINT32_MAX;
   tied.low = point.value;
-  if (wanted < point.equal) {
+  if (wanted < point.equal && point.count > 1) {
     // Of equal logits the first tokens stay; the list is in order of id.
-    uint64_t passed = 0;
+    uint64_t passed = 0, stay = 0;
     for (size_t i = 0; i < n && passed < wanted; ++i) {
       if (s->values[i] != point.value) continue;
       passed += s->weights[i];
+      ++stay;
       tied.low_token = s->tokens[i];
     }
+    point.equal = passed;
+    point.count = stay;
   }
   s->set = tied;
   s->weighed = 0;
@@ -670,10 +725,12 @@ static void choose_cut_list(choose_state *s, uint64_t base, uint64_t need, int b
     s->listed = 1;
     choose_list_alone(s);
   } else if (!by_count) {
-    choose_split_join(s);
+    // The sums of blocks follow where more than one draw needs them.
+    s->total += point.above + point.equal;
+    s->kept += point.above_count + point.count;
+    s->weighed = s->apart = 1;
   }
 }
-
 
 /// Keeps the fewest tokens first by rank whose weight, or number, reaches `need`.
 static void choose_cut(choose_state *s, uint64_t need, int by_count) {
@@ -724,7 +781,7 @@ static void choose_cut(choose_state *s, uint64_t need, int by_count) {
     choose_list_alone(s);
     return;
   }
-  choose_cut_list(s, base, need, by_count);
+  choose_cut_list(s, base, have, need, by_count);
 }
 
 /// Whether a cut to a share of the whole row's weight is worth foreseeing, before the row is weighed:
@@ -751,45 +808,51 @@ LANES void choose_measure_guessed_body(choose_state *s, choose_sums *sums) {
   const float maximum = s->maximum, factor = s->factor, floor = martlet_exp2_floor(factor);
   const block_rings rings = s->rings;
   choose_sums shape = choose_sums_begin();
-  uint64_t whole = 0, total = 0, kept = 0;
+  choose_tally tally = choose_tally_begin();
+  uint64_t under = 0, split = 0, total = 0;
   size_t length = 0;
   for (size_t b = 0; b < s->blocks; ++b) {
     const float *row = s->rows[b];
     const float largest = s->maxima[b], scale = s->scales[b];
     const int near = s->minima[b] - maximum >= floor;
     const uint32_t first = (uint32_t)b * CHOOSE_BLOCK;
+    const uint8_t shift = s->shifts[b];
     float *values = s->values + length;
     uint32_t *tokens = s->tokens + length, count;
-    block_part part = {0, 0, 0};
-    uint64_t units = 0;
+    block_part part = {0, 0};
     if (largest < rings.outer_low) {
+      uint64_t units;
       if (!sums)
         units = near ? choose_weigh_all(row, maximum, factor, scale)
                      : choose_weigh(row, maximum, factor, scale, CHOOSE_LOWEST, INFINITY, &count);
       else
         units = near ? choose_shape_units_near(row, maximum, factor, scale, &shape)
                      : choose_shape_units(row, maximum, factor, scale, CHOOSE_LOWEST, &shape, &count);
-    } else if (sums) {
-      units = near ? choose_shape_split_above(row, maximum, factor, scale, rings, first, &shape,
-                                              values, tokens, &part)
-                   : choose_shape_split(row, maximum, factor, scale, rings, first, &shape, values,
-                                        tokens, &part);
+      under += units << shift;
     } else {
-      units = near ? choose_split_above(row, maximum, factor, scale, rings, first, values, tokens,
-                                        &part)
-                   : choose_split(row, maximum, factor, scale, rings, first, values, tokens, &part);
+      split += CHOOSE_BLOCK;
+      if (sums && near)
+        choose_shape_split_above(row, maximum, factor, scale, shift, rings, first, &shape, &tally,
+                                 values, tokens, &part);
+      else if (sums)
+        choose_shape_split(row, maximum, factor, scale, shift, rings, first, &shape, &tally, values,
+                           tokens, &part);
+      else if (near)
+        choose_split_above(row, maximum, factor, scale, shift, rings, first, &tally, values, tokens,
+                           &part);
+      else
+        choose_split(row, maximum, factor, scale, shift, rings, first, &tally, values, tokens,
+                     &part);
     }
     s->starts[b] = (uint32_t)length;
     s->sums[b] = part.inner;
     length += part.appended;
-    total += part.inner << s->shifts[b];
-    kept += part.count;
-    whole += units << s->shifts[b];
+    total += part.inner << shift;
   }
   s->length = length;
   s->total = total;
-  s->kept = kept;
-  s->whole = whole;
+  s->kept = split - choose_tally_outside(&tally);
+  s->whole = under + choose_tally_whole(&tally);
   if (sums) *sums = shape;
   s->between = choose_split_end(s);
 }
@@ -808,7 +871,7 @@ static void choose_cut_share(choose_state *s, float share) {
     const uint64_t need = martlet_share_up(share, s->whole);
     s->guessed = 0;
     if (s->total < need && s->total + s->between >= need && need < s->whole) {
-      choose_cut_list(s, s->total, need, 0);
+      choose_cut_list(s, s->total, s->between, need, 0);
       return;
     }
   }
@@ -855,7 +918,7 @@ static double choose_entropy(choose_state *s, double *log_sum) {
   }
   const double weights = choose_sums_first(&sums);
   *log_sum = martlet_portable_log(weights);
-  return *log_sum - MARTLET_LN_2 * (choose_sums_second(&sums) / weights);
+  return martlet_choose_entropy(weights, *log_sum, choose_sums_second(&sums), s->factor);
 }
 
 /// The ends of the logits that are as near to `centre` as `nearness`, found by halving: rounding
@@ -882,7 +945,7 @@ static void choose_typical(choose_state *s, float share, double temperature) {
   const uint64_t need = martlet_share_up(share, s->total);
   const float bar = choose_bar(s, CHOOSE_BAR);
   size_t n = choose_collect(s, bar, INFINITY);
-  uint64_t base = 0;
+  uint64_t base = 0, have;
   float inner = INFINITY;
   s->listed = 0;
   if (bar > s->set.low) {
@@ -892,22 +955,23 @@ static void choose_typical(choose_state *s, float share, double temperature) {
     block_rings rings = {INFINITY, -INFINITY, CHOOSE_LOWEST, INFINITY};
     if (to < 0) choose_ring(centre, nextafterf(to, INFINITY), &rings.low, &rings.high);
     if (from > CHOOSE_LOWEST) choose_ring(centre, from, &rings.outer_low, &rings.outer_high);
-    const uint64_t have = choose_split_set(s, rings);
+    have = choose_split_set(s, rings);
     n = s->length;
     base = s->total;
     inner = rings.high;
     if (base >= need || base + have < need) {
       base = 0;
       n = choose_collect(s, s->set.low, INFINITY);
-      choose_weights(s, n);
+      have = choose_weights(s, n);
     }
   } else {
-    choose_weights(s, n);
+    have = choose_weights(s, n);
   }
   for (size_t i = 0; i < n; ++i) s->keyed[i] = choose_nearness(s->values[i], centre);
   // Each select's room is its own: tokens are needed after it, units are not.
   const float nearest =
-      choose_select(s->keyed, s->weights, n, need - base, (float *)(void *)s->units, s->spare).value;
+      choose_select(s->keyed, s->weights, n, have, need - base, (float *)(void *)s->units, s->spare)
+          .value;
   float low, high;
   choose_ring(centre, nearest, &low, &high);
   if (low > s->set.low) {
@@ -933,8 +997,8 @@ static void choose_typical(choose_state *s, float share, double temperature) {
 }
 
 /// Sorts collected tokens by rank: eleven bits at a time, from the lowest; stable, so that equal
-/// logits stay in order of id. A key and its token move together.
-static void choose_sort(choose_state *s, size_t n) {
+/// logits stay in order of id. A key and its token, the lower half, move together.
+static const uint64_t *choose_sort_keys(choose_state *s, size_t n) {
   enum { DIGITS = 3, BITS = 11, PLACES = 1 << BITS };
   uint64_t *from = s->weights, *to = s->spare;
   uint32_t places[DIGITS][PLACES];
@@ -959,29 +1023,113 @@ static void choose_sort(choose_state *s, size_t n) {
     from = to;
     to = swap;
   }
+  return from;
+}
+
+LANES float choose_logit(const choose_state *s, uint32_t token) {
+  return s->rows[token / CHOOSE_BLOCK][token % CHOOSE_BLOCK];
+}
+
+/// choose_sort_keys by 2^22 steps between the largest and the smallest logit, which takes a pass
+/// less; then those that share a step are put in order. NULL where they are too many for that. Leaves
+/// values and tokens as they are.
+static const uint64_t *choose_sort_steps(choose_state *s, size_t n) {
+  enum { BITS = 11, PLACES = 1 << BITS };
+  float least, most;
+  choose_range(s->values, n, &least, &most);
+  const float span = most - least;
+  if (!(span > 1e-20f && span < 1e20f)) return NULL;
+  const float *restrict values = s->values;
+  uint32_t *restrict steps = s->units;
+  const float scale = 0x1.fffff0p+21f / span;
+  for (size_t i = 0; i < n; ++i) steps[i] = (uint32_t)(int32_t)((most - values[i]) * scale);
+  uint32_t low[PLACES] = {0}, high[PLACES] = {0};
   for (size_t i = 0; i < n; ++i) {
-    const uint32_t token = (uint32_t)from[i];
-    s->tokens[i] = token;
-    s->values[i] = s->rows[token / CHOOSE_BLOCK][token % CHOOSE_BLOCK];
+    ++low[steps[i] & (PLACES - 1)];
+    ++high[steps[i] >> BITS];
+  }
+  for (uint32_t i = 0, low_at = 0, high_at = 0; i < PLACES; ++i) {
+    const uint32_t low_count = low[i], high_count = high[i];
+    low[i] = low_at;
+    high[i] = high_at;
+    low_at += low_count;
+    high_at += high_count;
+  }
+  uint64_t *restrict half = s->spare, *restrict entries = s->weights;
+  for (size_t i = 0; i < n; ++i)
+    half[low[steps[i] & (PLACES - 1)]++] = (uint64_t)steps[i] << 32 | s->tokens[i];
+  for (size_t i = 0; i < n; ++i) entries[high[half[i] >> (32 + BITS)]++] = half[i];
+  size_t moves = 0;
+  for (size_t i = 1; i < n; ++i) {
+    const uint64_t entry = entries[i];
+    if (entry >> 32 != entries[i - 1] >> 32) continue;
+    const float value = choose_logit(s, (uint32_t)entry);
+    size_t j = i;
+    for (; j > 0 && entries[j - 1] >> 32 == entry >> 32 &&
+           choose_logit(s, (uint32_t)entries[j - 1]) < value;
+         --j, ++moves)
+      entries[j] = entries[j - 1];
+    entries[j] = entry;
+    if (moves > 2 * n) return NULL;
+  }
+  return entries;
+}
+
+/// Sorts collected tokens and their values by rank.
+static void choose_sort(choose_state *s, size_t n) {
+  const uint64_t *entries = choose_sort_keys(s, n);
+  for (size_t i = 0; i < n; ++i) {
+    s->tokens[i] = (uint32_t)entries[i];
+    s->values[i] = choose_logit(s, s->tokens[i]);
   }
 }
 
-LANES double choose_bend(const uint64_t *weights) {
+/// Sorts the whole set, collected, by rank, with weights.
+static void choose_sort_whole(choose_state *s, size_t n) {
+  const uint64_t *entries = choose_sort_steps(s, n);
+  if (!entries) entries = choose_sort_keys(s, n);
+  uint32_t *restrict units = s->units;
+  for (size_t b = 0; b < s->blocks; ++b)
+    if (s->maxima[b] >= s->set.low)
+      choose_units(s->rows[b], s->maximum, s->factor, s->scales[b], CHOOSE_LOWEST, INFINITY,
+                   units + b * CHOOSE_BLOCK);
+  // Entries may be where weights go.
+  uint64_t *weights = s->weights;
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t token = (uint32_t)entries[i];
+    s->tokens[i] = token;
+    weights[i] = (uint64_t)units[token] << s->shifts[token / CHOOSE_BLOCK];
+  }
+}
+
+LANES uint64_t choose_bend(const uint64_t *weights) {
   const int64_t bend = (int64_t)(weights[0] - 2 * weights[1] + weights[2]);
-  return (double)(bend < 0 ? -bend : bend);
+  return (uint64_t)(bend < 0 ? -bend : bend);
+}
+LANES uint64_t choose_bends(const uint64_t *weights, size_t n) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += choose_bend(weights + i);
+  return sum;
 }
 
 /// The first of n sorted tokens at which the second differences pass a share of their sum, n - 2 if
-/// none does, for the sum of those n and for that and `more`; UINT32_MAX where these differ.
+/// none does, for the sum of those n and for that and `more`; UINT32_MAX where these differ. Weights
+/// hardly ever rise, so the sum is at most a little more than twice the largest, below 2^53: integers
+/// and float64 agree, in any order.
 static size_t choose_bend_place(const choose_state *s, size_t n, double share, double more) {
-  double sum = 0, passed = 0;
-  for (size_t i = 0; i + 2 < n; ++i) sum += choose_bend(s->weights + i);
+  const double sum = (double)choose_bends(s->weights, n - 2);
+  uint64_t passed = 0;
   size_t i = 0;
+  for (; i + CHOOSE_BLOCK + 2 <= n; i += CHOOSE_BLOCK) {
+    const uint64_t next = passed + choose_bends(s->weights + i, CHOOSE_BLOCK);
+    if ((double)next > share * sum) break;
+    passed = next;
+  }
   for (; i + 2 < n; ++i) {
     passed += choose_bend(s->weights + i);
-    if (passed > share * sum) break;
+    if ((double)passed > share * sum) break;
   }
-  return more == 0 || (i + 2 < n && passed > share * (sum + more)) ? i : UINT32_MAX;
+  return more == 0 || (i + 2 < n && (double)passed > share * (sum + more)) ? i : UINT32_MAX;
 }
 
 /// Second differences need ranks, but weights fall from rank to rank, so those from a rank on sum to
@@ -1006,8 +1154,12 @@ static void choose_tail_free(choose_state *s, float share) {
       if (whole) return;
       continue;
     }
-    choose_sort(s, n);
-    choose_weights(s, n);
+    if (whole) {
+      choose_sort_whole(s, n);
+    } else {
+      choose_sort(s, n);
+      choose_weights(s, n);
+    }
     const double steps = 2 + 2e-6 * (double)s->width;
     place = choose_bend_place(s, n, (double)share,
                               whole ? 0 : steps * (double)s->weights[n - 2] + uneven);
@@ -1015,7 +1167,7 @@ static void choose_tail_free(choose_state *s, float share) {
   s->listed = 0;
   if (place + 2 >= n) return;
   const size_t last = place > 0 ? place - 1 : 0;
-  s->set.low = s->values[last];
+  s->set.low = choose_logit(s, s->tokens[last]);
   s->set.low_token = s->tokens[last];
   s->weighed = 0;
 }
@@ -1442,6 +1594,29 @@ static void choose_write(choose_state *s, float *probabilities) {
   }
 }
 
+/// Pass 2, where it takes the shape alone; a function of its own for the same reason.
+__attribute__((noinline)) static void choose_shape_row(const float **rows, const float *minima,
+                                                       size_t blocks, float maximum, float factor,
+                                                       choose_sums *sums) {
+  const float floor = martlet_exp2_floor(factor);
+  choose_sums shape = choose_sums_begin();
+  for (size_t b = 0; b < blocks; ++b)
+    if (minima[b] - maximum >= floor)
+      choose_shape_near(rows[b], maximum, factor, &shape);
+    else
+      choose_shape(rows[b], maximum, factor, -INFINITY, INFINITY, &shape);
+  *sums = shape;
+}
+
+/// Pass 1, over whole blocks. A function of its own: inside the long one it takes half as long again.
+__attribute__((noinline)) static void choose_find_extremes(const float *logits, size_t blocks,
+                                                           float *maxima, float *minima) {
+  size_t b = 0;
+  for (; b + 4 <= blocks; b += 4)
+    choose_extremes_four(logits + b * CHOOSE_BLOCK, maxima + b, minima + b);
+  for (; b < blocks; ++b) maxima[b] = choose_extremes(logits + b * CHOOSE_BLOCK, minima + b);
+}
+
 void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
                                               const martlet_sampling_rules *rules,
                                               const martlet_sampling_draw *draw, void *scratch,
@@ -1455,17 +1630,16 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
     for (uint32_t i = 0; i < draw->count; ++i) draw->tokens[i] = UINT32_MAX;
 
   // Pass 1.
-  float maximum = -INFINITY;
-  for (size_t b = 0; b < blocks; ++b) {
-    m.own[b] = logits + b * CHOOSE_BLOCK;
-    if (width - b * CHOOSE_BLOCK < CHOOSE_BLOCK) {
-      const size_t left = width - b * CHOOSE_BLOCK;
-      for (size_t i = 0; i < CHOOSE_BLOCK; ++i) m.tail[i] = i < left ? m.own[b][i] : -INFINITY;
-      m.own[b] = m.tail;
-    }
-    m.own_maxima[b] = choose_extremes(m.own[b], &m.own_minima[b]);
-    maximum = m.own_maxima[b] > maximum ? m.own_maxima[b] : maximum;
+  for (size_t b = 0; b < blocks; ++b) m.own[b] = logits + b * CHOOSE_BLOCK;
+  const size_t tail = width % CHOOSE_BLOCK, whole = blocks - (tail > 0);
+  if (tail > 0) {
+    for (size_t i = 0; i < CHOOSE_BLOCK; ++i)
+      m.tail[i] = i < tail ? m.own[whole][i] : -INFINITY;
+    m.own[whole] = m.tail;
   }
+  choose_find_extremes(logits, whole, m.own_maxima, m.own_minima);
+  if (tail > 0) m.own_maxima[whole] = choose_extremes(m.tail, &m.own_minima[whole]);
+  float maximum = choose_most(m.own_maxima, blocks);
   maximum = maximum + 0.0f;
   result->maximum = (double)maximum;
   if (maximum == -INFINITY || maximum == INFINITY) return;
@@ -1516,17 +1690,13 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
     }
     s.weighed = !guessed;
   } else {
-    for (size_t b = 0; b < blocks; ++b)
-      if (m.own_minima[b] - maximum >= floor)
-        choose_shape_near(m.own[b], maximum, factor, &sums);
-      else
-        choose_shape(m.own[b], maximum, factor, -INFINITY, INFINITY, &sums);
+    choose_shape_row(m.own, m.own_minima, blocks, maximum, factor, &sums);
   }
   const double sum = choose_sums_first(&sums), moment = choose_sums_second(&sums);
   if (sum != sum) return;
   result->clean = 1;
   result->log_sum = martlet_portable_log(sum);
-  result->entropy = result->log_sum - MARTLET_LN_2 * (moment / sum);
+  result->entropy = martlet_choose_entropy(sum, result->log_sum, moment, factor);
   if (shared) {
     // Excluded logits, which the row's own shape counts, would make a difference to the last bit.
     s.shaped = 1;
@@ -1550,12 +1720,9 @@ void LANES_NAME(logits_sample_f32, LANES_ISA)(size_t width, const float *logits,
     memcpy(m.maxima, m.own_maxima, blocks * sizeof *m.maxima);
     memcpy(m.minima, m.own_minima, blocks * sizeof *m.minima);
     if (choose_adjust(width, rules, maximum, &m)) {
-      maximum = -INFINITY;
-      for (size_t b = 0; b < blocks; ++b) {
+      for (size_t b = 0; b < blocks; ++b)
         if (m.rows[b] != m.own[b]) m.maxima[b] = choose_extremes(m.rows[b], &m.minima[b]);
-        maximum = m.maxima[b] > maximum ? m.maxima[b] : maximum;
-      }
-      maximum = maximum + 0.0f;
+      maximum = choose_most(m.maxima, blocks) + 0.0f;
       if (maximum == -INFINITY || maximum == INFINITY) {
         result->clean = maximum < 0 ? 2 : 3;
         return;

@@ -110,7 +110,7 @@ static double entropy_of(const reference_row *row, double *log_sum) {
   }
   const double weights = block_sums_first(&sums);
   *log_sum = martlet_portable_log(weights);
-  return *log_sum - MARTLET_LN_2 * (block_sums_second(&sums) / weights);
+  return martlet_choose_entropy(weights, *log_sum, block_sums_second(&sums), row->factor);
 }
 
 /// Drops logits below a threshold, those equal to the first never.
@@ -348,7 +348,8 @@ void martlet_logits_sample_f32_reference(size_t width, const float *logits,
   if (sum != sum) return;
   result->clean = 1;
   result->log_sum = martlet_portable_log(sum);
-  result->entropy = result->log_sum - MARTLET_LN_2 * (moment / sum);
+  result->entropy =
+      martlet_choose_entropy(sum, result->log_sum, moment, martlet_choose_factor(1));
   if (!(result->entropy > 0)) result->entropy = 0;
   rank(&row);
   result->most_likely = row.order[0];

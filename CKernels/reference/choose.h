@@ -32,10 +32,12 @@ static const uint32_t martlet_exp2_table[32] = {
 #define MARTLET_LOG2_E 1.4426950408889634
 #define MARTLET_LN_2 0.6931471805599453
 
-/// The z that MARTLET_EXP2_LOW makes.
+/// The z that MARTLET_EXP2_LOW makes. Distances of more than 2^120 act as it, so that no sum of
+/// products of weights and distances overflows; only temperatures above 1e34 know the difference.
+#define MARTLET_EXP2_FAR -0x1p120f
 static inline float martlet_exp2_floor(float factor) {
   const float low = MARTLET_EXP2_LOW / factor;
-  return low > -3.40282347e38f ? low : -3.40282347e38f;
+  return low > MARTLET_EXP2_FAR ? low : MARTLET_EXP2_FAR;
 }
 static inline float martlet_exp2_f32(float z, float factor, float floor) {
   z = floor > z ? floor : z;
@@ -67,7 +69,8 @@ static inline int martlet_choose_grain(size_t width) {
 /// 2^28, so that 16 of them, a lane's share of a block, add up in 32 bits.
 static inline int martlet_choose_places(float block_maximum, float maximum, float factor,
                                         int grain) {
-  float y = (block_maximum - maximum) * factor;
+  const float z = block_maximum - maximum;
+  float y = (MARTLET_EXP2_FAR > z ? MARTLET_EXP2_FAR : z) * factor;
   y = MARTLET_EXP2_LOW > y ? MARTLET_EXP2_LOW : y;
   // The exponential's error must not lift a weight over the power of two above it.
   const int places = 27 - (int)floorf(y + 0x1p-10f);
@@ -92,6 +95,12 @@ static inline uint32_t martlet_choose_units(float logit, float maximum, float fa
 /// log2 e / temperature in float32; positive temperatures below 2⁻¹²⁶ act as 2⁻¹²⁶.
 static inline float martlet_choose_factor(double temperature) {
   return (float)(MARTLET_LOG2_E / (temperature < 0x1p-126 ? 0x1p-126 : temperature));
+}
+
+/// Entropy in nats, of Σ 2^(z · factor) with its logarithm and Σ z · 2^(z · factor).
+static inline double martlet_choose_entropy(double sum, double log_sum, double moment,
+                                            float factor) {
+  return log_sum - MARTLET_LN_2 * ((double)factor * (moment / sum));
 }
 
 /// The least float32 that is at least `threshold`.

@@ -52,18 +52,23 @@ BLOCK float block_extremes(const float *l, float *smallest) {
   return largest;
 }
 
-/// y = (l - maximum) · factor, l - maximum no less than the exponential's floor, and its power of two,
-/// of sixteen logits, step by step so that compilers make vector code of it; BLOCK_LOOK_UP is an ISA's way to do what the
+/// Of four blocks in a row.
+BLOCK void block_extremes_four(const float *l, float *largest, float *smallest) {
+  for (int b = 0; b < 4; ++b)
+    largest[b] = block_extremes(l + b * MARTLET_LOGITS_BLOCK, smallest + b);
+}
+
+/// z = l - maximum, no less than the exponential's floor, and 2^(z · factor), of sixteen logits, step
+/// by step so that compilers make vector code of it; BLOCK_LOOK_UP is an ISA's way to do what the
 /// loop over the table does.
-BLOCK void block_exp2(const float *l, float maximum, float factor, float floor, float *y, float *e) {
+BLOCK void block_exp2(const float *l, float maximum, float factor, float floor, float *z, float *e) {
   float s[MARTLET_LANES];
   uint32_t bits[MARTLET_LANES], powers[MARTLET_LANES];
   for (int j = 0; j < MARTLET_LANES; ++j) {
     const float x = l[j] - maximum;
-    const float z = floor > x ? floor : x;
-    y[j] = z * factor;
-    const float t = fmaf(z, factor, MARTLET_EXP2_SHIFT);
-    s[j] = fmaf(z, factor, -(t - MARTLET_EXP2_SHIFT_A));
+    z[j] = floor > x ? floor : x;
+    const float t = fmaf(z[j], factor, MARTLET_EXP2_SHIFT);
+    s[j] = fmaf(z[j], factor, -(t - MARTLET_EXP2_SHIFT_A));
     memcpy(bits + j, &t, sizeof t);
   }
 #ifdef BLOCK_LOOK_UP
@@ -81,12 +86,12 @@ BLOCK void block_exp2(const float *l, float maximum, float factor, float floor, 
 /// Units of sixteen logits.
 BLOCK void block_units_of(const float *l, float maximum, float factor, float floor, float scale,
                           uint32_t *units) {
-  float y[MARTLET_LANES], e[MARTLET_LANES];
-  block_exp2(l, maximum, factor, floor, y, e);
+  float z[MARTLET_LANES], e[MARTLET_LANES];
+  block_exp2(l, maximum, factor, floor, z, e);
   for (int j = 0; j < MARTLET_LANES; ++j) units[j] = (uint32_t)(int32_t)rintf(e[j] * scale);
 }
 
-/// Σ 2^y and Σ y·2^y over low ≤ l ≤ high.
+/// Σ 2^(z · factor) and Σ z · 2^(z · factor) over low ≤ l ≤ high.
 BLOCK void block_shape(const float *l, float maximum, float factor, float low, float high,
                        block_sums *sums) {
   const float floor = martlet_exp2_floor(factor);
@@ -94,12 +99,12 @@ BLOCK void block_shape(const float *l, float maximum, float factor, float low, f
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
     for (int k = 0; k < 4; ++k) {
       const float *x = l + i + MARTLET_LANES * k;
-      float y[MARTLET_LANES], e[MARTLET_LANES];
-      block_exp2(x, maximum, factor, floor, y, e);
+      float z[MARTLET_LANES], e[MARTLET_LANES];
+      block_exp2(x, maximum, factor, floor, z, e);
       for (int j = 0; j < MARTLET_LANES; ++j) {
         e[j] = x[j] < low || x[j] > high ? 0.0f : e[j];
         w[k][j] = w[k][j] + e[j];
-        m[k][j] = fmaf(e[j], y[j], m[k][j]);
+        m[k][j] = fmaf(e[j], z[j], m[k][j]);
       }
     }
   block_sums_add(sums->first, w);
@@ -167,27 +172,35 @@ typedef struct block_rings {
   float low, high, outer_low, outer_high;
 } block_rings;
 
-/// What a block holds of the inner interval, in units and in number, and how many logits lie between
-/// it and the outer one.
+/// What a block holds of the inner interval, in units, and how many logits lie between it and the
+/// outer one.
 typedef struct block_part {
   uint64_t inner;
-  uint32_t count, appended;
+  uint32_t appended;
 } block_part;
 
-/// block_weigh of all logits; appends the logits between the intervals and their tokens. Up to 16
-/// places past them are written.
-BLOCK uint64_t block_split(const float *l, float maximum, float factor, float scale,
-                           block_rings rings, uint32_t first, float *logits, uint32_t *tokens,
-                           block_part *part) {
+/// Over blocks: the weight of all logits, and how many are not in the inner interval.
+typedef struct block_tally {
+  uint64_t whole, outside;
+} block_tally;
+BLOCK block_tally block_tally_begin(void) { return (block_tally){0, 0}; }
+BLOCK uint64_t block_tally_whole(const block_tally *tally) { return tally->whole; }
+BLOCK uint64_t block_tally_outside(const block_tally *tally) { return tally->outside; }
+
+/// Weighs all logits; appends those between the intervals and their tokens. Up to 16 places past them
+/// are written.
+BLOCK void block_split(const float *l, float maximum, float factor, float scale, uint8_t shift,
+                       block_rings rings, uint32_t first, block_tally *tally, float *logits,
+                       uint32_t *tokens, block_part *part) {
   uint32_t units[MARTLET_LOGITS_BLOCK], all[MARTLET_LANES] = {0}, inner[MARTLET_LANES] = {0};
-  uint32_t found = 0, count = 0;
+  uint32_t found = 0, outside = 0;
   block_units(l, maximum, factor, scale, -INFINITY, INFINITY, units);
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += MARTLET_LANES)
     for (int j = 0; j < MARTLET_LANES; ++j) {
       const uint32_t in = l[i + j] >= rings.low && l[i + j] <= rings.high;
       all[j] += units[i + j];
       inner[j] += in ? units[i + j] : 0;
-      count += in;
+      outside += !in;
     }
   for (uint32_t i = 0; i < MARTLET_LOGITS_BLOCK; ++i) {
     logits[found] = l[i];
@@ -197,20 +210,21 @@ BLOCK uint64_t block_split(const float *l, float maximum, float factor, float sc
   }
   uint64_t sum = 0;
   part->inner = 0;
-  part->count = count;
   part->appended = found;
   for (int j = 0; j < MARTLET_LANES; ++j) {
     sum += all[j];
     part->inner += inner[j];
   }
-  return sum;
+  tally->whole += sum << shift;
+  tally->outside += outside;
 }
 /// block_shape of all logits and block_split.
-BLOCK uint64_t block_shape_split(const float *l, float maximum, float factor, float scale,
-                                 block_rings rings, uint32_t first, block_sums *sums,
-                                 float *logits, uint32_t *tokens, block_part *part) {
+BLOCK void block_shape_split(const float *l, float maximum, float factor, float scale,
+                             uint8_t shift, block_rings rings, uint32_t first, block_sums *sums,
+                             block_tally *tally, float *logits, uint32_t *tokens,
+                             block_part *part) {
   block_shape(l, maximum, factor, -INFINITY, INFINITY, sums);
-  return block_split(l, maximum, factor, scale, rings, first, logits, tokens, part);
+  block_split(l, maximum, factor, scale, shift, rings, first, tally, logits, tokens, part);
 }
 
 /// A set of tokens: low < l < high, and l = low up to a token, and l = high from a token on.
@@ -268,15 +282,15 @@ BLOCK uint32_t block_spread(const float *l, float pivot, block_sums *sums) {
   return found;
 }
 
-/// Σ 2^y·(l - other) over finite l; +inf where the other row excludes a token this one allows.
+/// Σ 2^(z · factor) · (l - other) over finite l; +inf where the other row excludes a token this one allows.
 BLOCK void block_divergence(const float *l, const float *other, float maximum, float factor,
                             block_sums *sums) {
   const float floor = martlet_exp2_floor(factor);
-  float s[4][MARTLET_LANES] = {{0}}, y[MARTLET_LANES], e[MARTLET_LANES];
+  float s[4][MARTLET_LANES] = {{0}}, z[MARTLET_LANES], e[MARTLET_LANES];
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 4 * MARTLET_LANES)
     for (int k = 0; k < 4; ++k) {
       const int at = i + MARTLET_LANES * k;
-      block_exp2(l + at, maximum, factor, floor, y, e);
+      block_exp2(l + at, maximum, factor, floor, z, e);
       for (int j = 0; j < MARTLET_LANES; ++j) {
         const float d = l[at + j] > -INFINITY ? l[at + j] - other[at + j] : 0.0f;
         s[k][j] = fmaf(e[j], d, s[k][j]);

@@ -35,24 +35,20 @@ LANES choose_sums choose_sums_begin(void) {
   const __m512d zero = _mm512_setzero_pd();
   return (choose_sums){{zero, zero}, {zero, zero}};
 }
-LANES void choose_sums_add(__m512d *sums, const __m512 sets[4]) {
+/// Adds the sums of a block, counted in `unit`, a power of two, so that no rounding differs.
+LANES void choose_sums_add_in(__m512d *sums, const __m512 sets[4], __m512d unit) {
   const __m512 all = lanes_add(lanes_add(sets[0], sets[1]), lanes_add(sets[2], sets[3]));
-  sums[0] = _mm512_add_pd(sums[0], _mm512_cvtps_pd(_mm512_castps512_ps256(all)));
-  sums[1] = _mm512_add_pd(sums[1], _mm512_cvtps_pd(_mm512_extractf32x8_ps(all, 1)));
+  sums[0] = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(all)), unit, sums[0]);
+  sums[1] = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm512_extractf32x8_ps(all, 1)), unit, sums[1]);
 }
-/// Adds the sums of a block's weights in its units. Powers of two make no rounding of them differ.
+LANES void choose_sums_add(__m512d *sums, const __m512 sets[4]) {
+  choose_sums_add_in(sums, sets, _mm512_set1_pd(1));
+}
 LANES void choose_sums_add_units(choose_sums *sums, const __m512 w[4], const __m512 m[4],
                                  float scale) {
-  const __m512 unit = lanes_set(1 / scale);
-  const __m512 zero = lanes_zero();
-  const __m512 first[4] = {
-      lanes_multiply(lanes_add(lanes_add(w[0], w[1]), lanes_add(w[2], w[3])), unit), zero, zero,
-      zero};
-  const __m512 second[4] = {
-      lanes_multiply(lanes_add(lanes_add(m[0], m[1]), lanes_add(m[2], m[3])), unit), zero, zero,
-      zero};
-  choose_sums_add(sums->first, first);
-  choose_sums_add(sums->second, second);
+  const __m512d unit = _mm512_set1_pd(1 / (double)scale);
+  choose_sums_add_in(sums->first, w, unit);
+  choose_sums_add_in(sums->second, m, unit);
 }
 LANES double choose_sums_fold(const __m512d *sums) {
   double folded[16];
@@ -74,30 +70,71 @@ LANES uint64_t choose_fold_units(const __m512i sets[4]) {
                                           _mm512_add_epi32(sets[2], sets[3])));
 }
 
-LANES float choose_extremes(const float *l, float *smallest) {
-  __m512 more[4], less[4];
-  for (int k = 0; k < 4; ++k) {
-    more[k] = lanes_set(-INFINITY);
-    less[k] = lanes_set(INFINITY);
-  }
-  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64)
-    for (int k = 0; k < 4; ++k) {
+/// The smallest is the largest by bits where any logit is negative: integers are compared four
+/// times a cycle, floats twice. NaN with a sign comes out as NaN, which no comparison lets pass.
+LANES float choose_smallest(const float *l) {
+  __m512 less = lanes_set(INFINITY);
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 16) less = _mm512_min_ps(lanes_load(l + i), less);
+  return _mm512_reduce_min_ps(less);
+}
+LANES void choose_extremes_sets(const float *l, __m512 *more, __m512i *less) {
+  __m512 m[2] = {lanes_set(-INFINITY), lanes_set(-INFINITY)};
+  __m512i n[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+  for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 32)
+    for (int k = 0; k < 2; ++k) {
       const __m512 x = lanes_load(l + i + 16 * k);
-      more[k] = _mm512_max_ps(x, more[k]);
-      less[k] = _mm512_min_ps(x, less[k]);
+      m[k] = _mm512_max_ps(x, m[k]);
+      n[k] = _mm512_max_epu32(_mm512_castps_si512(x), n[k]);
     }
-  *smallest = _mm512_reduce_min_ps(
-      _mm512_min_ps(_mm512_min_ps(less[0], less[1]), _mm512_min_ps(less[2], less[3])));
-  return lanes_fold_larger(lanes_larger(lanes_larger(more[0], more[1]),
-                                        lanes_larger(more[2], more[3])));
+  *more = _mm512_max_ps(m[0], m[1]);
+  *less = _mm512_max_epu32(n[0], n[1]);
+}
+LANES float choose_extremes(const float *l, float *smallest) {
+  __m512 more;
+  __m512i less;
+  choose_extremes_sets(l, &more, &less);
+  const int32_t bits = (int32_t)_mm512_reduce_max_epu32(less);
+  memcpy(smallest, &bits, sizeof bits);
+  if (bits >= 0) *smallest = choose_smallest(l);
+  return lanes_fold_larger(more);
+}
+/// Four blocks fold together.
+LANES void choose_extremes_four(const float *l, float *largest, float *smallest) {
+  __m512 more[4];
+  __m512i less[4];
+#pragma unroll
+  for (int b = 0; b < 4; ++b)
+    choose_extremes_sets(l + b * MARTLET_LOGITS_BLOCK, more + b, less + b);
+  for (int b = 0; b < 4; b += 2) {
+    more[b] = _mm512_max_ps(_mm512_shuffle_f32x4(more[b], more[b + 1], 0x44),
+                            _mm512_shuffle_f32x4(more[b], more[b + 1], 0xee));
+    less[b] = _mm512_max_epu32(_mm512_shuffle_i32x4(less[b], less[b + 1], 0x44),
+                               _mm512_shuffle_i32x4(less[b], less[b + 1], 0xee));
+  }
+  // A block per quarter.
+  __m512 m = _mm512_max_ps(_mm512_shuffle_f32x4(more[0], more[2], 0x88),
+                           _mm512_shuffle_f32x4(more[0], more[2], 0xdd));
+  __m512i n = _mm512_max_epu32(_mm512_shuffle_i32x4(less[0], less[2], 0x88),
+                               _mm512_shuffle_i32x4(less[0], less[2], 0xdd));
+  m = _mm512_max_ps(m, _mm512_permute_ps(m, 0x4e));
+  n = _mm512_max_epu32(n, _mm512_shuffle_epi32(n, 0x4e));
+  m = _mm512_max_ps(m, _mm512_permute_ps(m, 0xb1));
+  n = _mm512_max_epu32(n, _mm512_shuffle_epi32(n, 0xb1));
+  const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  _mm_storeu_ps(largest, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, m)));
+  const __m128i bits = _mm512_castsi512_si128(_mm512_permutexvar_epi32(firsts, n));
+  _mm_storeu_ps(smallest, _mm_castsi128_ps(bits));
+  const int negative = _mm_movemask_ps(_mm_castsi128_ps(bits));
+  for (int b = 0; b < 4 && negative != 15; ++b)
+    if (!(negative >> b & 1)) smallest[b] = choose_smallest(l + b * MARTLET_LOGITS_BLOCK);
 }
 
-/// The exponents y of four vectors, and 2^y times the scale of the table. Stage by stage, so that the
+/// z = l - maximum of four vectors, and 2^(z · factor) times the scale of the table. Stage by stage, so that the
 /// stages of four vectors overlap.
 LANES void choose_four(const float *l, __m512 top, __m512 c, __m512 floor, choose_powers powers,
-                       int clamp, __m512 y[4], __m512 e[4]) {
+                       int clamp, __m512 z[4], __m512 e[4]) {
   const __m512 shift = lanes_set(MARTLET_EXP2_SHIFT), shift_a = lanes_set(MARTLET_EXP2_SHIFT_A);
-  __m512 s[4], z[4];
+  __m512 s[4];
   __m512i t[4];
   for (int k = 0; k < 4; ++k) z[k] = lanes_subtract(lanes_load(l + 16 * k), top);
   if (clamp)
@@ -110,7 +147,6 @@ LANES void choose_four(const float *l, __m512 top, __m512 c, __m512 floor, choos
     t[k] = _mm512_add_epi32(_mm512_permutex2var_epi32(powers.low, t[k], powers.high),
                             _mm512_slli_epi32(t[k], 18));
   for (int k = 0; k < 4; ++k) e[k] = lanes_multiply(s[k], _mm512_castsi512_ps(t[k]));
-  for (int k = 0; k < 4; ++k) y[k] = lanes_multiply(z[k], c);
 }
 
 /// choose_four's powers of one vector, with the clamp.
@@ -131,14 +167,14 @@ LANES void choose_shape(const float *l, float maximum, float factor, float low, 
                floor = lanes_set(martlet_exp2_floor(factor));
   const __m512 lows = lanes_set(low), highs = lanes_set(high);
   const int all = low == -INFINITY && high == INFINITY;
-  __m512 w[4], m[4], y[4], e[4];
+  __m512 w[4], m[4], z[4], e[4];
   for (int k = 0; k < 4; ++k) w[k] = m[k] = lanes_zero();
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    choose_four(l + i, top, c, floor, one, 1, y, e);
+    choose_four(l + i, top, c, floor, one, 1, z, e);
     for (int k = 0; k < 4 && !all; ++k)
       e[k] = _mm512_maskz_mov_ps(choose_within(lanes_load(l + i + 16 * k), lows, highs), e[k]);
     for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
-    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
+    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], z[k], m[k]);
   }
   choose_sums_add(sums->first, w);
   choose_sums_add(sums->second, m);
@@ -148,12 +184,12 @@ LANES void choose_shape_near(const float *l, float maximum, float factor, choose
   const choose_powers one = choose_powers_of(1);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
                floor = lanes_set(martlet_exp2_floor(factor));
-  __m512 w[4], m[4], y[4], e[4];
+  __m512 w[4], m[4], z[4], e[4];
   for (int k = 0; k < 4; ++k) w[k] = m[k] = lanes_zero();
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    choose_four(l + i, top, c, floor, one, 0, y, e);
+    choose_four(l + i, top, c, floor, one, 0, z, e);
     for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
-    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
+    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], z[k], m[k]);
   }
   choose_sums_add(sums->first, w);
   choose_sums_add(sums->second, m);
@@ -164,7 +200,7 @@ LANES uint64_t choose_shape_units(const float *l, float maximum, float factor, f
   const choose_powers scaled = choose_powers_of(scale);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
                floor = lanes_set(martlet_exp2_floor(factor));
-  __m512 w[4], m[4], y[4], e[4];
+  __m512 w[4], m[4], z[4], e[4];
   __m512i u[4];
   for (int k = 0; k < 4; ++k) {
     w[k] = m[k] = lanes_zero();
@@ -172,9 +208,9 @@ LANES uint64_t choose_shape_units(const float *l, float maximum, float factor, f
   }
   uint32_t found = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    choose_four(l + i, top, c, floor, scaled, 1, y, e);
+    choose_four(l + i, top, c, floor, scaled, 1, z, e);
     for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
-    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
+    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], z[k], m[k]);
     for (int k = 0; k < 4; ++k) {
       const __mmask16 in =
           _mm512_cmp_ps_mask(lanes_load(l + i + 16 * k), lanes_set(low), _CMP_GE_OQ);
@@ -191,16 +227,16 @@ LANES uint64_t choose_shape_units_near(const float *l, float maximum, float fact
   const choose_powers scaled = choose_powers_of(scale);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
                floor = lanes_set(martlet_exp2_floor(factor));
-  __m512 w[4], m[4], y[4], e[4];
+  __m512 w[4], m[4], z[4], e[4];
   __m512i u[4];
   for (int k = 0; k < 4; ++k) {
     w[k] = m[k] = lanes_zero();
     u[k] = _mm512_setzero_si512();
   }
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    choose_four(l + i, top, c, floor, scaled, 0, y, e);
+    choose_four(l + i, top, c, floor, scaled, 0, z, e);
     for (int k = 0; k < 4; ++k) w[k] = lanes_add(w[k], e[k]);
-    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], y[k], m[k]);
+    for (int k = 0; k < 4; ++k) m[k] = lanes_fma(e[k], z[k], m[k]);
     for (int k = 0; k < 4; ++k) u[k] = _mm512_add_epi32(u[k], _mm512_cvtps_epi32(e[k]));
   }
   choose_sums_add_units(sums, w, m, scale);
@@ -213,9 +249,9 @@ LANES void choose_units(const float *l, float maximum, float factor, float scale
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
                floor = lanes_set(martlet_exp2_floor(factor));
   const __m512 lows = lanes_set(low), highs = lanes_set(high);
-  __m512 y[4], e[4];
+  __m512 z[4], e[4];
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    choose_four(l + i, top, c, floor, scaled, 1, y, e);
+    choose_four(l + i, top, c, floor, scaled, 1, z, e);
     for (int k = 0; k < 4; ++k) {
       const __mmask16 in = choose_within(lanes_load(l + i + 16 * k), lows, highs);
       _mm512_storeu_si512(units + i + 16 * k, _mm512_maskz_cvtps_epi32(in, e[k]));
@@ -229,12 +265,12 @@ LANES uint64_t choose_weigh(const float *l, float maximum, float factor, float s
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
                floor = lanes_set(martlet_exp2_floor(factor));
   const __m512 lows = lanes_set(low), highs = lanes_set(high);
-  __m512 y[4], e[4];
+  __m512 z[4], e[4];
   __m512i u[4];
   for (int k = 0; k < 4; ++k) u[k] = _mm512_setzero_si512();
   uint32_t found = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    choose_four(l + i, top, c, floor, scaled, 1, y, e);
+    choose_four(l + i, top, c, floor, scaled, 1, z, e);
     for (int k = 0; k < 4; ++k) {
       const __mmask16 in = choose_within(lanes_load(l + i + 16 * k), lows, highs);
       u[k] = _mm512_mask_add_epi32(u[k], in, u[k], _mm512_cvtps_epi32(e[k]));
@@ -249,11 +285,11 @@ LANES uint64_t choose_weigh_all(const float *l, float maximum, float factor, flo
   const choose_powers scaled = choose_powers_of(scale);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
                floor = lanes_set(martlet_exp2_floor(factor));
-  __m512 y[4], e[4];
+  __m512 z[4], e[4];
   __m512i u[4];
   for (int k = 0; k < 4; ++k) u[k] = _mm512_setzero_si512();
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
-    choose_four(l + i, top, c, floor, scaled, 0, y, e);
+    choose_four(l + i, top, c, floor, scaled, 0, z, e);
     for (int k = 0; k < 4; ++k) u[k] = _mm512_add_epi32(u[k], _mm512_cvtps_epi32(e[k]));
   }
   return choose_fold_units(u);
@@ -274,7 +310,7 @@ LANES uint32_t choose_list_bits(const float *l, uint64_t bits, uint32_t first, f
   const uint32_t count = (uint32_t)__builtin_popcountll(bits);
   for (uint32_t i = 0; i < 4; ++i) {
     const uint32_t place = (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
-    logits[i] = l[place];
+    memcpy(logits + i, l + place, sizeof *l);
     tokens[i] = first + place;
     bits &= bits - 1;
   }
@@ -311,26 +347,43 @@ LANES uint32_t choose_gather(const float *l, float low, float high, uint32_t fir
   return found;
 }
 
+/// Over blocks: the weight of all logits, and how many are not in the inner interval.
+typedef struct choose_tally {
+  __m512i whole, outside;
+} choose_tally;
+LANES choose_tally choose_tally_begin(void) {
+  return (choose_tally){_mm512_setzero_si512(), _mm512_setzero_si512()};
+}
+LANES uint64_t choose_tally_whole(const choose_tally *tally) {
+  return (uint64_t)_mm512_reduce_add_epi64(tally->whole);
+}
+LANES uint64_t choose_tally_outside(const choose_tally *tally) {
+  return choose_fold_one(tally->outside);
+}
+
 /// choose_split with or without the sums of choose_shape, and with or without the clamp. Where
 /// `above`, neither interval has an upper end.
-LANES uint64_t choose_split_body(const float *l, float maximum, float factor, float scale,
-                                 block_rings rings, uint32_t first, int shaped, int clamp, int above,
-                                 choose_sums *sums, float *logits, uint32_t *tokens,
-                                 block_part *part) {
+LANES void choose_split_body(const float *l, float maximum, float factor, float scale,
+                             uint8_t shift, block_rings rings, uint32_t first, int shaped,
+                             int clamp, int above, choose_sums *sums, choose_tally *tally,
+                             float *logits, uint32_t *tokens, block_part *part) {
   const choose_powers scaled = choose_powers_of(scale);
   const __m512 top = lanes_set(maximum), c = lanes_set(factor),
                floor = lanes_set(martlet_exp2_floor(factor));
   const __m512 lows = lanes_set(rings.low), highs = lanes_set(rings.high);
   const __m512 outer_lows = lanes_set(rings.outer_low), outer_highs = lanes_set(rings.outer_high);
-  __m512 y[4], e[4], w[4], m[4];
+  __m512 z[4], e[4], w[4], m[4];
   // Sums of integers need no sets; registers are short here.
-  __m512i u = _mm512_setzero_si512(), v = u;
+  __m512i all = _mm512_setzero_si512(), out = all, outside = tally->outside;
+  // Hidden from the compiler, which would make two operations of a masked addition of it.
+  __m512i one = _mm512_set1_epi32(1);
+  __asm__("" : "+v"(one));
   for (int k = 0; k < 4; ++k) w[k] = m[k] = lanes_zero();
-  uint32_t found = 0, count = 0;
+  uint32_t found = 0;
   for (int i = 0; i < MARTLET_LOGITS_BLOCK; i += 64) {
     // Of what is not inside, so that one mask serves the other.
     __mmask16 not[4], between[4];
-    choose_four(l + i, top, c, floor, scaled, clamp, y, e);
+    choose_four(l + i, top, c, floor, scaled, clamp, z, e);
     for (int k = 0; k < 4; ++k) {
       const __m512 x = lanes_load(l + i + 16 * k);
       if (above) {
@@ -345,46 +398,51 @@ LANES uint64_t choose_split_body(const float *l, float maximum, float factor, fl
       const __m512i units = _mm512_cvtps_epi32(e[k]);
       if (shaped) {
         w[k] = lanes_add(w[k], e[k]);
-        m[k] = lanes_fma(e[k], y[k], m[k]);
+        m[k] = lanes_fma(e[k], z[k], m[k]);
       }
-      u = _mm512_add_epi32(u, units);
-      v = _mm512_mask_add_epi32(v, not[k], v, units);
+      all = _mm512_add_epi32(all, units);
+      out = _mm512_mask_add_epi32(out, not[k], out, units);
+      outside = _mm512_mask_add_epi32(outside, not[k], outside, one);
     }
-    count += 64 - (uint32_t)__builtin_popcountll(choose_join_masks(not));
     found += choose_list_bits(l + i, choose_join_masks(between), first + (uint32_t)i,
                               logits + found, tokens + found);
   }
   if (shaped) choose_sums_add_units(sums, w, m, scale);
-  const uint64_t all = choose_fold_one(u);
-  part->inner = all - choose_fold_one(v);
-  part->count = count;
+  tally->outside = outside;
+  const __m512i odd = _mm512_srli_epi64(all, 32);
+  const __m512i even = _mm512_and_si512(all, _mm512_set1_epi64(0xffffffff));
+  tally->whole = _mm512_add_epi64(
+      tally->whole, _mm512_sll_epi64(_mm512_add_epi64(odd, even), _mm_cvtsi32_si128(shift)));
+  part->inner = choose_fold_one(_mm512_sub_epi32(all, out));
   part->appended = found;
-  return all;
 }
-LANES uint64_t choose_split(const float *l, float maximum, float factor, float scale,
-                            block_rings rings, uint32_t first, float *logits, uint32_t *tokens,
-                            block_part *part) {
-  return choose_split_body(l, maximum, factor, scale, rings, first, 0, 1, 0, NULL, logits, tokens,
-                           part);
+LANES void choose_split(const float *l, float maximum, float factor, float scale, uint8_t shift,
+                        block_rings rings, uint32_t first, choose_tally *tally, float *logits,
+                        uint32_t *tokens, block_part *part) {
+  choose_split_body(l, maximum, factor, scale, shift, rings, first, 0, 1, 0, NULL, tally, logits,
+                    tokens, part);
 }
 /// choose_split without upper ends of a block that needs no clamp, and with its shape.
-LANES uint64_t choose_split_above(const float *l, float maximum, float factor, float scale,
-                                  block_rings rings, uint32_t first, float *logits,
-                                  uint32_t *tokens, block_part *part) {
-  return choose_split_body(l, maximum, factor, scale, rings, first, 0, 0, 1, NULL, logits, tokens,
-                           part);
+LANES void choose_split_above(const float *l, float maximum, float factor, float scale,
+                              uint8_t shift, block_rings rings, uint32_t first,
+                              choose_tally *tally, float *logits, uint32_t *tokens,
+                              block_part *part) {
+  choose_split_body(l, maximum, factor, scale, shift, rings, first, 0, 0, 1, NULL, tally, logits,
+                    tokens, part);
 }
-LANES uint64_t choose_shape_split_above(const float *l, float maximum, float factor, float scale,
-                                        block_rings rings, uint32_t first, choose_sums *sums,
-                                        float *logits, uint32_t *tokens, block_part *part) {
-  return choose_split_body(l, maximum, factor, scale, rings, first, 1, 0, 1, sums, logits, tokens,
-                           part);
+LANES void choose_shape_split_above(const float *l, float maximum, float factor, float scale,
+                                    uint8_t shift, block_rings rings, uint32_t first,
+                                    choose_sums *sums, choose_tally *tally, float *logits,
+                                    uint32_t *tokens, block_part *part) {
+  choose_split_body(l, maximum, factor, scale, shift, rings, first, 1, 0, 1, sums, tally, logits,
+                    tokens, part);
 }
-LANES uint64_t choose_shape_split(const float *l, float maximum, float factor, float scale,
-                                  block_rings rings, uint32_t first, choose_sums *sums,
-                                  float *logits, uint32_t *tokens, block_part *part) {
-  return choose_split_body(l, maximum, factor, scale, rings, first, 1, 1, 0, sums, logits, tokens,
-                           part);
+LANES void choose_shape_split(const float *l, float maximum, float factor, float scale,
+                              uint8_t shift, block_rings rings, uint32_t first, choose_sums *sums,
+                              choose_tally *tally, float *logits, uint32_t *tokens,
+                              block_part *part) {
+  choose_split_body(l, maximum, factor, scale, shift, rings, first, 1, 1, 0, sums, tally, logits,
+                    tokens, part);
 }
 
 LANES void choose_lift(const float *l, uint32_t count, float maximum, float factor, float scale,
