@@ -166,6 +166,19 @@ final class RecallBenchLane {
       outcome.touched = mean(positions) { end in
         min(1, Double(sinks + recent + KVSlab.pageTokens) / Double(end))
       }
+    case .heavyHitters(let rule):
+      outcome.exactHeads = 0
+      outcome.touched = mean(positions) { end in
+        let page = (end - 1) / KVSlab.pageTokens * KVSlab.pageTokens
+        return min(1, Double(rule.heavy + rule.recent + end - page) / Double(end))
+      }
+    case .importance(let rule):
+      outcome.exactHeads = 0
+      outcome.touched = mean(positions) { end in
+        let kept = max(Double(prompt) * rule.share, Double(rule.sinks + rule.recent))
+        return prompt < rule.minimumPositions
+          ? 1 : min(1, (kept + Double(end - prompt)) / Double(end))
+      }
     case .retrieve(let retrieval):
       let first = retrieval.minimumPositions ?? AttentionMethod.Retrieval.standardMinimum
       // A report of an earlier text says nothing about one too short to search.

@@ -55,6 +55,13 @@ extension TransformerBackend {
     } else if let window {
       window.begin(batch)
       searching = Set(window.rows.map(\.row))
+    } else if let eviction {
+      do throws(KernelError) {
+        try eviction.begin(batch)
+      } catch {
+        throw Self.engineError(error, "\(name): what to evict cannot be decided")
+      }
+      searching = Set(eviction.rows.map(\.row))
     }
     let window = parts.configuration.slidingWindow
     attention.begin(
@@ -88,6 +95,10 @@ extension TransformerBackend {
         layer: slabLayers[index], attention, queries: scratch.queries, into: scratch.attended)
     } else if let window {
       window.attend(attention, queries: scratch.queries, into: scratch.attended)
+    } else if let eviction {
+      eviction.capture(layer: slabLayers[index], scratch.queries)
+      eviction.attend(
+        layer: slabLayers[index], attention, queries: scratch.queries, into: scratch.attended)
     }
     clock.mark(.attention)
 

@@ -41,7 +41,9 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public let maximumBatchTokens: Int
   public let tokenizer: any TokenCodec
   public var pageTokens: Int { KVSlab.pageTokens }
-  public var bytesPerPage: Int { slab.bytesPerPage + (retrieval?.bytesPerPage ?? 0) }
+  public var bytesPerPage: Int {
+    slab.bytesPerPage + (retrieval?.bytesPerPage ?? 0) + (eviction?.bytesPerPage ?? 0)
+  }
   /// Element type of stored keys and values.
   public var kvType: KVType { slab.type }
   /// The threads that compute.
@@ -56,6 +58,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public let attentionMethod: AttentionMethod
   let retrieval: RetrievalMemory?
   let window: WindowAttention?
+  let eviction: EvictionMemory?
   /// The slab's layer that each of `parts.layers` stores in.
   let slabLayers: [Int]
   /// Kept once somebody asked for them.
@@ -111,6 +114,11 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     } catch {
       throw Self.engineError(error, "\(parts.name) cannot be set up")
     }
+    let pages = slab
+    eviction = options.attention.eviction.map {
+      EvictionMemory(
+        $0, slab: pages, queryHeads: c.queryHeads, scale: c.attentionScale, team: team)
+    }
     let scratch = scratch
     let activation: GateActivation = c.activation == .gelu ? .gelu : .silu
     products = parts.layers.map { LayerProducts($0, activation, scratch) }
@@ -139,6 +147,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     attentionMethod = .exact
     retrieval = nil
     window = nil
+    eviction = nil
   }
 
   /// A backend over a loaded model, with the tokenizer of its file.
@@ -166,6 +175,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     do throws(KernelError) {
       try slab.reserve(count)
       try retrieval?.reserve(count)
+      // A chunk of pages may be more than was asked for.
+      eviction?.reserve(slab.pages)
     } catch {
       throw Self.engineError(error, "\(count) pages of \(bytesPerPage) bytes cannot be had")
     }
@@ -174,6 +185,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public func copyPage(from source: PageID, to target: PageID, positions: Int) {
     slab.copy(from: Int(source), to: Int(target), positions: positions)
     retrieval?.copied(from: Int(source), to: Int(target), positions: positions)
+    eviction?.copied(from: Int(source), to: Int(target), positions: positions)
     hiddenStates?.copyPage(from: source, to: target, positions: positions)
   }
 
@@ -186,6 +198,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   ) {
     slab.move(from: (Int(source.page), source.slot), to: (Int(target.page), target.slot))
     retrieval?.moved(to: Int(target.page))
+    eviction?.moved(from: (Int(source.page), source.slot), to: (Int(target.page), target.slot))
     hiddenStates?.move(from: source, to: target)
   }
 
