@@ -141,6 +141,11 @@ final class KeptPositions: Sendable {
 }
 
 extension AttentionMethod {
+  /// Whether prompts themselves are processed otherwise than with exact attention.
+  public var prunesPrompts: Bool {
+    if case .pruned = self { true } else { false }
+  }
+
   /// Its rule of eviction, if it has one.
   var eviction: EvictionRule? {
     switch self {

@@ -14,6 +14,8 @@ public enum AttentionMethod: Sendable, Equatable {
   case heavyHitters(HeavyHitters)
   /// A share of the prompt, by importance, and all that was generated.
   case importance(Importance)
+  /// What of the prompt its last token, or each generated one, took along through the layers.
+  case pruned(PromptPruning)
 
   /// How positions are found. Source: "RetrievalAttention: Accelerating Long-Context LLM Inference via
   /// Vector Retrieval"; the index is `martlet/retrieve.h`.
@@ -60,7 +62,7 @@ public enum AttentionMethod: Sendable, Equatable {
   /// The words that ``parse(_:)`` knows.
   public static let names = [
     "exact", "retrieve", "retrieve=TOLERANCE", "retrieve=TOLERANCE,from=POSITIONS", "window=RECENT",
-    "h2o=POSITIONS", "critic=SHARE",
+    "h2o=POSITIONS", "critic=SHARE", "lazyllm=SHARE", "sliminfer=SHARE",
   ]
 
   /// What ``parse(_:)`` reads as this, details aside.
@@ -73,11 +75,13 @@ public enum AttentionMethod: Sendable, Equatable {
     case .window(let recent, _): "window=\(recent)"
     case .heavyHitters(let rule): "h2o=\(rule.heavy + rule.recent)"
     case .importance(let rule): "critic=\(rule.share)"
+    case .pruned(let pruning): pruning.name
     }
   }
 
   /// `exact`, `retrieve` with or without a tolerance and where it begins, `window` with the number of
-  /// recent positions, `h2o` with that of all positions kept, or `critic` with the share of a prompt.
+  /// recent positions, `h2o` with that of all positions kept, or `critic`,
+  /// `lazyllm` and `sliminfer` with the share of a prompt.
   ///
   /// Throws ``EngineError/Code/argument`` naming the word at fault.
   public static func parse(_ text: String) throws(EngineError) -> AttentionMethod {
@@ -92,6 +96,10 @@ public enum AttentionMethod: Sendable, Equatable {
       method = .window(recent: try positions(value, in: text), sinks: 32)
     case ("h2o", let value?):
       method = .heavyHitters(HeavyHitters(budget: try positions(value, in: text)))
+    case ("lazyllm", let value?):
+      method = .pruned(PromptPruning(scheme: .lazy, share: try share(value, in: text)))
+    case ("sliminfer", let value?):
+      method = .pruned(PromptPruning(scheme: .slim, share: try share(value, in: text)))
     case ("critic", let value?): method = .importance(Importance(share: try share(value, in: text)))
     default:
       throw EngineError(
@@ -147,6 +155,7 @@ public enum AttentionMethod: Sendable, Equatable {
     case .exact: break
     case .heavyHitters(let rule): try rule.validate(name)
     case .importance(let rule): try rule.validate(name)
+    case .pruned(let pruning): try pruning.validate()
     case .window(let recent, let sinks):
       try require(recent >= 1 && sinks >= 0, "a window needs 1 recent position or more")
     case .retrieve(let r):

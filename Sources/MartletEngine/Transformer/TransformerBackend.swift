@@ -43,6 +43,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public var pageTokens: Int { KVSlab.pageTokens }
   public var bytesPerPage: Int {
     slab.bytesPerPage + (retrieval?.bytesPerPage ?? 0) + (eviction?.bytesPerPage ?? 0)
+      + (pruning?.bytesPerPage ?? 0)
   }
   /// Element type of stored keys and values.
   public var kvType: KVType { slab.type }
@@ -59,6 +60,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   let retrieval: RetrievalMemory?
   let window: WindowAttention?
   let eviction: EvictionMemory?
+  let pruning: PromptPruningMemory?
   /// The slab's layer that each of `parts.layers` stores in.
   let slabLayers: [Int]
   /// Kept once somebody asked for them.
@@ -119,6 +121,18 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
       EvictionMemory(
         $0, slab: pages, queryHeads: c.queryHeads, scale: c.attentionScale, team: team)
     }
+    if case .pruned(let settings) = options.attention {
+      guard c.layers > 1 else {
+        throw EngineError(
+          .argument,
+          "attention \(options.attention.name): tokens leave between layers, and \(parts.name) has one"
+        )
+      }
+      pruning = PromptPruningMemory(
+        settings, layers: c.layers, width: c.width, slab: slab, scale: c.attentionScale, team: team)
+    } else {
+      pruning = nil
+    }
     let scratch = scratch
     let activation: GateActivation = c.activation == .gelu ? .gelu : .silu
     products = parts.layers.map { LayerProducts($0, activation, scratch) }
@@ -148,6 +162,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     retrieval = nil
     window = nil
     eviction = nil
+    pruning = nil
   }
 
   /// A backend over a loaded model, with the tokenizer of its file.
@@ -177,6 +192,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
       try retrieval?.reserve(count)
       // A chunk of pages may be more than was asked for.
       eviction?.reserve(slab.pages)
+      pruning?.reserve(slab.pages)
     } catch {
       throw Self.engineError(error, "\(count) pages of \(bytesPerPage) bytes cannot be had")
     }
@@ -186,12 +202,13 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     slab.copy(from: Int(source), to: Int(target), positions: positions)
     retrieval?.copied(from: Int(source), to: Int(target), positions: positions)
     eviction?.copied(from: Int(source), to: Int(target), positions: positions)
+    pruning?.copied(from: Int(source), to: Int(target), positions: positions)
     hiddenStates?.copyPage(from: source, to: target, positions: positions)
   }
 
   public var supportsTrees: Bool { true }
 
-  public var mostExitLayers: Int { parts.layers.count - 1 }
+  public var mostExitLayers: Int { pruning?.cuts[0].layers ?? parts.layers.count - 1 }
 
   public func movePosition(
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
@@ -202,7 +219,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     hiddenStates?.move(from: source, to: target)
   }
 
-  public var hiddenWidth: Int? { parts.configuration.width }
+  /// A prompt's tokens that leave have no state after all layers.
+  public var hiddenWidth: Int? { pruning == nil ? parts.configuration.width : nil }
 
   public func keepHiddenStates(byteLimit: Int) {
     if hiddenStates == nil {
