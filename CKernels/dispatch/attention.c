@@ -49,18 +49,33 @@ martlet_status martlet_kv_turn_keys(const martlet_kv_layout *layout, void *page,
   return MARTLET_OK;
 }
 
+martlet_status martlet_kv_read(const martlet_kv_layout *layout, const void *page, int turned,
+                               uint32_t kv_head, uint32_t slot, float *key, float *value) {
+  if (!valid(layout) || !page || kv_head >= layout->kv_heads) return MARTLET_E_ARGUMENT;
+  if (slot >= MARTLET_KV_PAGE_TOKENS) return MARTLET_E_ARGUMENT;
+  MARTLET_CHOSEN(kv_read, MARTLET_NUMERIC_PORTABLE)
+  (layout, page, turned, kv_head, slot, key, value);
+  return MARTLET_OK;
+}
+
 size_t martlet_attention_partial_floats(const martlet_kv_layout *layout) {
   return valid(layout) ? kv_round_up(layout->head_dimensions, 16) + 16 : 0;
 }
 
 /// Whether the row is whole and has its pages among positions [begin, end).
 static int valid_row(const martlet_attention_row *row, size_t begin, size_t end) {
-  if (!row->pages || !row->query || !row->output || row->end <= row->first) return 0;
+  if (!row->pages || !row->query || row->end <= row->first) return 0;
   if (row->path_count > row->end || (row->path_count && !row->path)) return 0;
   const size_t first = row->first > begin ? row->first : begin;
   const size_t past = kv_path_begin(row) < end ? kv_path_begin(row) : end;
   for (size_t page = first / kv_positions; page * kv_positions < past; ++page)
     if (!row->pages[page]) return 0;
+  return 1;
+}
+
+static int has_outputs(const martlet_attention_arguments *a) {
+  for (size_t r = 0; r < a->row_count; ++r)
+    if (!a->rows[r].output) return 0;
   return 1;
 }
 
@@ -84,7 +99,7 @@ static int valid_arguments(const martlet_attention_arguments *a, int merging) {
 }
 
 martlet_status martlet_attention_f32(const martlet_attention_arguments *arguments) {
-  if (!valid_arguments(arguments, 0)) return MARTLET_E_ARGUMENT;
+  if (!valid_arguments(arguments, 0) || !has_outputs(arguments)) return MARTLET_E_ARGUMENT;
   if (arguments->row_count == 0 || arguments->kv_head_begin == arguments->kv_head_end)
     return MARTLET_OK;
   MARTLET_CHOSEN(attention_f32, MARTLET_NUMERIC_PORTABLE)(arguments);
@@ -92,7 +107,23 @@ martlet_status martlet_attention_f32(const martlet_attention_arguments *argument
 }
 
 martlet_status martlet_attention_merge_f32(const martlet_attention_arguments *arguments) {
-  if (!valid_arguments(arguments, 1) || !arguments->partials) return MARTLET_E_ARGUMENT;
+  if (!valid_arguments(arguments, 1) || !arguments->partials || !has_outputs(arguments))
+    return MARTLET_E_ARGUMENT;
   MARTLET_CHOSEN(attention_merge_f32, MARTLET_NUMERIC_PORTABLE)(arguments);
+  return MARTLET_OK;
+}
+
+martlet_status martlet_attention_weights_f32(const martlet_attention_arguments *arguments,
+                                             float *weights, size_t stride) {
+  if (!arguments) return MARTLET_E_ARGUMENT;
+  martlet_attention_arguments whole = *arguments;
+  if (whole.size < sizeof whole) return MARTLET_E_ARGUMENT;
+  whole.partials = NULL;
+  if (!valid_arguments(&whole, 0)) return MARTLET_E_ARGUMENT;
+  if (whole.row_count == 0 || whole.kv_head_begin == whole.kv_head_end) return MARTLET_OK;
+  if (!weights) return MARTLET_E_ARGUMENT;
+  for (size_t r = 0; r < whole.row_count; ++r)
+    if (whole.rows[r].end > stride) return MARTLET_E_ARGUMENT;
+  MARTLET_CHOSEN(attention_weights_f32, MARTLET_NUMERIC_PORTABLE)(&whole, weights, stride);
   return MARTLET_OK;
 }

@@ -381,3 +381,98 @@ void LANES_NAME(attention_merge_f32, LANES_ISA)(const martlet_attention_argument
       attention_finish(dimensions, sum, output);
     }
 }
+
+// ---- weights alone ------------------------------------------------------------------------------
+
+/// Raw scores of a page's visible slots, of 1 << power query vectors.
+static void attention_score_page(attention_work *work, size_t power, size_t query, size_t page,
+                                 const kv_head *part, const kv_head *next, float *scores,
+                                 size_t stride) {
+  const martlet_attention_row *row = work->rows;
+  const size_t start = page * kv_positions;
+  const size_t begin = row->first > start ? row->first - start : 0;
+  const size_t end = row->end - start < kv_positions ? row->end - start : (size_t)kv_positions;
+  lanes low[LANES_CHAINS], high[LANES_CHAINS];
+  attention_reading[work->call->layout->type][power].one(work, query, part, next, low, high);
+  for (size_t i = 0; i < (size_t)1 << power; ++i) {
+    float *to = scores + (query + i) * stride + start, all[kv_positions];
+    if (begin == 0 && end == kv_positions) {
+      lanes_store(to, low[i]);
+      lanes_store(to + 16, high[i]);
+      continue;
+    }
+    lanes_store(all, low[i]);
+    lanes_store(all + 16, high[i]);
+    memcpy(to + begin, all + begin, (end - begin) * sizeof(float));
+  }
+}
+
+/// Scores of positions [first, end) become weights.
+static void attention_normalize(float *scores, size_t first, size_t end) {
+  float largest = -INFINITY;
+  size_t p = first;
+  if (end - first >= 16) {
+    lanes most = lanes_set(-INFINITY);
+    for (; p + 16 <= end; p += 16) most = lanes_larger(lanes_load(scores + p), most);
+    largest = lanes_fold_larger(most);
+  }
+  for (; p < end; ++p) largest = scores[p] > largest ? scores[p] : largest;
+  const lanes shift = lanes_set(largest);
+  lanes sum = lanes_zero();
+  // Lane i takes positions i modulo 16, wherever the row begins.
+  for (p = first / 16 * 16; p < end; p += 16) {
+    const size_t begin = p < first ? first - p : 0, count = end - p < 16 ? end - p : 16;
+    if (begin == 0 && count == 16) {
+      const lanes weight = lanes_exp(lanes_subtract(lanes_load(scores + p), shift));
+      lanes_store(scores + p, weight);
+      sum = lanes_add(sum, weight);
+      continue;
+    }
+    float some[16] = {0};
+    memcpy(some + begin, scores + p + begin, (count - begin) * sizeof(float));
+    lanes weight = lanes_exp(lanes_subtract(lanes_load(some), shift));
+    weight = lanes_within(weight, begin, count, lanes_zero());
+    lanes_store(some, weight);
+    memcpy(scores + p + begin, some + begin, (count - begin) * sizeof(float));
+    sum = lanes_add(sum, weight);
+  }
+  const float inverse = 1.0f / lanes_fold_sum(sum);
+  for (p = first; p + 16 <= end; p += 16)
+    lanes_store(scores + p, lanes_multiply(lanes_load(scores + p), lanes_set(inverse)));
+  for (; p < end; ++p) scores[p] = scores[p] * inverse;
+}
+
+void LANES_NAME(attention_weights_f32, LANES_ISA)(const martlet_attention_arguments *call,
+                                                  float *weights, size_t stride) {
+  const size_t group = call->query_heads / call->layout->kv_heads;
+  attention_work work;
+  work.call = call;
+  work.shape = kv_shape_of(call->layout);
+  work.padded = kv_round_up(work.shape.dimensions, 16);
+  for (size_t r = 0; r < call->row_count; ++r) {
+    const martlet_attention_row *row = call->rows + r;
+    for (size_t kv_head = call->kv_head_begin; kv_head < call->kv_head_end; ++kv_head)
+      for (size_t h = 0; h < group; h += attention_block) {
+        work.kv_head = kv_head;
+        work.head_begin = kv_head * group + h;
+        work.heads = group - h < attention_block ? group - h : (size_t)attention_block;
+        work.rows = row;
+        work.row_begin = r;
+        work.row_count = 1;
+        work.page_end = (row->end + kv_positions - 1) / kv_positions;
+        work.called = NULL;
+        attention_pack(&work);
+        for (size_t page = row->first / kv_positions; page < work.page_end; ++page) {
+          const struct kv_head part = attention_page(&work, row, page);
+          const struct kv_head next = attention_ahead(&work, row, page + 1, part);
+          for (size_t query = 0; query < work.heads;) {
+            const size_t power = attention_power(work.heads - query);
+            attention_score_page(&work, power, query, page, &part, &next, weights, stride);
+            query += (size_t)1 << power;
+          }
+        }
+        for (size_t query = 0; query < work.heads; ++query, weights += stride)
+          attention_normalize(weights, row->first, row->end);
+      }
+  }
+}

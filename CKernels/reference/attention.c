@@ -166,7 +166,44 @@ void martlet_attention_merge_f32_reference(const martlet_attention_arguments *a)
     }
 }
 
-// ---- writing and copying ------------------------------------------------------------------------
+/// Scores of one query head, then weights, of positions [first, end).
+static void weigh(const martlet_attention_arguments *a, const kv_shape *shape,
+                  const martlet_attention_row *row, size_t head, float *weights) {
+  float query[kv_most_dimensions], largest = -INFINITY;
+  for (size_t d = 0; d < shape->dimensions; ++d)
+    query[d] = row->query[head * shape->dimensions + d] * a->scale;
+  kv_gathered gathered;
+  const size_t kv_head_index = head / (a->query_heads / a->layout->kv_heads);
+  for (size_t page = row->first / kv_positions; page * kv_positions < row->end; ++page) {
+    const kv_head part =
+        kv_row_page(shape, row, a->page_offset, page, kv_head_index, &gathered);
+    for (size_t p = page * kv_positions; p < (page + 1) * kv_positions; ++p) {
+      if (p < row->first || p >= row->end) continue;
+      weights[p] = score(a->layout->type, shape, &part, query, p % kv_positions);
+      largest = weights[p] > largest ? weights[p] : largest;
+    }
+  }
+  float lanes[MARTLET_LANES] = {0};
+  for (size_t p = row->first; p < row->end; ++p) {
+    weights[p] = martlet_exp_f32(weights[p] - largest);
+    lanes[p % MARTLET_LANES] = lanes[p % MARTLET_LANES] + weights[p];
+  }
+  const float inverse = 1.0f / martlet_fold_lanes(lanes);
+  for (size_t p = row->first; p < row->end; ++p) weights[p] = weights[p] * inverse;
+}
+
+void martlet_attention_weights_f32_reference(const martlet_attention_arguments *a, float *weights,
+                                             size_t stride) {
+  const kv_shape shape = kv_shape_of(a->layout);
+  const size_t group = a->query_heads / a->layout->kv_heads;
+  for (size_t r = 0; r < a->row_count; ++r)
+    for (size_t head = a->kv_head_begin * group; head < a->kv_head_end * group; ++head) {
+      weigh(a, &shape, &a->rows[r], head, weights);
+      weights += stride;
+    }
+}
+
+// ---- writing, reading and copying ------------------------------------------------------------------------
 
 static void write_element(martlet_kv_type type, void *base, size_t index, float value) {
   if (type == MARTLET_KV_F32) ((float *)base)[index] = value;
@@ -227,4 +264,24 @@ void martlet_kv_turn_keys_reference(const martlet_kv_layout *layout, void *page,
   memcpy(old, keys, shape.key_head_bytes);
   if (to_rows) turn(shape.element, shape.key_rows, old, keys);
   else kv_turn_back(&shape, old, 0, keys, 0, kv_positions);
+}
+
+void martlet_kv_read_reference(const martlet_kv_layout *layout, const void *page, int turned,
+                               uint32_t head, uint32_t slot, float *key, float *value) {
+  const kv_shape shape = kv_shape_of(layout);
+  kv_head part = kv_head_of(&shape, page, head);
+  _Alignas(64) char columns[kv_most_head_bytes];
+  if (turned && key) {
+    kv_turn_back(&shape, part.keys, slot, columns, slot, 1);
+    part.keys = columns;
+  }
+  const char *row = part.values + slot * shape.value_row_bytes;
+  for (size_t d = 0; d < shape.dimensions; ++d) {
+    const size_t group = d / shape.group_dimensions;
+    if (key) key[d] = read_key(layout->type, part.keys, d, slot);
+    if (value) value[d] = read_value(layout->type, row, d);
+    if (!shape.groups) continue;
+    if (key) key[d] = key[d] * read_scale(part.key_scales, group, slot);
+    if (value) value[d] = value[d] * read_scale(part.value_scales, group, slot);
+  }
 }

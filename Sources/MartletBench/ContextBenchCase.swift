@@ -38,7 +38,7 @@ final class ContextBenchCase {
         parts: parts, team: session.team,
         options: .init(kvType: settings.kvType, attention: method))
       lanes.append(Lane(method: method, backend: backend))
-      lanes[lanes.count - 1].prefillSeconds = try fill(backend)
+      lanes[lanes.count - 1].prefillSeconds = try fill(backend, method)
     }
   }
 
@@ -58,7 +58,13 @@ final class ContextBenchCase {
   }
 
   /// Returns the seconds that prefilling took, 0 where most of the context is synthetic.
-  private func fill(_ backend: TransformerBackend) throws -> Double {
+  private func fill(_ backend: TransformerBackend, _ method: AttentionMethod) throws -> Double {
+    guard settings.prefill || !method.prunesPrompts else {
+      throw BenchError(
+        .argument,
+        "attention \(method.name) is about reading the prompt, and contexts are synthetic; add --prefill"
+      )
+    }
     try backend.reservePages(contextPages + branches * ownPages)
     let end = contextPages * KVSlab.pageTokens
     var first = 0
@@ -68,13 +74,15 @@ final class ContextBenchCase {
       first = max(0, end - Self.prefilled)
     }
     let begin = monotonicNanoseconds()
-    for start in stride(from: first, to: end, by: backend.maximumBatchTokens) {
-      let past = min(end, start + backend.maximumBatchTokens)
+    // A prompt that tokens leave goes through the later layers with its last token.
+    let read = method.prunesPrompts ? end + 1 : end
+    for start in stride(from: first, to: read, by: backend.maximumBatchTokens) {
+      let past = min(read, start + backend.maximumBatchTokens)
       try backend.forward(
         ForwardBatch(
           tokens: (start..<past).map {
             BatchToken(
-              token: token($0, backend), position: $0, sequence: 0, wantsLogits: $0 == end - 1)
+              token: token($0, backend), position: $0, sequence: 0, wantsLogits: $0 == read - 1)
           }, sequences: [tables[0]], promptTokens: [end + 1]), logits: logits)
     }
     return settings.prefill ? Double(monotonicNanoseconds() - begin) * 1e-9 : 0

@@ -107,7 +107,9 @@ public enum RecallBench {
       ])
     context.formula = formula
     let searching = settings.methods.filter { $0 != .exact }
-    let lanes = try (searching.isEmpty ? [.exact] : searching).map {
+    // Prompts that tokens leave have nothing to be exact about: then exact attention reads for itself.
+    let isApart = searching.first?.prunesPrompts ?? true
+    let lanes = try ((isApart ? [.exact] : []) + searching).map {
       try RecallBenchLane(session, settings, $0)
     }
     context.settings["kv_type"] = lanes[0].kvType.rawValue

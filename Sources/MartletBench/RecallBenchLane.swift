@@ -20,6 +20,7 @@ final class RecallBenchLane {
   private let backend: TransformerBackend
   /// Query heads of one key-value head.
   private let group: Int
+  private let layers: Int
   private let predicted: Int
   private let logits: LogitsBuffer
   private var problem: RecallProblem?
@@ -33,6 +34,7 @@ final class RecallBenchLane {
   init(_ session: Session, _ settings: RecallBench.Settings, _ method: AttentionMethod) throws {
     self.method = method
     predicted = settings.predicted
+    layers = session.model.configuration.layers
     group = session.model.configuration.queryHeads / session.model.configuration.kvHeads
     backend = try TransformerBackend(
       parts: TransformerParts(model: session.model, tokenizer: session.tokenizer),
@@ -165,6 +167,24 @@ final class RecallBenchLane {
       outcome.exactHeads = 0
       outcome.touched = mean(positions) { end in
         min(1, Double(sinks + recent + KVSlab.pageTokens) / Double(end))
+      }
+    case .heavyHitters(let rule):
+      outcome.exactHeads = 0
+      outcome.touched = mean(positions) { end in
+        let page = (end - 1) / KVSlab.pageTokens * KVSlab.pageTokens
+        return min(1, Double(rule.heavy + rule.recent + end - page) / Double(end))
+      }
+    case .importance(let rule):
+      outcome.exactHeads = 0
+      outcome.touched = mean(positions) { end in
+        let kept = max(Double(prompt) * rule.share, Double(rule.sinks + rule.recent))
+        return prompt < rule.minimumPositions
+          ? 1 : min(1, (kept + Double(end - prompt)) / Double(end))
+      }
+    case .pruned(let pruning):
+      outcome.exactHeads = 0
+      outcome.touched = mean(positions) { end in
+        pruning.readShare(layers: layers, prompt: prompt, end: end)
       }
     case .retrieve(let retrieval):
       let first = retrieval.minimumPositions ?? AttentionMethod.Retrieval.standardMinimum

@@ -199,14 +199,7 @@ public final class AttentionBatch: @unchecked Sendable {
     check(queries, output, range)
     precondition((0..<slab.kvHeads).contains(kvHead), "head \(kvHead)")
     precondition(!path.isEmpty, "a row attends to at least one position")
-    let last = Int(Self.largest(path))
-    for row in range {
-      let sequence = rows[row].sequence
-      let next = sequence + 1 < tableStarts.count ? tableStarts[sequence + 1] : bases.count
-      precondition(
-        last < (next - tableStarts[sequence]) * KVSlab.pageTokens,
-        "position \(last) exceeds the sequence's pages")
-    }
+    checkPath(path, of: range)
     guard !range.isEmpty else { return }
     path.withUnsafeBufferPointer { path in
       withArguments(range.count, { range.lowerBound + $0 }, queries, output) { arguments in
@@ -223,6 +216,17 @@ public final class AttentionBatch: @unchecked Sendable {
         }
         martlet_attention_f32(&arguments).expectSuccess("martlet_attention_f32")
       }
+    }
+  }
+
+  func checkPath(_ path: [UInt32], of range: Range<Int>) {
+    let last = Int(Self.largest(path))
+    for row in range {
+      let sequence = rows[row].sequence
+      let next = sequence + 1 < tableStarts.count ? tableStarts[sequence + 1] : bases.count
+      precondition(
+        last < (next - tableStarts[sequence]) * KVSlab.pageTokens,
+        "position \(last) exceeds the sequence's pages")
     }
   }
 
@@ -276,7 +280,7 @@ public final class AttentionBatch: @unchecked Sendable {
   }
 
   /// Calls `body` with arguments for `count` rows, of which row i is the batch's `row(i)`.
-  private func withArguments(
+  func withArguments(
     _ count: Int, _ row: (Int) -> Int, _ queries: FloatMatrix, _ output: FloatMatrix,
     _ body: (inout martlet_attention_arguments) -> Void
   ) {
@@ -334,7 +338,7 @@ public final class AttentionBatch: @unchecked Sendable {
     precondition(heads > 0 && heads % slab.kvHeads == 0, "\(heads) query heads")
   }
 
-  private func check(_ matrix: FloatMatrix, _ range: Range<Int>, columns: Int) {
+  func check(_ matrix: FloatMatrix, _ range: Range<Int>, columns: Int) {
     matrix.checkRows(range)
     precondition(range.upperBound <= rows.count, "rows \(range) of a batch of \(rows.count)")
     precondition(matrix.columns == columns, "\(matrix.columns) columns instead of \(columns)")

@@ -140,6 +140,22 @@ public final class KVSlab: @unchecked Sendable {
       .expectSuccess("martlet_kv_write")
   }
 
+  /// One head's key and value of a slot, as they are stored: rounded to the type.
+  public func read(
+    page: Int, slot: Int, layer: Int, kvHead: Int, key: inout [Float], value: inout [Float]
+  ) {
+    precondition((0..<Self.pageTokens).contains(slot), "slot \(slot) of a page")
+    precondition((0..<kvHeads).contains(kvHead), "head \(kvHead)")
+    precondition(
+      key.count == headDimensions && value.count == headDimensions,
+      "room for \(key.count) and \(value.count) of \(headDimensions) dimensions")
+    var layout = cLayout
+    martlet_kv_read(
+      &layout, pointer(page: page, layer: layer), isTurned(page) ? 1 : 0, UInt32(kvHead),
+      UInt32(slot), &key, &value
+    ).expectSuccess("martlet_kv_read")
+  }
+
   // MARK: Turned keys
 
   /// Whether a page's keys lie position by position, as searches rank them and attention gathers

@@ -160,6 +160,42 @@ static void turned_keys(martlet_check *check) {
     }
 }
 
+/// What is read is what an own reading of the layout finds, turned or not.
+static void read_slots(martlet_check *check) {
+  static const uint32_t sizes[] = {1, 15, 16, 33, 64, 100, 256};
+  for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); ++i)
+    for (int type = MARTLET_KV_F32; type <= MARTLET_KV_I4; ++type) {
+      attention_case a = attention_shape((martlet_kv_type)type, 2, 1, sizes[i]);
+      const size_t bytes = martlet_kv_page_bytes(&a.layout), d_count = sizes[i];
+      check_new_run(check);
+      check_describe(check, "%s, %u dimensions", attention_type_names[type], sizes[i]);
+      char *page = check_aligned_buffer(check, "page", bytes);
+      attention_write_positions(check, &a, CHECK_NORMAL, page, 0, page_tokens);
+      char *turned = check_aligned_buffer(check, "turned", bytes);
+      memcpy(turned, page, bytes);
+      for (uint32_t head = 0; head < 2; ++head)
+        martlet_kv_turn_keys_reference(&a.layout, turned, head, 1);
+      check_seal(check, page);
+      check_seal(check, turned);
+      float *key = check_buffer(check, "key", d_count * sizeof(float), 4);
+      float *value = check_buffer(check, "value", d_count * sizeof(float), 8);
+      for (int is_turned = 0; is_turned < 2; ++is_turned)
+        for (uint32_t slot = 0; slot < page_tokens; slot += 1 + slot % 7) {
+          const uint32_t head = slot % 2;
+          CHECK_CALL(check, ((martlet_kv_read_function *)check->entry->function)(
+                                &a.layout, is_turned ? turned : page, is_turned, head, slot, key,
+                                value));
+          for (size_t d = 0; d < d_count; ++d) {
+            const double k = attention_stored(&a.layout, page, 0, head, d, slot);
+            const double v = attention_stored(&a.layout, page, 1, head, d, slot);
+            check_close(check, "one rounding", k, key[d], fabs(k) * CHECK_EPSILON);
+            check_close(check, "one rounding", v, value[d], fabs(v) * CHECK_EPSILON);
+          }
+        }
+      check_poison(check);
+    }
+}
+
 // ---- timings ------------------------------------------------------------------------------------
 
 typedef struct write_context {
@@ -214,16 +250,34 @@ static void time_turn(martlet_check *check, martlet_check_timing *timing) {
   check_time(check, timing, repeat_turn, &w);
 }
 
+static void repeat_read(void *context, martlet_any_function function) {
+  write_context *w = context;
+  ((martlet_kv_read_function *)function)(&w->layout, w->page, 0, 3, 7, w->keys, w->values);
+}
+
+static void time_read(martlet_check *check, martlet_check_timing *timing) {
+  write_context w = {.layout = {sizeof(martlet_kv_layout), MARTLET_KV_F16, 8, 128}};
+  w.page = check_aligned_buffer(check, "page", martlet_kv_page_bytes(&w.layout));
+  w.keys = check_buffer(check, "key", 512, 0);
+  w.values = check_buffer(check, "value", 512, 0);
+  memset(w.page, 0, martlet_kv_page_bytes(&w.layout));
+  strcpy(timing->shape, "128 f16");
+  timing->bytes = 2 * 128.0 * 6;
+  check_time(check, timing, repeat_read, &w);
+}
+
 static const martlet_check_case write_cases[] = {
     {"slots", write_slots, 0},
     {"rounding", write_float64, 0},
 };
 static const martlet_check_case copy_cases[] = {{"slots", copy_slots, 0}};
+static const martlet_check_case read_cases[] = {{"slots", read_slots, 1}};
 static const martlet_check_case turn_cases[] = {{"there and back", turned_keys, 1}};
 
 const martlet_check_operation martlet_check_kv_operations[] = {
     {"kv_write", write_cases, 2, time_write},
     {"kv_copy", copy_cases, 1, time_copy},
     {"kv_turn_keys", turn_cases, 1, time_turn},
+    {"kv_read", read_cases, 1, time_read},
 };
-const size_t martlet_check_kv_operation_count = 3;
+const size_t martlet_check_kv_operation_count = 4;

@@ -15,6 +15,7 @@
   F(verify)             \
   F(attention)          \
   F(attention_merge)    \
+  F(attention_weights)  \
   F(retrieve)           \
   F(rows)               \
   F(gemm)               \

@@ -97,6 +97,67 @@ struct AttentionDoorTests {
   }
 
   /// A slab with `positions` random positions in pages `table`, as attention meets them.
+  /// What weights and values give together is what attention gives.
+  @Test(arguments: KVType.allCases) func weightsAreThoseOfAttention(type: KVType) throws {
+    let (kvHeads, group, dimensions) = (2, 3, 40)
+    let slab = try KVSlab(type: type, layers: 1, kvHeads: kvHeads, headDimensions: dimensions)
+    try slab.reserve(4)
+    var random = SeededRandom(29)
+    for page in 0..<4 {
+      for slot in 0..<KVSlab.pageTokens {
+        slab.write(
+          page: page, slot: slot, layer: 0, keys: random.floats(kvHeads * dimensions),
+          values: random.floats(kvHeads * dimensions))
+      }
+    }
+    for head in 0..<kvHeads { slab.turnKeys(page: 2, layer: 0, kvHead: head) }
+    slab.markTurned([2])
+    let table: [Int32] = [3, 0, 2, 1]
+    let queries = try FloatMatrix(rows: 1, columns: kvHeads * group * dimensions)
+    queries.setRow(0, random.floats(queries.columns).map { 3 * $0 })
+    let output = try FloatMatrix(rows: 1, columns: queries.columns)
+    let batch = AttentionBatch(slab: slab)
+    batch.begin(
+      tables: [table], rows: [AttentionRow(sequence: 0, position: 107)],
+      queryHeads: kvHeads * group)
+    batch.select(layer: 0)
+    var (weights, sums): ([Float], [Float]) = ([], [])
+    let lists: [[UInt32]?] = [nil, (0..<60).map { ($0 * 37 + 5) % 128 }, [77]]
+    for list in lists {
+      let seen = list ?? (0..<108).map { UInt32($0) }
+      for head in 0..<kvHeads {
+        batch.attend(
+          rows: 0..<1, kvHead: head, path: seen, queries: queries, scale: 0.3, into: output)
+        let count = batch.weights(
+          of: 0, kvHead: head, path: list, queries: queries, scale: 0.3, into: &weights)
+        #expect(count == seen.count)
+        sums = [Float](repeating: 1, count: count)
+        batch.addWeights(
+          of: 0, kvHead: head, path: list, queries: queries, scale: 0.3, scratch: &weights,
+          into: &sums)
+        for place in 0..<count {
+          let sum = (0..<group).reduce(1) { $0 + weights[$1 * count + place] }
+          #expect(abs(sums[place] - sum) < 1e-6)
+        }
+        for member in 0..<group {
+          var expected = [Float](repeating: 0, count: dimensions)
+          var (key, value) = (expected, expected)
+          for (place, position) in seen.enumerated() {
+            slab.read(
+              page: Int(table[Int(position) / KVSlab.pageTokens]),
+              slot: Int(position) % KVSlab.pageTokens, layer: 0, kvHead: head, key: &key,
+              value: &value)
+            for d in 0..<dimensions { expected[d] += weights[member * count + place] * value[d] }
+          }
+          for d in 0..<dimensions {
+            let column = (head * group + member) * dimensions + d
+            #expect(abs(output[0, column] - expected[d]) < 1e-4)
+          }
+        }
+      }
+    }
+  }
+
   private func filled(
     _ type: KVType, table: [Int32], positions: Int, kvHeads: Int, dimensions: Int, seed: UInt64
   ) throws -> AttentionBatch {

@@ -74,6 +74,13 @@ MARTLET_API martlet_status martlet_kv_move(const martlet_kv_layout *layout, cons
 MARTLET_API martlet_status martlet_kv_turn_keys(const martlet_kv_layout *layout, void *page,
                                                 uint32_t kv_head, int to_rows);
 
+/// Reads one head's key and value (head_dimensions float32 each, either may be null) of a slot of a page
+/// as they are stored, scales included; `turned` is not 0 where the page's keys are turned. What
+/// martlet_kv_write stored comes back rounded, and writing it again changes no bit of float types.
+MARTLET_API martlet_status martlet_kv_read(const martlet_kv_layout *layout, const void *page,
+                                           int turned, uint32_t kv_head, uint32_t slot, float *key,
+                                           float *value);
+
 /// One query row: its own page list and how much of it the row may see.
 ///
 /// A row of a token tree sees its sequence's prefix, and then a path of positions that lie in any
@@ -122,6 +129,15 @@ MARTLET_API size_t martlet_attention_partial_floats(const martlet_kv_layout *lay
 /// Attends. Threads may split rows, key-value heads and, with `partials`, chunks.
 MARTLET_API martlet_status
 martlet_attention_f32(const martlet_attention_arguments *arguments);
+
+/// The weights that rows give to positions: softmax of scaled scores over all that a row sees. Of row r
+/// and the i-th query head from kv_head_begin's on, that of logical position p goes to weights[(r ·
+/// heads + i) · stride + p], where `heads` are the query heads of the call; positions that the row does
+/// not see stay as they are. Scores are those of martlet_attention_f32; the sum runs over all
+/// positions in 16 lanes, and a weight is exp(score - largest) · (1 / sum). Outputs and partials of
+/// the arguments are not used (a row's `output` may be null). `stride` is at least every row's `end`.
+MARTLET_API martlet_status martlet_attention_weights_f32(
+    const martlet_attention_arguments *arguments, float *weights, size_t stride);
 
 /// Merges the records of all chunks that the rows see into their outputs; `chunk_begin` and
 /// `chunk_end` are ignored.

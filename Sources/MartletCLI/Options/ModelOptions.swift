@@ -34,7 +34,9 @@ struct ModelOptions: ParsableArguments {
     help: ArgumentHelp(
       """
       What generated tokens attend to: exact (everything), retrieve (what an index finds, within a mean \
-      relative error of 0.02) or retrieve=TOLERANCE, or window=N (the last N and the first 32).
+      relative error of 0.02) or retrieve=TOLERANCE, window=N (the last N and the first 32), h2o=N (heavy hitters), \
+      critic=SHARE (a share of the prompt by importance), lazyllm=SHARE or sliminfer=SHARE (a share of the \
+      prompt goes through the later layers).
       """, valueName: "exact|retrieve|…"))
   var attention: String?
 

@@ -10,6 +10,12 @@ public enum AttentionMethod: Sendable, Equatable {
   /// Source: "Efficient Streaming Language Models with Attention Sinks"; keys keep their positions
   /// here, which the source renumbers.
   case window(recent: Int, sinks: Int)
+  /// The positions that were attended to most, and the recent ones.
+  case heavyHitters(HeavyHitters)
+  /// A share of the prompt, by importance, and all that was generated.
+  case importance(Importance)
+  /// What of the prompt its last token, or each generated one, took along through the layers.
+  case pruned(PromptPruning)
 
   /// How positions are found. Source: "RetrievalAttention: Accelerating Long-Context LLM Inference via
   /// Vector Retrieval"; the index is `martlet/retrieve.h`.
@@ -56,6 +62,7 @@ public enum AttentionMethod: Sendable, Equatable {
   /// The words that ``parse(_:)`` knows.
   public static let names = [
     "exact", "retrieve", "retrieve=TOLERANCE", "retrieve=TOLERANCE,from=POSITIONS", "window=RECENT",
+    "h2o=POSITIONS", "critic=SHARE", "lazyllm=SHARE", "sliminfer=SHARE",
   ]
 
   /// What ``parse(_:)`` reads as this, details aside.
@@ -66,11 +73,15 @@ public enum AttentionMethod: Sendable, Equatable {
       "retrieve=\(retrieval.tolerance)"
         + (retrieval.minimumPositions.map { ",from=\($0)" } ?? "")
     case .window(let recent, _): "window=\(recent)"
+    case .heavyHitters(let rule): "h2o=\(rule.heavy + rule.recent)"
+    case .importance(let rule): "critic=\(rule.share)"
+    case .pruned(let pruning): pruning.name
     }
   }
 
-  /// `exact`, `retrieve` with or without a tolerance and where it begins, or `window` with the number of
-  /// recent positions.
+  /// `exact`, `retrieve` with or without a tolerance and where it begins, `window` with the number of
+  /// recent positions, `h2o` with that of all positions kept, or `critic`,
+  /// `lazyllm` and `sliminfer` with the share of a prompt.
   ///
   /// Throws ``EngineError/Code/argument`` naming the word at fault.
   public static func parse(_ text: String) throws(EngineError) -> AttentionMethod {
@@ -82,11 +93,14 @@ public enum AttentionMethod: Sendable, Equatable {
     case ("retrieve", nil): method = .retrieve(Retrieval())
     case ("retrieve", let value?): method = .retrieve(try retrieval(value, in: text))
     case ("window", let value?):
-      guard let recent = Int(value) else {
-        throw EngineError(
-          .argument, "attention '\(text)': '\(value)' is no number of positions, such as 4096")
-      }
-      method = .window(recent: recent, sinks: 32)
+      method = .window(recent: try positions(value, in: text), sinks: 32)
+    case ("h2o", let value?):
+      method = .heavyHitters(HeavyHitters(budget: try positions(value, in: text)))
+    case ("lazyllm", let value?):
+      method = .pruned(PromptPruning(scheme: .lazy, share: try share(value, in: text)))
+    case ("sliminfer", let value?):
+      method = .pruned(PromptPruning(scheme: .slim, share: try share(value, in: text)))
+    case ("critic", let value?): method = .importance(Importance(share: try share(value, in: text)))
     default:
       throw EngineError(
         .argument,
@@ -94,6 +108,22 @@ public enum AttentionMethod: Sendable, Equatable {
     }
     try method.validate()
     return method
+  }
+
+  private static func positions(_ value: String, in text: String) throws(EngineError) -> Int {
+    guard let positions = Int(value) else {
+      throw EngineError(
+        .argument, "attention '\(text)': '\(value)' is no number of positions, such as 4096")
+    }
+    return positions
+  }
+
+  private static func share(_ value: String, in text: String) throws(EngineError) -> Double {
+    guard let share = Double(value) else {
+      throw EngineError(
+        .argument, "attention '\(text)': '\(value)' is no share of the positions, such as 0.25")
+    }
+    return share
   }
 
   /// `0.02` or `0.02,from=8192`.
@@ -123,6 +153,9 @@ public enum AttentionMethod: Sendable, Equatable {
     }
     switch self {
     case .exact: break
+    case .heavyHitters(let rule): try rule.validate(name)
+    case .importance(let rule): try rule.validate(name)
+    case .pruned(let pruning): try pruning.validate()
     case .window(let recent, let sinks):
       try require(recent >= 1 && sinks >= 0, "a window needs 1 recent position or more")
     case .retrieve(let r):

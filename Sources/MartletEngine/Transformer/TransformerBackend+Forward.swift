@@ -12,10 +12,14 @@ extension TransformerBackend {
     try embed(batch, positions)
     clock.mark(.embedding)
     var exits = try exitRows(batch)
-    for index in parts.layers.indices {
-      attend(index, positions, &clock)
-      feedForward(index, rows, &clock)
-      exits?.keep(from: scratch.residual, layers: index + 1)
+    if let pruning, let plan = pruning.plan(batch) {
+      try run(batch, plan, pruning, &exits, &clock)
+    } else {
+      for index in parts.layers.indices {
+        attend(index, positions, &clock)
+        feedForward(index, rows, &clock)
+        exits?.keep(from: scratch.residual, layers: index + 1)
+      }
     }
     try output(batch, logits, exits)
     clock.mark(.output)
@@ -55,6 +59,13 @@ extension TransformerBackend {
     } else if let window {
       window.begin(batch)
       searching = Set(window.rows.map(\.row))
+    } else if let eviction {
+      do throws(KernelError) {
+        try eviction.begin(batch)
+      } catch {
+        throw Self.engineError(error, "\(name): what to evict cannot be decided")
+      }
+      searching = Set(eviction.rows.map(\.row))
     }
     let window = parts.configuration.slidingWindow
     attention.begin(
@@ -68,7 +79,7 @@ extension TransformerBackend {
         ? nil : batch.tokens.indices.filter { !searching.contains($0) })
   }
 
-  private func attend(_ index: Int, _ positions: [Int32], _ clock: inout PhaseClock) {
+  func attend(_ index: Int, _ positions: [Int32], _ clock: inout PhaseClock) {
     let (layer, products) = (parts.layers[index], products[index])
     let rows = positions.count
     products.projections.begin(rows: rows)
@@ -88,6 +99,12 @@ extension TransformerBackend {
         layer: slabLayers[index], attention, queries: scratch.queries, into: scratch.attended)
     } else if let window {
       window.attend(attention, queries: scratch.queries, into: scratch.attended)
+    } else if let eviction {
+      eviction.capture(layer: slabLayers[index], scratch.queries)
+      eviction.attend(
+        layer: slabLayers[index], attention, queries: scratch.queries, into: scratch.attended)
+    } else if let pruning {
+      pruning.attend(attention, queries: scratch.queries, into: scratch.attended)
     }
     clock.mark(.attention)
 
@@ -135,7 +152,7 @@ extension TransformerBackend {
     }
   }
 
-  private func feedForward(_ index: Int, _ rows: Int, _ clock: inout PhaseClock) {
+  func feedForward(_ index: Int, _ rows: Int, _ clock: inout PhaseClock) {
     let products = products[index]
     products.gated.begin(rows: rows)
     prepare(normalizing: parts.layers[index].feedForwardNorm, rows, into: products.gated.inputs)
@@ -246,7 +263,7 @@ extension TransformerBackend {
 }
 
 /// The hidden states that some tokens of a batch have after some of the layers.
-private struct ExitRows {
+struct ExitRows {
   let wanted: [(row: Int, layers: Int)]
   let states: FloatMatrix
 

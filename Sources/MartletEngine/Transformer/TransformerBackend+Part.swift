@@ -22,6 +22,12 @@ extension TransformerBackend {
         "\(name) has layers 0 to \(parts.layers.count - 1); a part of it names some of them in "
           + "ascending order, not \(layers)")
     }
+    guard pruning == nil else {
+      throw EngineError(
+        .argument,
+        "\(name) attends as \(attentionMethod.name): its layers do not hold the same positions, so that a "
+          + "part of them is no model; draft in another way or attend to everything")
+    }
     return TransformerBackend(self, layers: layers)
   }
 

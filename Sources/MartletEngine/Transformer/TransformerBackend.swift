@@ -41,7 +41,10 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public let maximumBatchTokens: Int
   public let tokenizer: any TokenCodec
   public var pageTokens: Int { KVSlab.pageTokens }
-  public var bytesPerPage: Int { slab.bytesPerPage + (retrieval?.bytesPerPage ?? 0) }
+  public var bytesPerPage: Int {
+    slab.bytesPerPage + (retrieval?.bytesPerPage ?? 0) + (eviction?.bytesPerPage ?? 0)
+      + (pruning?.bytesPerPage ?? 0)
+  }
   /// Element type of stored keys and values.
   public var kvType: KVType { slab.type }
   /// The threads that compute.
@@ -56,6 +59,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public let attentionMethod: AttentionMethod
   let retrieval: RetrievalMemory?
   let window: WindowAttention?
+  let eviction: EvictionMemory?
+  let pruning: PromptPruningMemory?
   /// The slab's layer that each of `parts.layers` stores in.
   let slabLayers: [Int]
   /// Kept once somebody asked for them.
@@ -111,6 +116,23 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     } catch {
       throw Self.engineError(error, "\(parts.name) cannot be set up")
     }
+    let pages = slab
+    eviction = options.attention.eviction.map {
+      EvictionMemory(
+        $0, slab: pages, queryHeads: c.queryHeads, scale: c.attentionScale, team: team)
+    }
+    if case .pruned(let settings) = options.attention {
+      guard c.layers > 1 else {
+        throw EngineError(
+          .argument,
+          "attention \(options.attention.name): tokens leave between layers, and \(parts.name) has one"
+        )
+      }
+      pruning = PromptPruningMemory(
+        settings, layers: c.layers, width: c.width, slab: slab, scale: c.attentionScale, team: team)
+    } else {
+      pruning = nil
+    }
     let scratch = scratch
     let activation: GateActivation = c.activation == .gelu ? .gelu : .silu
     products = parts.layers.map { LayerProducts($0, activation, scratch) }
@@ -139,6 +161,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     attentionMethod = .exact
     retrieval = nil
     window = nil
+    eviction = nil
+    pruning = nil
   }
 
   /// A backend over a loaded model, with the tokenizer of its file.
@@ -166,6 +190,9 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     do throws(KernelError) {
       try slab.reserve(count)
       try retrieval?.reserve(count)
+      // A chunk of pages may be more than was asked for.
+      eviction?.reserve(slab.pages)
+      pruning?.reserve(slab.pages)
     } catch {
       throw Self.engineError(error, "\(count) pages of \(bytesPerPage) bytes cannot be had")
     }
@@ -174,22 +201,26 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   public func copyPage(from source: PageID, to target: PageID, positions: Int) {
     slab.copy(from: Int(source), to: Int(target), positions: positions)
     retrieval?.copied(from: Int(source), to: Int(target), positions: positions)
+    eviction?.copied(from: Int(source), to: Int(target), positions: positions)
+    pruning?.copied(from: Int(source), to: Int(target), positions: positions)
     hiddenStates?.copyPage(from: source, to: target, positions: positions)
   }
 
   public var supportsTrees: Bool { true }
 
-  public var mostExitLayers: Int { parts.layers.count - 1 }
+  public var mostExitLayers: Int { pruning?.cuts[0].layers ?? parts.layers.count - 1 }
 
   public func movePosition(
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {
     slab.move(from: (Int(source.page), source.slot), to: (Int(target.page), target.slot))
     retrieval?.moved(to: Int(target.page))
+    eviction?.moved(from: (Int(source.page), source.slot), to: (Int(target.page), target.slot))
     hiddenStates?.move(from: source, to: target)
   }
 
-  public var hiddenWidth: Int? { parts.configuration.width }
+  /// A prompt's tokens that leave have no state after all layers.
+  public var hiddenWidth: Int? { pruning == nil ? parts.configuration.width : nil }
 
   public func keepHiddenStates(byteLimit: Int) {
     if hiddenStates == nil {
