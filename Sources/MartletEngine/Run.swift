@@ -62,7 +62,7 @@ public final class Run: Sendable {
 
   init(
     engine: Engine, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    constraint: Constraint?, drafting: Drafting, guidance: Guidance?,
+    constraint: Constraint?, drafting: Drafting, guidance: Guidance?, kvBytesLimit: Int?,
     recorder: (any EngineObserver)?
   ) throws(EngineError) {
     self.engine = engine
@@ -72,7 +72,8 @@ public final class Run: Sendable {
     }
     state = try RunState(
       core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
-      constraint: tokens, drafting: drafting, guidance: guidance, recorder: recorder)
+      constraint: tokens, drafting: drafting, guidance: guidance, kvBytesLimit: kvBytesLimit,
+      recorder: recorder)
     self.guidance = guidance
     root = core.makeRoot(state, prompt: prompt)
   }
@@ -87,7 +88,7 @@ public final class Run: Sendable {
   public var stops: StopRules { state.stops }
   /// Where guesses at coming tokens are taken from.
   public var drafting: Drafting { state.drafting }
-  /// Why nothing is drafted although ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:guidance:recorder:)``
+  /// Why nothing is drafted although ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:guidance:kvBytesLimit:recorder:)``
   /// was asked to; nil otherwise.
   public var draftingNote: String? { state.draftingNote }
   /// What the generated text of every branch must be; nil for anything.
@@ -114,7 +115,9 @@ public final class Run: Sendable {
 
   /// The most bytes of keys and values that this run's branches may hold together; nil for the
   /// engine's ceiling alone. A branch that needs more stops with ``StopReason/budget``. Guesses of
-  /// drafts count too, and give way. Set it before the first advance.
+  /// drafts count too, and give way. Give it to
+  /// ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:guidance:kvBytesLimit:recorder:)``,
+  /// which refuses a prompt that does not fit, or set it before the first advance.
   public var kvBytesLimit: Int? {
     get { core.kvPageLimit(of: state).map { $0 * state.bytesPerPage } }
     set { core.setKVPageLimit(newValue.map { $0 / state.bytesPerPage }, of: state) }
@@ -124,8 +127,8 @@ public final class Run: Sendable {
   /// run, with its seed, rules, stops and budget, and no other branch is its ancestor; its path comes
   /// after those of the root's children. The run's constraint does not hold for it.
   ///
-  /// Throws as ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:recorder:)``, and
-  /// ``EngineError/Code/budget`` when the gate refuses the prompt.
+  /// Throws as ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:guidance:kvBytesLimit:recorder:)``,
+  /// and ``EngineError/Code/budget`` when the gate refuses the prompt.
   public func open(prompt: [Token]) throws(EngineError) -> Branch {
     try core.open(state, prompt: prompt)
   }

@@ -243,6 +243,7 @@ struct RunCommand: AsyncParsableCommand {
     var line =
       "\(result.strategy): \(usage.generatedTokens) tokens generated, "
       + "\(usage.totalTokens) in all, \(seconds(result.timing.seconds)), "
+      + "keys and values \(shortSize(usage.peakKVBytes)), "
       + "stopped because \(result.stoppedBecause.rawValue)"
     if let failure = result.failure { line += " (\(failure))" }
     for note in result.notes { line += "\nnote: \(note)" }

@@ -38,6 +38,8 @@ struct ModelOptions: ParsableArguments {
       """, valueName: "exact|retrieve|…"))
   var attention: String?
 
+  @OptionGroup var memory: MemoryOptions
+
   @OptionGroup var cache: CacheOptions
 
   @Option(help: "Prompt tokens per pass; measured for this machine if not given.")
@@ -59,6 +61,7 @@ struct ModelOptions: ParsableArguments {
     configuration.numericClass = numeric
     configuration.backend.kvType = kvType
     if let attention { configuration.backend.attention = try AttentionMethod.parse(attention) }
+    memory.apply(to: &configuration)
     configuration.packCache = try cache.location()
     configuration.tuning = withoutTuning ? .off : tuning
     if let prefillChunk, !(1...configuration.backend.maximumBatchTokens).contains(prefillChunk) {

@@ -15,6 +15,8 @@ final class EngineCore: @unchecked Sendable {
   let endTokens: Set<Token>
   let configuration: EngineConfiguration
   let maximumBatch: Int
+  /// The most tokens of one sequence.
+  let contextLength: Int
   let constraints = ConstraintKeeper()
   private let runNumbers = Mutex<UInt64>(0)
 
@@ -89,14 +91,22 @@ final class EngineCore: @unchecked Sendable {
     codec = backend.tokenizer
     endTokens = codec.endOfGenerationTokens
     maximumBatch = min(backend.maximumBatchTokens, configuration.maximumBatchTokens)
+    contextLength = configuration.contextLength ?? backend.contextLength
     pool = PagePool(backend: backend, byteLimit: configuration.kvBytesLimit)
     logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
     guard pool.limit >= 1 else {
       throw EngineError(
         .argument,
-        "kvBytesLimit is \(configuration.kvBytesLimit), less than one page of "
+        "kvBytesLimit (--kv-bytes) is \(configuration.kvBytesLimit), less than one page of "
           + "\(backend.bytesPerPage) bytes; raise it")
     }
+    guard let context = configuration.contextLength else { return }
+    guard (1...backend.contextLength).contains(context) else {
+      throw EngineError(
+        .argument,
+        "a context of \(context) tokens; \(backend.name) has 1 to \(backend.contextLength)")
+    }
+    try checkRoom(for: [context], limit: nil)
   }
 
   /// A number that no other run of this engine has.
@@ -298,6 +308,7 @@ final class EngineCore: @unchecked Sendable {
       var result = totals
       result.pagesInUse = pool.inUse
       result.peakPages = pool.peak
+      result.peakKVBytes = pool.peak * backend.bytesPerPage
       return result
     }
   }
