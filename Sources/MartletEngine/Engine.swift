@@ -32,6 +32,10 @@ public struct EngineConfiguration: Sendable, Equatable {
   /// some hundred thousand.
   public var draftMemoryBytes: Int
 
+  /// Where prompts' keys and values are kept beyond the runs that read them, so that a run whose prompt
+  /// begins as an earlier one reads only the rest; nil for nowhere. No text depends on it.
+  public var prefixes: PrefixStoreOptions?
+
   /// Defaults: half of this machine's memory for pages, 256 tokens of prefill per pass, 32 beside decoding.
   public init(
     kvBytesLimit: Int = Int(clamping: ProcessInfo.processInfo.physicalMemory / 2),
@@ -75,6 +79,10 @@ public struct EngineStatistics: Sendable, Equatable {
   public var peakPages = 0
   /// The bytes that those take.
   public var peakKVBytes = 0
+  /// Pages that nothing but the prefix store holds now; they are not in use.
+  public var storedPages = 0
+  /// Tokens of prompts whose pages the prefix store had.
+  public var cachedPromptTokens = 0
   /// Tokens that were guessed ahead and processed; and those of them that were drawn.
   public var draftedTokens = 0
   public var acceptedTokens = 0

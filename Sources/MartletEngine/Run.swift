@@ -4,6 +4,9 @@ import MartletModel
 public struct RunStatistics: Sendable, Equatable {
   /// Tokens of the prompt and of appended text; a shared prefix counts once.
   public var promptTokens = 0
+  /// Those of them whose keys and values the prefix store had; they count as prompt tokens all the same.
+  /// Varies from run to run.
+  public var cachedPromptTokens = 0
   /// Tokens drawn, discarded branches included; rolled-back ones excluded.
   public var generatedTokens = 0
   /// Those of them that a constraint left no choice for: no logits were read.

@@ -40,6 +40,8 @@ struct ModelOptions: ParsableArguments {
 
   @OptionGroup var memory: MemoryOptions
 
+  @OptionGroup var prefixes: PrefixOptions
+
   @OptionGroup var cache: CacheOptions
 
   @Option(help: "Prompt tokens per pass; measured for this machine if not given.")
@@ -62,6 +64,9 @@ struct ModelOptions: ParsableArguments {
     configuration.backend.kvType = kvType
     if let attention { configuration.backend.attention = try AttentionMethod.parse(attention) }
     memory.apply(to: &configuration)
+    if let folder = try prefixes.folder() {
+      configuration.engine.prefixes = PrefixStoreOptions(folder: folder)
+    }
     configuration.packCache = try cache.location()
     configuration.tuning = withoutTuning ? .off : tuning
     if let prefillChunk, !(1...configuration.backend.maximumBatchTokens).contains(prefillChunk) {

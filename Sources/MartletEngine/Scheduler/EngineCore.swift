@@ -20,12 +20,14 @@ final class EngineCore: @unchecked Sendable {
   let constraints = ConstraintKeeper()
   private let runNumbers = Mutex<UInt64>(0)
 
-  private let lock = NSLock()
+  let lock = NSLock()
   private let driverWake = DispatchSemaphore(value: 0)
   private let driverEnd = DispatchSemaphore(value: 0)
   private let releases = Mutex<[BranchState]>([])
 
   var pool: PagePool
+  /// Prompts that are kept beyond runs; nil for none.
+  let prefixes: PrefixStore?
   var totals = EngineStatistics()
   /// Runs with submitted branches, in order of their first submission.
   var runs: [RunState] = []
@@ -94,6 +96,9 @@ final class EngineCore: @unchecked Sendable {
     contextLength = configuration.contextLength ?? backend.contextLength
     pool = PagePool(backend: backend, byteLimit: configuration.kvBytesLimit)
     logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
+    prefixes = try configuration.prefixes.flatMap { options throws(EngineError) in
+      try PrefixStore(options, backend: backend, kvBytesLimit: configuration.kvBytesLimit)
+    }
     guard pool.limit >= 1 else {
       throw EngineError(
         .argument,
@@ -199,10 +204,11 @@ final class EngineCore: @unchecked Sendable {
         continue
       }
       askDrafters()
+      seekPrefixes()
       let pass = gather()
       if !pass.work.isEmpty {
         execute(pass)
-      } else if !settle() && !isWoken && answers.isEmpty {
+      } else if !settle() && !isWoken && answers.isEmpty && !writePrefixes() {
         isAsleep = true
         unlockAndAnswer()
         driverWake.wait()
@@ -212,7 +218,10 @@ final class EngineCore: @unchecked Sendable {
         unlockAndAnswer()
         lock.lock()
       }
+      if !pass.work.isEmpty { _ = writePrefixes() }
     }
+    while writePrefixes() {}
+    pool.forgetPrefixes()
     // The thread and the core hold each other.
     driver = nil
     let undone = errands
@@ -308,6 +317,7 @@ final class EngineCore: @unchecked Sendable {
       var result = totals
       result.pagesInUse = pool.inUse
       result.peakPages = pool.peak
+      result.storedPages = pool.stored
       result.peakKVBytes = pool.peak * backend.bytesPerPage
       return result
     }
