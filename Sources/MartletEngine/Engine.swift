@@ -6,6 +6,10 @@ public struct EngineConfiguration: Sendable, Equatable {
   /// The most bytes all pages of keys and values may take; a branch that would need more stops
   /// with ``StopReason/budget``.
   public var kvBytesLimit: Int
+  /// The most tokens of one sequence, so that an engine can be sized for what it is to do: it starts
+  /// only if its pages hold a sequence of this length. nil for what the model can, of which the pages
+  /// may hold less.
+  public var contextLength: Int?
   /// The most prompt or appended tokens in one forward pass, so that prefilling one run does not
   /// hold up the decoding of others.
   public var prefillChunk: Int
@@ -28,14 +32,19 @@ public struct EngineConfiguration: Sendable, Equatable {
   /// some hundred thousand.
   public var draftMemoryBytes: Int
 
+  /// Where prompts' keys and values are kept beyond the runs that read them, so that a run whose prompt
+  /// begins as an earlier one reads only the rest; nil for nowhere. No text depends on it.
+  public var prefixes: PrefixStoreOptions?
+
   /// Defaults: half of this machine's memory for pages, 256 tokens of prefill per pass, 32 beside decoding.
   public init(
     kvBytesLimit: Int = Int(clamping: ProcessInfo.processInfo.physicalMemory / 2),
     prefillChunk: Int = 256, mixedPrefillChunk: Int = 32, maximumBatchTokens: Int = .max,
     overrun: Int = 8, logitsCacheBytes: Int = 64 << 20, tuningFolder: String? = nil,
-    draftMemoryBytes: Int = 32 << 20
+    draftMemoryBytes: Int = 32 << 20, contextLength: Int? = nil
   ) {
     self.kvBytesLimit = kvBytesLimit
+    self.contextLength = contextLength
     self.prefillChunk = prefillChunk
     self.mixedPrefillChunk = mixedPrefillChunk
     self.maximumBatchTokens = maximumBatchTokens
@@ -68,6 +77,12 @@ public struct EngineStatistics: Sendable, Equatable {
   public var pagesInUse = 0
   /// The most pages ever in use at once.
   public var peakPages = 0
+  /// The bytes that those take.
+  public var peakKVBytes = 0
+  /// Pages that nothing but the prefix store holds now; they are not in use.
+  public var storedPages = 0
+  /// Tokens of prompts whose pages the prefix store had.
+  public var cachedPromptTokens = 0
   /// Tokens that were guessed ahead and processed; and those of them that were drawn.
   public var draftedTokens = 0
   public var acceptedTokens = 0
@@ -88,7 +103,9 @@ public final class Engine: Sendable {
 
   /// Starts an engine on a backend.
   ///
-  /// Throws ``EngineError/Code/argument`` for a configuration that cannot work.
+  /// Throws ``EngineError/Code/argument`` for a configuration that cannot work and
+  /// ``EngineError/Code/budget``, naming the bytes needed, for a ``EngineConfiguration/contextLength``
+  /// that does not fit ``EngineConfiguration/kvBytesLimit``.
   public init(
     backend: any Backend, configuration: EngineConfiguration = .init()
   ) throws(EngineError) {
@@ -114,20 +131,31 @@ public final class Engine: Sendable {
   /// With `guidance` every choice looks at a second row of logits too; such a run does not draft
   /// (``Run/draftingNote``).
   ///
-  /// Throws ``EngineError/Code/context`` for a prompt longer than the model's context and
-  /// ``EngineError/Code/argument`` for an empty prompt, a token outside the vocabulary, options
-  /// out of range or a constraint that the vocabulary cannot spell.
+  /// - Parameter kvBytesLimit: see ``Run/kvBytesLimit``.
+  ///
+  /// Throws ``EngineError/Code/context`` for a prompt longer than the context,
+  /// ``EngineError/Code/budget``, naming the bytes needed, for one whose keys and values do not fit the
+  /// run's limit or the engine's, and ``EngineError/Code/argument`` for an empty prompt, a token outside
+  /// the vocabulary, options out of range or a constraint that the vocabulary cannot spell.
   public func makeRun(
     prompt: [Token], seed: UInt64 = 0, sampling: SamplingOptions = .init(),
     stops: StopRules = .init(), constraint: Constraint? = nil, drafting: Drafting = .off,
-    guidance: Guidance? = nil, recorder: (any EngineObserver)? = nil
+    guidance: Guidance? = nil, kvBytesLimit: Int? = nil, recorder: (any EngineObserver)? = nil
   ) throws(EngineError) -> Run {
     try drafting.drafter?.check(for: backend)
     if drafting.isOn, let curve = costs.known(core) { core.setRowCost(curve) }
     return try Run(
       engine: self, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
-      constraint: constraint, drafting: drafting, guidance: guidance, recorder: recorder)
+      constraint: constraint, drafting: drafting, guidance: guidance, kvBytesLimit: kvBytesLimit,
+      recorder: recorder)
   }
+
+  /// The most tokens that a sequence may have.
+  public var contextLength: Int { core.contextLength }
+
+  /// Bytes that the keys and values of a sequence of `tokens` tokens take, in whole pages, with what an
+  /// index keeps beside them.
+  public func kvBytes(tokens: Int) -> Int { core.room(for: [tokens]) }
 
   /// Pages in use by all runs.
   public var pagesInUse: Int { core.statistics().pagesInUse }

@@ -4,6 +4,9 @@ import MartletModel
 public struct RunStatistics: Sendable, Equatable {
   /// Tokens of the prompt and of appended text; a shared prefix counts once.
   public var promptTokens = 0
+  /// Those of them whose keys and values the prefix store had; they count as prompt tokens all the same.
+  /// Varies from run to run.
+  public var cachedPromptTokens = 0
   /// Tokens drawn, discarded branches included; rolled-back ones excluded.
   public var generatedTokens = 0
   /// Those of them that a constraint left no choice for: no logits were read.
@@ -62,7 +65,7 @@ public final class Run: Sendable {
 
   init(
     engine: Engine, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    constraint: Constraint?, drafting: Drafting, guidance: Guidance?,
+    constraint: Constraint?, drafting: Drafting, guidance: Guidance?, kvBytesLimit: Int?,
     recorder: (any EngineObserver)?
   ) throws(EngineError) {
     self.engine = engine
@@ -72,7 +75,8 @@ public final class Run: Sendable {
     }
     state = try RunState(
       core: core, prompt: prompt, seed: seed, sampling: sampling, stops: stops,
-      constraint: tokens, drafting: drafting, guidance: guidance, recorder: recorder)
+      constraint: tokens, drafting: drafting, guidance: guidance, kvBytesLimit: kvBytesLimit,
+      recorder: recorder)
     self.guidance = guidance
     if let replay = core.backend as? ReplayBackend {
       (state.log, state.isReplay) = (replay.log, true)
@@ -90,7 +94,7 @@ public final class Run: Sendable {
   public var stops: StopRules { state.stops }
   /// Where guesses at coming tokens are taken from.
   public var drafting: Drafting { state.drafting }
-  /// Why nothing is drafted although ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:guidance:recorder:)``
+  /// Why nothing is drafted although ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:guidance:kvBytesLimit:recorder:)``
   /// was asked to; nil otherwise.
   public var draftingNote: String? { state.draftingNote }
   /// What the generated text of every branch must be; nil for anything.
@@ -138,7 +142,9 @@ public final class Run: Sendable {
 
   /// The most bytes of keys and values that this run's branches may hold together; nil for the
   /// engine's ceiling alone. A branch that needs more stops with ``StopReason/budget``. Guesses of
-  /// drafts count too, and give way. Set it before the first advance.
+  /// drafts count too, and give way. Give it to
+  /// ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:guidance:kvBytesLimit:recorder:)``,
+  /// which refuses a prompt that does not fit, or set it before the first advance.
   public var kvBytesLimit: Int? {
     get { core.kvPageLimit(of: state).map { $0 * state.bytesPerPage } }
     set { core.setKVPageLimit(newValue.map { $0 / state.bytesPerPage }, of: state) }
@@ -148,8 +154,8 @@ public final class Run: Sendable {
   /// run, with its seed, rules, stops and budget, and no other branch is its ancestor; its path comes
   /// after those of the root's children. The run's constraint does not hold for it.
   ///
-  /// Throws as ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:recorder:)``, and
-  /// ``EngineError/Code/budget`` when the gate refuses the prompt.
+  /// Throws as ``Engine/makeRun(prompt:seed:sampling:stops:constraint:drafting:guidance:kvBytesLimit:recorder:)``,
+  /// and ``EngineError/Code/budget`` when the gate refuses the prompt.
   public func open(prompt: [Token]) throws(EngineError) -> Branch {
     try core.open(state, prompt: prompt)
   }

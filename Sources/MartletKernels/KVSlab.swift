@@ -156,6 +156,42 @@ public final class KVSlab: @unchecked Sendable {
     ).expectSuccess("martlet_kv_read")
   }
 
+  // MARK: Pages as bytes
+
+  /// Grows when the bytes of a page mean something else.
+  public static let layoutVersion = 1
+
+  /// All layers of a page as they were written: a page that is turned is turned back in the copy.
+  /// - Throws: `KernelError` `.memory`.
+  public func bytes(of page: Int) throws(KernelError) -> [UInt8] {
+    let source = pointer(page: page, layer: 0)
+    guard isTurned(page) else {
+      return [UInt8](UnsafeRawBufferPointer(start: source, count: bytesPerPage))
+    }
+    let copy = try AlignedMemory(byteCount: bytesPerPage)
+    copy.base.copyMemory(from: source, byteCount: bytesPerPage)
+    var layout = cLayout
+    for layer in 0..<layers {
+      for head in 0..<kvHeads {
+        martlet_kv_turn_keys(&layout, copy.base + layer * bytesPerLayer, UInt32(head), 0)
+          .expectSuccess("martlet_kv_turn_keys")
+      }
+    }
+    return copy.withBytes { [UInt8]($0) }
+  }
+
+  /// Makes a page hold what `bytes(of:)` gave of another, of this slab or of one like it.
+  /// - Throws: `KernelError` `.argument` for another number of bytes.
+  public func fill(page: Int, with bytes: [UInt8]) throws(KernelError) {
+    guard bytes.count == bytesPerPage else {
+      throw KernelError(.argument, "\(bytes.count) bytes for a page of \(bytesPerPage)")
+    }
+    bytes.withUnsafeBytes {
+      pointer(page: page, layer: 0).copyMemory(from: $0.baseAddress!, byteCount: $0.count)
+    }
+    turned[page] = 0
+  }
+
   // MARK: Turned keys
 
   /// Whether a page's keys lie position by position, as searches rank them and attention gathers

@@ -28,7 +28,7 @@ public struct SimulatedCost: Sendable, Equatable {
 /// and asks the world about the history it then reads back from the pages. So pages, copies and
 /// shared prefixes count as they would for a model, and an engine that got a page wrong would get
 /// the text wrong. Batches that break the backend contract throw.
-public final class SimulatedBackend: Backend {
+public final class SimulatedBackend: PrefixSharing {
   public let name: String
   public let contextLength: Int
   public let pageTokens: Int
@@ -40,6 +40,8 @@ public final class SimulatedBackend: Backend {
   public let cost: SimulatedCost
   /// The most pages there is storage for; more are refused, as by a system short of memory.
   public let storagePages: Int
+  /// Whether prompts share pages that are kept, or get copies as under retrieval attention.
+  public let sharesPrefixPages: Bool
 
   private struct Storage {
     var pages: [[Int32]] = []
@@ -72,8 +74,9 @@ public final class SimulatedBackend: Backend {
   public init(
     world: any SimulatedWorld, contextLength: Int = 4096, pageTokens: Int = 32,
     bytesPerPage: Int = 4096, maximumBatchTokens: Int = 512, cost: SimulatedCost = .init(),
-    storagePages: Int = .max, name: String = "simulation"
+    storagePages: Int = .max, name: String = "simulation", sharesPrefixPages: Bool = true
   ) {
+    self.sharesPrefixPages = sharesPrefixPages
     self.world = world
     self.contextLength = contextLength
     self.pageTokens = pageTokens
@@ -220,6 +223,39 @@ public final class SimulatedBackend: Backend {
         throw fault("two sequences write page \(page)")
       }
       writers[page] = token.sequence
+    }
+  }
+
+  // MARK: Pages of prompts for other prompts
+
+  /// Pages of equal worlds are equal: nothing but tokens is in them.
+  public var prefixIdentity: String? { name }
+
+  public var prefixPageBytes: Int { 4 * pageTokens }
+
+  public func takePage(from source: PageID, to target: PageID) {
+    copyPage(from: source, to: target, positions: pageTokens)
+  }
+
+  public func pageBytes(_ page: PageID) throws(EngineError) -> [UInt8] {
+    storage.withLock { storage in
+      storage.pages[Int(page)].flatMap { token in
+        (0..<4).map { UInt8(truncatingIfNeeded: token >> (8 * $0)) }
+      }
+    }
+  }
+
+  public func setPage(_ page: PageID, to bytes: [UInt8]) throws(EngineError) {
+    guard bytes.count == prefixPageBytes else {
+      throw EngineError(.data, "\(bytes.count) bytes for a page of \(prefixPageBytes)")
+    }
+    storage.withLock { storage in
+      storage.pages[Int(page)] = (0..<pageTokens).map { slot in
+        Int32(
+          bitPattern: (0..<4).reduce(UInt32(0)) {
+            $0 | UInt32(bytes[4 * slot + $1]) << UInt32(8 * $1)
+          })
+      }
     }
   }
 

@@ -55,6 +55,15 @@ import Testing
   @Test func promptsThatDoNotFit() throws {
     try expect(
       ["run", String(repeating: "calc 1 +1? ", count: 400)], code: 64, says: "context", "256")
+    try expect(
+      ["run", "calc 17 +4?", "--budget", "kv_bytes=4096"], code: 64, says: "kv_bytes allows 4096",
+      "need")
+    try expect(
+      ["run", "calc 17 +4?", "--context", "256", "--kv-bytes", "256K"], code: 64,
+      says: "256 tokens",
+      "need 655360 bytes", "allows 262144")
+    try expect(["run", "calc 17 +4?", "--context", "9999"], code: 64, says: "9999")
+    try expect(["run", "calc 17 +4?", "--kv-bytes", "4Q"], code: 64, says: "4Q", "512M")
     try expect(["run", ""], code: 64, says: "empty")
     try expect(["run"], code: 64, says: "UTF-8", input: Data([0xFF, 0xFE]))
   }

@@ -97,6 +97,61 @@ struct PageTests {
       }?.code == .argument)
   }
 
+  @Test("what cannot fit is refused before work, with the bytes it needs")
+  func statedRoom() throws {
+    let backend = hashedBackend()
+    func engine(pages: Int, context: Int? = nil) throws -> Engine {
+      var configuration = EngineConfiguration(kvBytesLimit: pages * backend.bytesPerPage)
+      configuration.contextLength = context
+      return try Engine(backend: backend, configuration: configuration)
+    }
+    // Four tokens a page of 1000 bytes.
+    let small = try engine(pages: 3)
+    #expect(small.kvBytes(tokens: 12) == 3000 && small.kvBytes(tokens: 13) == 4000)
+    let long = engineError { try small.makeRun(prompt: tokens("abcdabcdabcda")) }
+    #expect(long?.code == .budget)
+    #expect(long?.message.contains("need 4000 bytes") == true, "\(long?.message ?? "")")
+    #expect(long?.message.contains("allows 3000") == true, "\(long?.message ?? "")")
+    // What fits to the byte runs.
+    let full = try small.makeRun(prompt: tokens("abcdabcdabcd"))
+    try full.advanceBlocking([full.root], Advance(maxTokens: 4))
+    #expect(full.root.generatedTokens == 1 && full.root.stop == .budget)
+    #expect(small.statistics.peakKVBytes == 3000)
+    let other = engineError { try full.open(prompt: tokens("abcdabcdabcda")) }
+    #expect(other?.code == .budget && other?.message.contains("need 4000 bytes") == true)
+
+    // A run's own limit, which its companion's prompt counts towards.
+    let wide = try engine(pages: 100)
+    let own = engineError {
+      try wide.makeRun(prompt: tokens("abcdabcd"), kvBytesLimit: 1999)
+    }
+    #expect(own?.code == .budget)
+    #expect(
+      own?.message.contains("need 2000 bytes, and the run's budget of kv_bytes allows 1999")
+        == true,
+      "\(own?.message ?? "")")
+    let guided = Guidance(by: .prompt(tokens("abcde")), scale: 2)
+    #expect(
+      engineError {
+        try wide.makeRun(prompt: tokens("abcdabcd"), guidance: guided, kvBytesLimit: 3999)
+      }?.message.contains("need 4000 bytes") == true)
+    let fits = try wide.makeRun(
+      prompt: tokens("abcdabcd"), guidance: guided, kvBytesLimit: 4000)
+    #expect(fits.kvBytesLimit == 4000)
+
+    // A stated context.
+    let refused = engineError { try engine(pages: 3, context: 13) }
+    #expect(refused?.code == .budget && refused?.message.contains("need 4000 bytes") == true)
+    #expect(engineError { try engine(pages: 9, context: 5000) }?.code == .argument)
+    #expect(engineError { try engine(pages: 9, context: 0) }?.code == .argument)
+    let stated = try engine(pages: 4, context: 13)
+    let run = try stated.makeRun(prompt: tokens("abcdabcdabc"))
+    try run.advanceBlocking([run.root], Advance(maxTokens: 20))
+    #expect(run.root.stop == .context && run.root.generatedTokens == 2)
+    #expect(
+      engineError { try stated.makeRun(prompt: tokens("abcdabcdabcdab")) }?.code == .context)
+  }
+
   @Test("storage that the system refuses is an error of the run that wanted it, not a budget")
   func refusedStorage() throws {
     // Pages are asked for sixteen at a time.

@@ -50,6 +50,30 @@ struct RetrievalDoorTests {
     return (slab, batch, table, queries, targets)
   }
 
+  @Test(
+    "pages are the same bytes turned or not, and as bytes make the same pages",
+    arguments: KVType.allCases)
+  func pagesAsBytes(type: KVType) throws {
+    let (slab, _, table, _, _) = try sequence(pages: 4, type: type)
+    let (source, target) = (Int(table[1]), Int(table[2]))
+    let written = try slab.bytes(of: source)
+    for layer in 0..<2 {
+      for head in 0..<kvHeads { slab.turnKeys(page: source, layer: layer, kvHead: head) }
+    }
+    slab.markTurned([source])
+    #expect(try slab.bytes(of: source) == written)
+    #expect(slab.isTurned(source))
+    for layer in 0..<2 {
+      for head in 0..<kvHeads { slab.turnKeys(page: target, layer: layer, kvHead: head) }
+    }
+    slab.markTurned([target])
+    #expect(try slab.bytes(of: target) != written)
+    try slab.fill(page: target, with: written)
+    #expect(!slab.isTurned(target))
+    #expect(try slab.bytes(of: target) == written)
+    #expect(throws: KernelError.self) { try slab.fill(page: target, with: [1, 2]) }
+  }
+
   private func index(
     _ slab: KVSlab, _ table: [Int32], _ queries: FloatMatrix
   ) throws -> (RetrievalSlab, [RetrievalCodebook]) {

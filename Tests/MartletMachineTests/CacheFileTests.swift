@@ -46,6 +46,13 @@ import Testing
       withExtendedLifetime(first) {}
     }
     #expect(try FolderLock.tryTaking(folder.path) != nil)
+    do {
+      let shared = try #require(try FolderLock.tryTaking(folder.path, shared: true))
+      #expect(try FolderLock.tryTaking(folder.path, shared: true) != nil)
+      #expect(try FolderLock.tryTaking(folder.path) == nil)
+      withExtendedLifetime(shared) {}
+    }
+    #expect(try FolderLock.tryTaking(folder.path) != nil)
   }
 
   @Test func theStandardFolderFollowsTheEnvironment() {

@@ -46,7 +46,17 @@ import Testing
     #expect(result.stoppedBecause == .budgetKVBytes)
     #expect(!result.text.isEmpty)
     #expect(result.usage.peakKVBytes <= 20 * 4096)
+    #expect(result.notes.contains { $0.contains("of the \(20 * 4096) allowed") }, "\(result.notes)")
     #expect(engine.pagesInUse == 0)
+  }
+
+  @Test func aPromptThatCannotFitItsKVBudgetIsRefused() async throws {
+    let (session, _) = try makeSession(endless)
+    let refused = await #expect(throws: ScalingError.self) {
+      try await session.run(request("abc", "sample", [], budget: Budget(kvBytes: 1)))
+    }
+    #expect(refused?.message.contains("kv_bytes allows 1") == true, "\(refused?.message ?? "")")
+    #expect(session.engine.statistics.forwards == 0)
   }
 
   @Test func whatIsLeftIsSharedAlikeUnderOneSeed() async throws {

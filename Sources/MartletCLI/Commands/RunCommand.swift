@@ -243,6 +243,9 @@ struct RunCommand: AsyncParsableCommand {
     var line =
       "\(result.strategy): \(usage.generatedTokens) tokens generated, "
       + "\(usage.totalTokens) in all, \(seconds(result.timing.seconds)), "
+      + (result.timing.cachedPromptTokens > 0
+        ? "\(result.timing.cachedPromptTokens) of the prompt were kept, " : "")
+      + "keys and values \(shortSize(usage.peakKVBytes)), "
       + "stopped because \(result.stoppedBecause.rawValue)"
     if let failure = result.failure { line += " (\(failure))" }
     for note in result.notes { line += "\nnote: \(note)" }

@@ -40,6 +40,10 @@ struct ModelOptions: ParsableArguments {
       """, valueName: "exact|retrieve|…"))
   var attention: String?
 
+  @OptionGroup var memory: MemoryOptions
+
+  @OptionGroup var prefixes: PrefixOptions
+
   @OptionGroup var cache: CacheOptions
 
   @Option(help: "Prompt tokens per pass; measured for this machine if not given.")
@@ -61,6 +65,10 @@ struct ModelOptions: ParsableArguments {
     configuration.numericClass = numeric
     configuration.backend.kvType = kvType
     if let attention { configuration.backend.attention = try AttentionMethod.parse(attention) }
+    memory.apply(to: &configuration)
+    if let folder = try prefixes.folder() {
+      configuration.engine.prefixes = PrefixStoreOptions(folder: folder)
+    }
     configuration.packCache = try cache.location()
     configuration.tuning = withoutTuning ? .off : tuning
     if let prefillChunk, !(1...configuration.backend.maximumBatchTokens).contains(prefillChunk) {

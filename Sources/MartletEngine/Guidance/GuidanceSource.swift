@@ -21,11 +21,11 @@ enum GuidanceSource {
       guard !tokens.isEmpty else {
         throw EngineError(.argument, "the prompt of guidance has no tokens; give at least one")
       }
-      guard tokens.count <= backend.contextLength else {
+      guard tokens.count <= core.contextLength else {
         throw EngineError(
           .context,
           "the prompt of guidance has \(tokens.count) tokens but the context of \(backend.name) "
-            + "holds \(backend.contextLength); shorten it")
+            + "holds \(core.contextLength); shorten it")
       }
       try core.checkVocabulary(tokens, what: "the prompt of guidance")
       return .prompt(tokens)
@@ -73,11 +73,11 @@ enum GuidanceSource {
   }
 
   /// The most tokens of a branch, its prompt of `promptCount` included.
-  func contextLength(_ backend: any Backend, promptCount: Int) -> Int {
+  func contextLength(_ core: EngineCore, promptCount: Int) -> Int {
     switch self {
-    case .prompt(let tokens): backend.contextLength - max(0, tokens.count - promptCount)
-    case .exit: backend.contextLength
-    case .model(let model): min(backend.contextLength, model.contextLength)
+    case .prompt(let tokens): core.contextLength - max(0, tokens.count - promptCount)
+    case .exit: core.contextLength
+    case .model(let model): min(core.contextLength, model.contextLength)
     }
   }
 

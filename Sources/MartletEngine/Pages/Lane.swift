@@ -12,6 +12,8 @@ import MartletModel
 /// and a base goes when its last member has left it. Used with the engine's lock held.
 final class Lane {
   let run: RunState
+  /// What it holds pages as.
+  let tree: PromptTree
   /// How many of its tokens are its prompt.
   let promptCount: Int
   /// All tokens, prompt included.
@@ -44,6 +46,10 @@ final class Lane {
   var revision = 0
   /// The pass that last served it, for fairness, or last used its logits.
   var lastServed = 0
+  /// Whether pages of its prompt were looked for among those that are kept.
+  var hasSought = false
+  /// How many pages of its prompt were handed to the store.
+  var pagesGiven = 0
   /// Index of its work in the pass being gathered.
   var workIndex = -1
   var workTick = -1
@@ -51,6 +57,7 @@ final class Lane {
   /// A lane on a prompt.
   init(run: RunState, prompt: [Token]) {
     self.run = run
+    tree = PromptTree(run)
     promptCount = prompt.count
     tokens = prompt
     isOwned = true
@@ -59,6 +66,7 @@ final class Lane {
   /// A lane that begins as `base`.
   init(on base: Lane) {
     run = base.run
+    tree = base.tree
     promptCount = base.promptCount
     tokens = base.tokens
     self.base = base
@@ -117,7 +125,7 @@ extension PagePool {
       base.pages = []
     } else {
       lane.pages = base.pages
-      for page in lane.pages { retain(page) }
+      for page in lane.pages { retain(page, for: lane.tree) }
     }
     lane.processed = base.processed
     if base.tokens.count == lane.tokens.count {
@@ -134,7 +142,8 @@ extension PagePool {
     lane.endDraft()
     lane.processed = positions
     let keep = PagePool.pages(for: positions, pageTokens: pageTokens)
-    while lane.pages.count > keep { release(lane.pages.removeLast()) }
+    while lane.pages.count > keep { release(lane.pages.removeLast(), for: lane.tree) }
+    if positions == 0 { lane.hasSought = false }
   }
 
   /// Cuts a lane to its first `count` tokens.
@@ -158,7 +167,7 @@ extension PagePool {
     lane.processed = min(base.processed, count)
     let keep = PagePool.pages(for: lane.processed, pageTokens: pageTokens)
     lane.pages = Array(base.pages.prefix(keep))
-    for page in lane.pages { retain(page) }
+    for page in lane.pages { retain(page, for: lane.tree) }
     base.members -= 1
     dropIfUnused(base)
   }
@@ -176,17 +185,17 @@ extension PagePool {
     var copies = 0
     let first = lane.processed / pageTokens
     if first < lane.pages.count, isShared(lane.pages[first]) {
-      let page = try allocate(for: lane.run)
+      let page = try allocate(for: lane.tree)
       backend.copyPage(
         from: lane.pages[first], to: page, positions: lane.processed % pageTokens)
-      release(lane.pages[first])
+      release(lane.pages[first], for: lane.tree)
       lane.pages[first] = page
       copies = 1
     }
     let needed = PagePool.pages(for: end, pageTokens: pageTokens)
     while lane.pages.count < needed {
       do throws(PageShortage) {
-        lane.pages.append(try allocate(for: lane.run, forGuesses: forGuesses))
+        lane.pages.append(try allocate(for: lane.tree, forGuesses: forGuesses))
       } catch {
         setProcessed(lane, lane.processed, pageTokens: pageTokens)
         throw error
@@ -212,7 +221,7 @@ extension PagePool {
     lane.dropLogits()
     guard lane.base == nil else { return 0 }
     var kept = lane.pages.count
-    while kept > 0, !isShared(lane.pages[kept - 1]) { kept -= 1 }
+    while kept > 0, !isSharedByLanes(lane.pages[kept - 1]) { kept -= 1 }
     let returned = lane.pages.count - kept
     lane.revision += 1
     setProcessed(lane, min(lane.processed, kept * pageTokens), pageTokens: pageTokens)
@@ -236,7 +245,7 @@ extension PagePool {
     lane.revision += 1
     lane.endDraft()
     lane.dropLogits()
-    while let page = lane.pages.popLast() { release(page) }
+    while let page = lane.pages.popLast() { release(page, for: lane.tree) }
     leaveBase(lane)
   }
 

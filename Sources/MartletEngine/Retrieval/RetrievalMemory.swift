@@ -103,6 +103,14 @@ final class RetrievalMemory: @unchecked Sendable {
     pages[page].prompt = nil
   }
 
+  /// A page holds what another prompt left: nothing that was learned there holds here.
+  func taken(_ page: Int) { pages[page] = PageState() }
+
+  /// The positions of a prompt whose queries are kept when they are processed.
+  func sampledPositions(prompt: Int) -> [Int] {
+    isLong(prompt) ? QuerySamples.positions(prompt: prompt) : []
+  }
+
   // MARK: A pass
 
   /// Takes in a batch: which rows search, which queries are kept, which pages change. Learns and

@@ -11,6 +11,7 @@ extension EngineCore {
 
   func open(_ run: RunState, prompt: [Token]) throws(EngineError) -> Branch {
     try checkPrompt(prompt)
+    try checkRoom(for: [prompt.count], limit: kvPageLimit(of: run).map { $0 * run.bytesPerPage })
     return try locked { () throws(EngineError) in
       guard !isStopping else { throw EngineError(.cancelled, "the engine was shut down") }
       try reserve(prompt.count, of: run)
@@ -29,7 +30,7 @@ extension EngineCore {
     guard !prompt.isEmpty else {
       throw EngineError(.argument, "the prompt has no tokens; give at least one")
     }
-    let context = backend.contextLength
+    let context = contextLength
     guard prompt.count <= context else {
       throw EngineError(
         .context,
@@ -37,6 +38,29 @@ extension EngineCore {
           + "\(context); shorten the prompt")
     }
     try checkVocabulary(prompt, what: "the prompt")
+  }
+
+  /// Bytes of the pages of sequences of so many tokens.
+  func room(for sequences: [Int]) -> Int {
+    sequences.reduce(0) {
+      $0 + PagePool.pages(for: $1, pageTokens: backend.pageTokens) * backend.bytesPerPage
+    }
+  }
+
+  /// Throws for sequences whose keys and values would not fit if they had everything to themselves:
+  /// nothing could come of work on them.
+  /// - Parameter limit: the run's own bytes; nil for the engine's alone.
+  func checkRoom(for sequences: [Int], limit: Int?) throws(EngineError) {
+    let needed = room(for: sequences)
+    let allowed = min(limit ?? .max, configuration.kvBytesLimit)
+    guard needed > allowed / backend.bytesPerPage * backend.bytesPerPage else { return }
+    let isOwn = limit.map { $0 < configuration.kvBytesLimit } ?? false
+    throw EngineError(
+      .budget,
+      "the keys and values of \(sequences.reduce(0, +)) tokens of \(backend.name) need \(needed) "
+        + "bytes, and \(isOwn ? "the run's budget of kv_bytes" : "the engine's limit (kvBytesLimit, --kv-bytes)") "
+        + "allows \(allowed); raise it to \(needed) or more, shorten the context, or store keys and "
+        + "values in fewer bits")
   }
 
   /// Has the run's gate grant tokens that are given, not drawn.

@@ -192,14 +192,14 @@ extension EngineCore {
     }
     let drafting = state.run.drafting
     // The pass yields one token without a draft; drafts are for those after it.
-    var wanted = backend.contextLength - state.lane.tokens.count
+    var wanted = contextLength - state.lane.tokens.count
     if let limit = state.run.stops.maxTokens { wanted = min(wanted, limit - state.count) }
     if let flight = state.flight, let limit = flight.maxTokens {
       wanted = min(wanted, limit - (state.count - flight.startCount))
     }
     if let left = state.run.gate?.remainingTokens { wanted = min(wanted, left) }
     let depth = min(drafting.maximumDepth, wanted - 1)
-    let slots = backend.contextLength - state.lane.tokens.count
+    let slots = contextLength - state.lane.tokens.count
     return .init(
       tail: TokenTail(state.lane.tokens), depth: depth,
       nodes: depth > 0 ? min(drafting.maximumNodes, slots) : 0, trust: state.trust.factor,

@@ -206,11 +206,11 @@ extension EngineCore {
     }
   }
 
-  private func makeWritable(_ lane: Lane, upTo end: Int) throws(PageShortage) -> Int {
+  func makeWritable(_ lane: Lane, upTo end: Int) throws(PageShortage) -> Int {
     do throws(PageShortage) {
       return try pool.prepare(lane, upTo: end, backend: backend)
     } catch {
-      guard abandonWaitingDrafts() else { throw error }
+      guard abandonWaitingDrafts() || abandonWriting() else { throw error }
       return try pool.prepare(lane, upTo: end, backend: backend)
     }
   }
@@ -255,6 +255,7 @@ extension EngineCore {
         continue
       }
       lane.processed = work.range.upperBound
+      keepPrefix(of: lane)
       if work.wantsLogits && lane.tokens.count == work.range.upperBound {
         lane.freshRow = own
         let isOfModel = lane.run.guidance?.model != nil

@@ -15,15 +15,19 @@ final class EngineCore: @unchecked Sendable {
   let endTokens: Set<Token>
   let configuration: EngineConfiguration
   let maximumBatch: Int
+  /// The most tokens of one sequence.
+  let contextLength: Int
   let constraints = ConstraintKeeper()
   private let runNumbers = Mutex<UInt64>(0)
 
-  private let lock = NSLock()
+  let lock = NSLock()
   private let driverWake = DispatchSemaphore(value: 0)
   private let driverEnd = DispatchSemaphore(value: 0)
   private let releases = Mutex<[BranchState]>([])
 
   var pool: PagePool
+  /// Prompts that are kept beyond runs; nil for none.
+  let prefixes: PrefixStore?
   var totals = EngineStatistics()
   /// Runs with submitted branches, in order of their first submission.
   var runs: [RunState] = []
@@ -89,14 +93,25 @@ final class EngineCore: @unchecked Sendable {
     codec = backend.tokenizer
     endTokens = codec.endOfGenerationTokens
     maximumBatch = min(backend.maximumBatchTokens, configuration.maximumBatchTokens)
+    contextLength = configuration.contextLength ?? backend.contextLength
     pool = PagePool(backend: backend, byteLimit: configuration.kvBytesLimit)
     logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
+    prefixes = try configuration.prefixes.flatMap { options throws(EngineError) in
+      try PrefixStore(options, backend: backend, kvBytesLimit: configuration.kvBytesLimit)
+    }
     guard pool.limit >= 1 else {
       throw EngineError(
         .argument,
-        "kvBytesLimit is \(configuration.kvBytesLimit), less than one page of "
+        "kvBytesLimit (--kv-bytes) is \(configuration.kvBytesLimit), less than one page of "
           + "\(backend.bytesPerPage) bytes; raise it")
     }
+    guard let context = configuration.contextLength else { return }
+    guard (1...backend.contextLength).contains(context) else {
+      throw EngineError(
+        .argument,
+        "a context of \(context) tokens; \(backend.name) has 1 to \(backend.contextLength)")
+    }
+    try checkRoom(for: [context], limit: nil)
   }
 
   /// A number that no other run of this engine has.
@@ -189,10 +204,11 @@ final class EngineCore: @unchecked Sendable {
         continue
       }
       askDrafters()
+      seekPrefixes()
       let pass = gather()
       if !pass.work.isEmpty {
         execute(pass)
-      } else if !settle() && !isWoken && answers.isEmpty {
+      } else if !settle() && !isWoken && answers.isEmpty && !writePrefixes() {
         isAsleep = true
         unlockAndAnswer()
         driverWake.wait()
@@ -202,7 +218,10 @@ final class EngineCore: @unchecked Sendable {
         unlockAndAnswer()
         lock.lock()
       }
+      if !pass.work.isEmpty { _ = writePrefixes() }
     }
+    while writePrefixes() {}
+    pool.forgetPrefixes()
     // The thread and the core hold each other.
     driver = nil
     let undone = errands
@@ -298,6 +317,8 @@ final class EngineCore: @unchecked Sendable {
       var result = totals
       result.pagesInUse = pool.inUse
       result.peakPages = pool.peak
+      result.storedPages = pool.stored
+      result.peakKVBytes = pool.peak * backend.bytesPerPage
       return result
     }
   }

@@ -69,7 +69,7 @@ final class RunState: @unchecked Sendable {
 
   init(
     core: EngineCore, prompt: [Token], seed: UInt64, sampling: SamplingOptions, stops: StopRules,
-    constraint: TokenConstraint?, drafting: Drafting, guidance: Guidance?,
+    constraint: TokenConstraint?, drafting: Drafting, guidance: Guidance?, kvBytesLimit: Int?,
     recorder: (any EngineObserver)?
   ) throws(EngineError) {
     try core.checkPrompt(prompt)
@@ -86,6 +86,9 @@ final class RunState: @unchecked Sendable {
     let source = try guide.map { guide throws(EngineError) in
       try GuidanceSource(guide, prompt: prompt, core: core)
     }
+    try core.checkRoom(
+      for: [prompt.count] + [source?.prompt?.count].compactMap(\.self), limit: kvBytesLimit)
+    kvPageLimit = kvBytesLimit.map { $0 / core.backend.bytesPerPage }
     self.guidance = source
     let gives = source != nil && drafting.isOn
     self.drafting = gives ? .off : drafting
@@ -95,7 +98,7 @@ final class RunState: @unchecked Sendable {
         + "which drafts do not have"
       : nil
     contextLength =
-      source?.contextLength(core.backend, promptCount: prompt.count) ?? core.backend.contextLength
+      source?.contextLength(core, promptCount: prompt.count) ?? core.contextLength
     self.seed = seed
     self.sampling = sampling
     self.stops = stops

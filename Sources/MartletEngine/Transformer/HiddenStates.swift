@@ -54,7 +54,7 @@ final class HiddenStates {
   }
 
   /// What a page held is of other tokens now.
-  private func forget(_ page: PageID) {
+  func forget(_ page: PageID) {
     guard kept(page) != nil else { return }
     pages[Int(page)] = nil
     room += 1

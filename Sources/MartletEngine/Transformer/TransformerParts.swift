@@ -28,6 +28,8 @@ public struct TransformerParts: Sendable {
   public var embedding: any TokenEmbedding
   /// The tokenizer that belongs to the vocabulary.
   public var tokenizer: any TokenCodec
+  /// What tells the weights from others of their shape; empty for parts that were made in memory.
+  public var fingerprint = ""
 
   /// Parts that were made in memory.
   public init(
@@ -50,6 +52,7 @@ public struct TransformerParts: Sendable {
       name: model.configuration.name, configuration: model.configuration, layers: model.layers,
       outputNorm: model.outputNorm, output: model.output, embedding: model.tokenEmbedding,
       tokenizer: tokenizer)
+    fingerprint = model.fingerprint
   }
 
   /// Whether every weight is float32, so that nothing but float32 keys and values keeps up with

@@ -62,18 +62,21 @@ public final class AtomicFile: @unchecked Sendable {
 
   /// Makes what was written durable, cuts the file to `byteCount` and gives it its name. May take as
   /// long as the device needs.
+  /// - Parameter isDurable: whether to wait for the device. Without it a power cut may leave a file
+  ///   under the name that has not all its bytes, for readers who check them.
   /// - Throws: `MachineError` `.file`; the temporary file is then gone.
-  public func commit(byteCount: Int) throws(MachineError) {
+  public func commit(byteCount: Int, isDurable: Bool = true) throws(MachineError) {
     precondition(!isCommitted, "committed twice")
     isCommitted = true
     defer { close(descriptor) }
-    guard ftruncate(descriptor, off_t(byteCount)) == 0, fsync(descriptor) == 0,
-      rename(temporary, path) == 0
+    guard ftruncate(descriptor, off_t(byteCount)) == 0,
+      !isDurable || fsync(descriptor) == 0, rename(temporary, path) == 0
     else {
       let reason = errno
       unlink(temporary)
       throw Self.failure("cannot finish", path, reason)
     }
+    guard isDurable else { return }
     let directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard directory >= 0 else { return }
     // The name's durability: without it a power cut costs the file, which is only written again.

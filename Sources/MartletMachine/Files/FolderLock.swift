@@ -6,12 +6,17 @@ public final class FolderLock: Sendable {
   private let descriptor: Int32
 
   /// Takes the lock, or returns nil at once while somebody else holds it.
+  /// - Parameter shared: beside others who share it, and nobody who does not.
   /// - Throws: `MachineError` `.file` when the folder cannot be opened or the file system has no
   ///   locks.
-  public static func tryTaking(_ folder: String) throws(MachineError) -> FolderLock? {
+  public static func tryTaking(
+    _ folder: String, shared: Bool = false
+  ) throws(MachineError) -> FolderLock? {
     let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { throw failure(folder, errno) }
-    if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return FolderLock(descriptor) }
+    if flock(descriptor, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 {
+      return FolderLock(descriptor)
+    }
     let reason = errno
     close(descriptor)
     if reason == EWOULDBLOCK { return nil }

@@ -45,6 +45,7 @@ struct RunEnding: Sendable {
     timing.seconds = seconds
     timing.tokensPerSecond = seconds > 0 ? Double(statistics.generatedTokens) / seconds : 0
     timing.forwards = statistics.forwards
+    timing.cachedPromptTokens = statistics.cachedPromptTokens
     timing.rolledBackTokens = statistics.rolledBackTokens
     timing.draftedTokens = statistics.draftedTokens
     timing.acceptedTokens = statistics.acceptedTokens

@@ -68,6 +68,7 @@ extension RunResult.Timing: Encodable {
   private enum Key: String, CodingKey {
     case seconds, forwards
     case tokensPerSecond = "tokens_per_second"
+    case cachedPromptTokens = "cached_prompt_tokens"
     case rolledBackTokens = "rolled_back_tokens"
     case draftedTokens = "drafted_tokens"
     case acceptedTokens = "accepted_tokens"
@@ -80,6 +81,7 @@ extension RunResult.Timing: Encodable {
     try fields.encode(seconds, forKey: .seconds)
     try fields.encode(forwards, forKey: .forwards)
     try fields.encode(tokensPerSecond, forKey: .tokensPerSecond)
+    try fields.encode(cachedPromptTokens, forKey: .cachedPromptTokens)
     try fields.encode(rolledBackTokens, forKey: .rolledBackTokens)
     try fields.encode(draftedTokens, forKey: .draftedTokens)
     try fields.encode(acceptedTokens, forKey: .acceptedTokens)

@@ -66,6 +66,8 @@ public struct RunResult: Sendable, Equatable {
     public var tokensPerSecond = 0.0
     /// Forward passes of the model.
     public var forwards = 0
+    /// Prompt tokens whose keys and values a prefix store had, so that they were not processed.
+    public var cachedPromptTokens = 0
     /// Tokens drawn ahead of a decision that discarded them; not part of the usage.
     public var rolledBackTokens = 0
     /// Tokens that were guessed ahead and processed.

@@ -128,7 +128,8 @@ public final class ScalingSession: Sendable {
     let seconds = start.duration(to: clock.now) / .seconds(1)
     let result = ending.result(
       request, model: model, judge: judge, statistics: engineRun.statistics,
-      scoredTokens: ledger.used.scored, notes: [engineRun.draftingNote].compactMap(\.self),
+      scoredTokens: ledger.used.scored,
+      notes: [engineRun.draftingNote, kvNote(ending, request, engineRun)].compactMap(\.self),
       seconds: seconds)
     trace?.note("result", by: "martlet", ["stopped_because": .text(result.stoppedBecause.rawValue)])
     return result
@@ -162,7 +163,7 @@ public final class ScalingSession: Sendable {
       let run = try engine.makeRun(
         prompt: tokens, seed: request.seed, sampling: sampling, stops: request.stops,
         constraint: request.constraint, drafting: request.drafting, guidance: guidance,
-        recorder: trace)
+        kvBytesLimit: request.budget.kvBytes, recorder: trace)
       trace?.recording.begin(request, in: self, run)
       guard ledger.reservePrompt(tokens.count) else {
         throw EngineError(
@@ -170,11 +171,22 @@ public final class ScalingSession: Sendable {
           "the prompt alone has \(tokens.count) tokens, more than the budget allows; raise it")
       }
       run.gate = ledger
-      run.kvBytesLimit = request.budget.kvBytes
       return run
     } catch {
       throw ScalingError(error)
     }
+  }
+
+  /// What a run that ended for want of pages had, and what more it might have needed.
+  private func kvNote(_ ending: RunEnding, _ request: RunRequest, _ run: Run) -> String? {
+    guard ending.cause == .budgetKVBytes else { return nil }
+    let limits = [request.budget.kvBytes, kvBytesLimit].compactMap(\.self)
+    let context = engine.contextLength
+    return "keys and values took \(run.statistics.peakKVBytes) bytes"
+      + (limits.min().map { " of the \($0) allowed" } ?? "")
+      + " and a branch needed more; one branch of the whole context (\(context) tokens) takes "
+      + "\(engine.kvBytes(tokens: context)), each page that branches do not share adds "
+      + "\(engine.backend.bytesPerPage)"
   }
 
   /// The scorers and the extractor of a run: what the user named, else the defaults that exist.
