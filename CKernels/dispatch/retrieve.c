@@ -313,16 +313,29 @@ static void scan_rows(const search_arguments *a, const search_scratch *s) {
 
 /// Finite scores as words in the same order, as fine as words can be.
 static void narrow(size_t count, const float *from, uint16_t *to) {
-  float low = from[0], high = from[0];
-  for (size_t i = 1; i < count; ++i) {
-    low = from[i] < low ? from[i] : low;
-    high = from[i] > high ? from[i] : high;
+  // Sixteen of each, so that a comparison need not wait for the one before.
+  enum { ways = 16 };
+  float low[ways], high[ways];
+  for (size_t w = 0; w < ways; ++w) low[w] = high[w] = from[0];
+  size_t i = 0;
+  for (; i + ways <= count; i += ways)
+    for (size_t w = 0; w < ways; ++w) {
+      low[w] = from[i + w] < low[w] ? from[i + w] : low[w];
+      high[w] = from[i + w] > high[w] ? from[i + w] : high[w];
+    }
+  for (; i < count; ++i) {
+    low[0] = from[i] < low[0] ? from[i] : low[0];
+    high[0] = from[i] > high[0] ? from[i] : high[0];
   }
-  const float ratio = high > low ? 65535.0f / (high - low) : 0;
+  for (size_t w = 1; w < ways; ++w) {
+    low[0] = low[w] < low[0] ? low[w] : low[0];
+    high[0] = high[w] > high[0] ? high[w] : high[0];
+  }
+  const float least = low[0], ratio = high[0] > least ? 65535.0f / (high[0] - least) : 0;
   const float used = ratio < 1e30f ? ratio : 0;
-  for (size_t i = 0; i < count; ++i) {
-    const float t = (from[i] - low) * used;
-    to[i] = (uint16_t)(t < 65535.0f ? t : 65535.0f);
+  for (i = 0; i < count; ++i) {
+    const float t = (from[i] - least) * used;
+    to[i] = (uint16_t)(int32_t)(t < 65535.0f ? t : 65535.0f);
   }
 }
 

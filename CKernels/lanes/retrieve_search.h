@@ -309,20 +309,36 @@ static uint16_t retrieve_least(size_t count, const uint16_t *scores, size_t k, u
   return retrieve_kth(sets, maxima, k);
 }
 
-/// Places of the scores that are at least `least`; `places` has room for four more.
-static size_t retrieve_passing(size_t count, const uint16_t *scores, uint16_t least,
+/// Places of those of 64 scores that are at least `least`; how many. `places` has room for four more.
+LANES size_t retrieve_passing_block(const uint16_t *scores, uint16_t least, uint32_t first,
+                                    uint32_t *places) {
+#ifdef WIDE_PASSING
+  return wide_passing(scores, least, first, places);
+#else
+  uint64_t mask = wide_words_at_least(scores, least) |
+                  (uint64_t)wide_words_at_least(scores + 32, least) << 32;
+  // Four are written whether they are there or not: which ones are cannot be predicted.
+  const size_t hits = (size_t)__builtin_popcountll(mask);
+  for (int h = 0; h < 4; ++h, mask &= mask - 1)
+    places[h] = first + (uint32_t)(mask ? __builtin_ctzll(mask) : 0);
+  for (size_t h = 4; h < hits; ++h, mask &= mask - 1)
+    places[h] = first + (uint32_t)__builtin_ctzll(mask);
+  return hits;
+#endif
+}
+
+/// Places of the scores that are at least `least`, of which there are about k; `places` has room for four
+/// more.
+static size_t retrieve_passing(size_t count, const uint16_t *scores, uint16_t least, size_t k,
                                uint32_t *places) {
+  // Where few pass, that none of 64 does can be predicted.
+  const int few = k * 512 < count;
   size_t n = 0, i = 0;
   for (; i + 64 <= count; i += 64) {
-    uint64_t mask = wide_words_at_least(scores + i, least) |
-                    (uint64_t)wide_words_at_least(scores + i + 32, least) << 32;
-    // Four are written whether they are there or not: which ones are cannot be predicted.
-    const size_t hits = (size_t)__builtin_popcountll(mask);
-    for (int h = 0; h < 4; ++h, mask &= mask - 1)
-      places[n + (size_t)h] = (uint32_t)i + (uint32_t)(mask ? __builtin_ctzll(mask) : 0);
-    for (size_t h = 4; h < hits; ++h, mask &= mask - 1)
-      places[n + h] = (uint32_t)i + (uint32_t)__builtin_ctzll(mask);
-    n += hits;
+    if (few && !(wide_words_at_least(scores + i, least) |
+                 wide_words_at_least(scores + i + 32, least)))
+      continue;
+    n += retrieve_passing_block(scores + i, least, (uint32_t)i, places + n);
   }
   for (; i < count; ++i)
     if (scores[i] >= least) places[n++] = (uint32_t)i;
@@ -334,7 +350,7 @@ void LANES_NAME(retrieve_select, LANES_ISA)(size_t count, const uint16_t *scores
   uint32_t *passed = scratch;
   uint16_t *kept = (uint16_t *)(void *)(passed + count + 4);
   const uint16_t bound = retrieve_least(count, scores, k, kept);
-  const size_t n = retrieve_passing(count, scores, bound, passed);
+  const size_t n = retrieve_passing(count, scores, bound, k, passed);
   for (size_t i = 0; i < n; ++i) kept[i] = scores[passed[i]];
   const uint16_t least = n == k ? bound : retrieve_kth(n, kept, k);
   size_t equal = k - (least == UINT16_MAX ? 0 : retrieve_count(n, kept, (uint16_t)(least + 1)));

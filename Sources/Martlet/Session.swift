@@ -121,6 +121,7 @@ public final class Session: Sendable {
       team: team, numericClass: numericClass, packCache: packCache,
       byteLimit: configuration.engine.kvBytesLimit / 4)
     var surroundings = ModelSurroundings(model, tokenizer)
+    surroundings.attention = options.attention.name
     surroundings.open = { name throws(ScalingError) in try others.open(name) }
     var defaults = ModelDefaults(model.metadata)
     defaults.options[Choices.optionName] = Choices.text(for: model)

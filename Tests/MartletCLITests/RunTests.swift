@@ -81,6 +81,28 @@ import Testing
     #expect(events.count > 16)
     #expect(events.allSatisfy { $0["ph"] is String })
   }
+
+  @Test(
+    "results and traces say what tokens attended to, with what was chosen for them",
+    arguments: [
+      ([], "exact"), (["--attention", "window=512"], "window=512"),
+      (["--attention", "retrieve", "--no-tuning"], "retrieve=0.02,from=8192"),
+      (["--attention", "retrieve=0.1,recent=64,from=2048"], "retrieve=0.1,from=2048,recent=64"),
+    ])
+  func attentionIsStated(arguments: [String], attention: String) throws {
+    let folder = try TemporaryFolder()
+    let trace = folder.url.appendingPathComponent("trace.json")
+    let output = try Tool.run(
+      ["run", "calc 17 +4?", "--json", "--trace", trace.path] + arguments)
+    #expect(output.code == 0, "\(output.error)")
+    #expect(try output.object()["attention"] as? String == attention)
+    let object = try #require(
+      JSONSerialization.jsonObject(with: Data(contentsOf: trace)) as? [String: Any])
+    #expect((object["otherData"] as? [String: Any])?["attention"] as? String == attention)
+    let again = try Tool.run(
+      ["run", "calc 17 +4?", "--json", "--attention", attention])
+    #expect(try again.object()["text"] as? String == output.object()["text"] as? String)
+  }
 }
 
 /// `martlet run --draft-memory`.

@@ -124,7 +124,12 @@ struct RetrievalTests {
     #expect(few != exact, "the index was never used")
   }
 
-  @Test("names", arguments: ["exact", "retrieve=0.02", "retrieve=0.1,from=4096", "window=4096"])
+  @Test(
+    "names",
+    arguments: [
+      "exact", "retrieve=0.02", "retrieve=0.1,from=4096", "window=4096", "retrieve=0.02,recent=256",
+      "retrieve=0.05,from=2048,wanted=64,sinks=0,recent=1,nibbles=64",
+    ])
   func names(text: String) throws {
     #expect(try AttentionMethod.parse(text).name == text)
   }
@@ -134,7 +139,8 @@ struct RetrievalTests {
     arguments: [
       "", "exactly", "retrieve=", "retrieve=x", "retrieve=2", "retrieve=-1", "window", "window=0",
       "window=x", "retrieve=0.02,", "retrieve=0.02,from=", "retrieve=0.02,from=12",
-      "retrieve=0.02,to=9",
+      "retrieve=0.02,to=9", "retrieve=0.02,recent=0", "retrieve=0.02,wanted=-1",
+      "retrieve=0.02,nibbles=12", "retrieve=0.02,sinks=x", "retrieve=0.02,recent=1=2",
     ])
   func badNames(text: String) {
     #expect(engineError { try AttentionMethod.parse(text) }?.code == .argument)

@@ -40,9 +40,7 @@ struct BenchContextCommand: ParsableCommand {
 
   func run() throws {
     var settings = ContextBench.Settings()
-    settings.methods = try methods.replacing(",from=", with: ";from=").split(separator: ",").map {
-      try AttentionMethod.parse(String($0.replacing(";from=", with: ",from=")))
-    }
+    settings.methods = try AttentionMethod.parseList(methods)
     settings.positions = positions.values
     settings.branches = branches.values
     settings.generate = generate

@@ -32,8 +32,8 @@ struct BenchRecallCommand: ParsableCommand {
   @Option(help: "Tokens at fewer positions attend to everything, at least 1024.")
   var minimumPositions = 1024
 
-  @Option(help: "Recent positions that retrieval attends to without a search.")
-  var recent = 256
+  @Option(help: "Recent positions that retrieval attends to without a search, 128 if not given.")
+  var recent: Int?
 
   @Option(help: "Tokens predicted at the end of a text without questions.")
   var predicted = 512
@@ -43,11 +43,10 @@ struct BenchRecallCommand: ParsableCommand {
   func run() throws {
     let report = try options.refusing {
       var settings = RecallBench.Settings(problems: try chosen())
-      settings.methods = try methods.split(separator: ",").map { word in
-        let method = try AttentionMethod.parse(String(word))
+      settings.methods = try AttentionMethod.parseList(methods).map { method in
         guard case .retrieve(var retrieval) = method else { return method }
-        retrieval.minimumPositions = minimumPositions
-        retrieval.recent = recent
+        retrieval.minimumPositions = retrieval.minimumPositions ?? minimumPositions
+        if let recent { retrieval.recent = recent }
         return .retrieve(retrieval)
       }
       settings.predicted = predicted
@@ -55,7 +54,7 @@ struct BenchRecallCommand: ParsableCommand {
       settings.version = MartletCommand.configuration.version
       settings.command =
         model.command("martlet bench recall") + " --problems \(problems) --predicted \(predicted)"
-        + " --minimum-positions \(minimumPositions) --recent \(recent)"
+        + " --minimum-positions \(minimumPositions)"
       let session = try model.open(tuning: .off)
       let progress = Progress("measuring")
       defer { progress.finish() }

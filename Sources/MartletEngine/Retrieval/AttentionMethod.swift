@@ -37,7 +37,7 @@ public enum AttentionMethod: Sendable, Equatable {
 
     public init(
       tolerance: Double = 0.02, wanted: Int? = nil, minimumPositions: Int? = nil, sinks: Int = 32,
-      recent: Int = 256, nibbles: Int = 32
+      recent: Int = 128, nibbles: Int = 32
     ) {
       self.tolerance = tolerance
       self.wanted = wanted
@@ -50,6 +50,22 @@ public enum AttentionMethod: Sendable, Equatable {
     /// Where retrieval begins if nothing was measured.
     public static let standardMinimum = 8192
 
+    /// What `name` adds for what was chosen besides the tolerance.
+    fileprivate var details: String {
+      let standard = Retrieval()
+      var all = [("from", minimumPositions), ("wanted", wanted)]
+      if sinks != standard.sinks { all.append(("sinks", sinks)) }
+      if recent != standard.recent { all.append(("recent", recent)) }
+      if nibbles != standard.nibbles { all.append(("nibbles", nibbles)) }
+      return all.reduce("") { text, word in text + (word.1.map { ",\(word.0)=\($0)" } ?? "") }
+    }
+
+    /// Words of a name and what their numbers set.
+    fileprivate static let words: [String: @Sendable (inout Retrieval, Int) -> Void] = [
+      "from": { $0.minimumPositions = $1 }, "wanted": { $0.wanted = $1 },
+      "sinks": { $0.sinks = $1 }, "recent": { $0.recent = $1 }, "nibbles": { $0.nibbles = $1 },
+    ]
+
     /// The pages that a token which sees positions 0 ..< `end` searches: those behind the sinks and out
     /// of the recent window.
     func searchedPages(before end: Int) -> Range<Int> {
@@ -61,17 +77,16 @@ public enum AttentionMethod: Sendable, Equatable {
 
   /// The words that ``parse(_:)`` knows.
   public static let names = [
-    "exact", "retrieve", "retrieve=TOLERANCE", "retrieve=TOLERANCE,from=POSITIONS", "window=RECENT",
-    "h2o=POSITIONS", "critic=SHARE", "lazyllm=SHARE", "sliminfer=SHARE",
+    "exact", "retrieve", "retrieve=TOLERANCE", "retrieve=TOLERANCE,from=POSITIONS,recent=POSITIONS",
+    "window=RECENT", "h2o=POSITIONS", "critic=SHARE", "lazyllm=SHARE", "sliminfer=SHARE",
   ]
 
-  /// What ``parse(_:)`` reads as this, details aside.
+  /// What ``parse(_:)`` reads as this; what nobody changed is left out.
   public var name: String {
     switch self {
     case .exact: "exact"
     case .retrieve(let retrieval):
-      "retrieve=\(retrieval.tolerance)"
-        + (retrieval.minimumPositions.map { ",from=\($0)" } ?? "")
+      "retrieve=\(retrieval.tolerance)" + retrieval.details
     case .window(let recent, _): "window=\(recent)"
     case .heavyHitters(let rule): "h2o=\(rule.heavy + rule.recent)"
     case .importance(let rule): "critic=\(rule.share)"
@@ -126,7 +141,7 @@ public enum AttentionMethod: Sendable, Equatable {
     return share
   }
 
-  /// `0.02` or `0.02,from=8192`.
+  /// `0.02` or `0.02,from=8192`, with more words of ``Retrieval/words`` in any order.
   private static func retrieval(
     _ value: String, in text: String
   ) throws(EngineError) -> Retrieval {
@@ -137,14 +152,35 @@ public enum AttentionMethod: Sendable, Equatable {
     }
     var retrieval = Retrieval(tolerance: tolerance)
     for part in parts.dropFirst() {
-      guard part.hasPrefix("from="), let from = Int(part.dropFirst(5)) else {
+      let pair = part.split(separator: "=", omittingEmptySubsequences: false)
+      guard pair.count == 2, let number = Int(pair[1]), let set = Retrieval.words[String(pair[0])]
+      else {
         throw EngineError(
           .argument,
-          "attention '\(text)': '\(part)' is unknown; write from=POSITIONS, such as from=8192")
+          "attention '\(text)': '\(part)' is unknown; write from=POSITIONS, such as from=8192, or one "
+            + "of \(Retrieval.words.keys.sorted().joined(separator: ", ")) with a number")
       }
-      retrieval.minimumPositions = from
+      set(&retrieval, number)
     }
     return retrieval
+  }
+
+  /// Names with commas between them, where a comma may also go on with the name before it.
+  ///
+  /// Throws ``EngineError/Code/argument`` naming the word at fault.
+  public static func parseList(_ text: String) throws(EngineError) -> [AttentionMethod] {
+    var names: [String] = []
+    for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+      let key = String(word.prefix { $0 != "=" })
+      if !names.isEmpty, word.contains("="), Retrieval.words[key] != nil {
+        names[names.count - 1] += "," + word
+      } else {
+        names.append(String(word))
+      }
+    }
+    var methods: [AttentionMethod] = []
+    for name in names { methods.append(try parse(name)) }
+    return methods
   }
 
   func validate() throws(EngineError) {
@@ -161,6 +197,9 @@ public enum AttentionMethod: Sendable, Equatable {
     case .retrieve(let r):
       try require((0...1).contains(r.tolerance), "the tolerance is a share, 0 to 1")
       try require(r.wanted ?? 0 >= 0, "the number of positions wanted is negative")
+      try require(
+        r.nibbles % 8 == 0 && (8...256).contains(r.nibbles), "nibbles are a multiple of 8 up to 256"
+      )
       try require(r.recent >= 1 && r.sinks >= 0, "it needs 1 recent position or more")
       try require(
         r.minimumPositions ?? Retrieval.standardMinimum >= 1024,

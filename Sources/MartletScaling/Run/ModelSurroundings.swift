@@ -23,6 +23,9 @@ public struct ModelSurroundings: Sendable {
   public var chat: (@Sendable (String) throws -> RenderedPrompt)?
   /// How many parameters the model has; 0 where nobody knows.
   public var parameters: Int
+  /// What generated tokens attend to, in the words of `--attention` and with everything that a session
+  /// chose for itself, so that a run can be repeated from its result; nil where nobody knows.
+  public var attention: String?
   /// Opens another model by path or name, once per process; nil where that cannot be done.
   public var open: (@Sendable (String) throws(ScalingError) -> OpenedModel)?
 

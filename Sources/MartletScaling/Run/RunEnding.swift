@@ -30,7 +30,7 @@ struct RunEnding: Sendable {
 
   func result(
     _ request: RunRequest, model: String, judge: Judge, statistics: RunStatistics,
-    scoredTokens: Int, notes: [String], seconds: Double
+    attention: String?, scoredTokens: Int, notes: [String], seconds: Double
   ) -> RunResult {
     let winner = answer.map { candidates[$0] }
     let trimmed = winner.map { $0.text.trimmingWhitespace() } ?? ""
@@ -55,6 +55,6 @@ struct RunEnding: Sendable {
       answer: winner?.answer ?? trimmed, text: winner?.text ?? "", answerCandidate: answer,
       stoppedBecause: cause, failure: failure, seed: request.seed, model: model,
       strategy: request.strategy, scorer: judge.scorerID, extractor: judge.extractorID,
-      usage: usage, timing: timing, notes: notes, candidates: candidates)
+      attention: attention, usage: usage, timing: timing, notes: notes, candidates: candidates)
   }
 }

@@ -128,7 +128,7 @@ public final class ScalingSession: Sendable {
     let seconds = start.duration(to: clock.now) / .seconds(1)
     let result = ending.result(
       request, model: model, judge: judge, statistics: engineRun.statistics,
-      scoredTokens: ledger.used.scored,
+      attention: surroundings.attention, scoredTokens: ledger.used.scored,
       notes: [engineRun.draftingNote, kvNote(ending, request, engineRun)].compactMap(\.self),
       seconds: seconds)
     trace?.note("result", by: "martlet", ["stopped_because": .text(result.stoppedBecause.rawValue)])

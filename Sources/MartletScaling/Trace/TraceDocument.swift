@@ -40,7 +40,8 @@ struct TraceDocument {
     TraceFile(
       traceEvents: events,
       otherData: TraceFile.OtherData(
-        schema: "1", model: result?.model, strategy: result?.strategy,
+        schema: "1", model: result?.model, attention: result?.attention,
+        strategy: result?.strategy,
         seed: result.map { String($0.seed) }, stoppedBecause: result?.stoppedBecause.rawValue,
         answer: result?.answer, replay: replay))
   }
@@ -201,6 +202,7 @@ struct TraceFile: Encodable {
   struct OtherData: Encodable {
     let schema: String
     let model: String?
+    let attention: String?
     let strategy: String?
     let seed: String?
     let stoppedBecause: String?

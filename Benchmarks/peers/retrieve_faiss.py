@@ -1,0 +1,127 @@
+"""faiss on keys and queries as `martlet bench retrieve` has them: what compare_retrieve.py runs.
+
+    retrieve_faiss.py build FOLDER --keys 131072 --dim 128 [--model DUMP --head 1.0] [--graphs]
+    retrieve_faiss.py measure FOLDER --queries 1,4 --repetitions 48
+
+`build` writes the keys, queries and indexes, `measure` prints a JSON object per index, setting and number of
+queries: one thread, the least and the median time of a search for the best 100, and their recall.
+"""
+import argparse
+import json
+import os
+import time
+
+import faiss
+import numpy as np
+
+BEST = 100
+# Candidates that are ranked exactly, probes, and breadths of search.
+CANDIDATES, PROBES, BREADTHS = (400, 1000, 1600, 2400), (64, 128, 256), (256, 1024)
+
+
+def synthetic(keys, dimensions):
+    """The recipe of `--distribution ood` (SyntheticAttention.swift), with other random numbers."""
+    random = np.random.default_rng(0)
+    spectrum = 1 / np.sqrt(1 + np.arange(dimensions) / 8)
+    turn, _ = np.linalg.qr(random.normal(size=(dimensions, dimensions)))
+    clusters = random.normal(size=(512, dimensions)) * spectrum
+    all_keys = clusters[random.integers(512, size=keys)]
+    all_keys = (all_keys + 0.7 * random.normal(size=all_keys.shape) * spectrum) @ turn + 1.5 * turn[5]
+    tilt = 1.6 / np.sqrt(dimensions)
+    directions = 0.6 * turn[np.arange(24) % dimensions] + tilt * random.normal(size=(24, dimensions))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    strengths = 2.5 * random.normal(size=(64, 24)) / np.sqrt(1 + np.arange(24) / 4)
+    queries = (directions.sum(0) / np.sqrt(24) + strengths @ directions
+               + 0.35 * random.normal(size=(64, dimensions)))
+    return all_keys.astype(np.float32), queries.astype(np.float32)
+
+
+def dumped(path, head, keys):
+    """One head of a file that dump_long.py wrote."""
+    import gguf
+    tensors = {t.name: t.data for t in gguf.GGUFReader(path).tensors}
+    return (np.ascontiguousarray(tensors[f"attn.{head}.keys"][:keys], dtype=np.float32),
+            np.ascontiguousarray(tensors[f"attn.{head}.queries"][:64], dtype=np.float32))
+
+
+def build(o):
+    os.makedirs(o.folder, exist_ok=True)
+    keys, queries = dumped(o.model, o.head, o.keys) if o.model else synthetic(o.keys, o.dim)
+    dimensions, product = keys.shape[1], faiss.METRIC_INNER_PRODUCT
+    exact = faiss.IndexFlatIP(dimensions)
+    exact.add(keys)
+    _, truth = exact.search(queries, BEST)
+    np.savez(os.path.join(o.folder, "queries.npz"), queries=queries, truth=truth)
+    kinds = {
+        "flat": exact,
+        "flat-bf16": faiss.IndexScalarQuantizer(dimensions, faiss.ScalarQuantizer.QT_bf16, product),
+        "pq-fast-scan": faiss.IndexRefineFlat(
+            faiss.IndexPQFastScan(dimensions, dimensions // 2, 4, product)),
+        "ivf": faiss.index_factory(dimensions, "IVF1024,Flat", product)}
+    if o.graphs:
+        kinds["hnsw"] = faiss.IndexHNSWFlat(dimensions, 32, product)
+    for name, index in kinds.items():
+        begin = time.perf_counter()
+        if not index.is_trained:
+            index.train(keys)
+        if index.ntotal == 0:
+            index.add(keys)
+        faiss.write_index(index, os.path.join(o.folder, name + ".faiss"))
+        print(json.dumps({"index": name, "build_s": time.perf_counter() - begin}), flush=True)
+
+
+def settings(name, index):
+    """What an index is searched with: a name and the parameters."""
+    if name == "pq-fast-scan":
+        return [(f"re-ranking {c}", faiss.IndexRefineSearchParameters(k_factor=c / BEST))
+                for c in CANDIDATES]
+    if name == "ivf":
+        return [(f"{p} probes", faiss.SearchParametersIVF(nprobe=p)) for p in PROBES]
+    if name == "hnsw":
+        return [(f"ef {b}", faiss.SearchParametersHNSW(efSearch=b)) for b in BREADTHS]
+    return [("", None)]
+
+
+def measure(o):
+    faiss.omp_set_num_threads(1)
+    data = np.load(os.path.join(o.folder, "queries.npz"))
+    queries, truth = data["queries"], data["truth"]
+    for name in ("flat", "flat-bf16", "pq-fast-scan", "ivf", "hnsw"):
+        path = os.path.join(o.folder, name + ".faiss")
+        if not os.path.exists(path):
+            continue
+        index = faiss.read_index(path)
+        for setting, parameters in settings(name, index):
+            for group in o.queries:
+                times, hits = [], []
+                for sample in range(max(2, o.repetitions // (8 if name.startswith("flat") else 1))):
+                    own = (sample * group + np.arange(group)) % len(queries)
+                    chosen = np.ascontiguousarray(queries[own])
+                    # As ours is timed: a search before brings the index back into the caches.
+                    index.search(chosen, BEST, params=parameters)
+                    begin = time.perf_counter_ns()
+                    _, found = index.search(chosen, BEST, params=parameters)
+                    times.append(time.perf_counter_ns() - begin)
+                    hits += [len(set(f) & set(truth[q])) / BEST for f, q in zip(found, own)]
+                print(json.dumps({
+                    "index": name, "setting": setting, "queries": group, "ns": float(np.median(times)),
+                    "least_ns": min(times), "recall": float(np.mean(hits))}), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=["build", "measure"])
+    parser.add_argument("folder")
+    parser.add_argument("--keys", type=int, default=131_072)
+    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--model", help="a dump of a model's attention instead of synthetic keys")
+    parser.add_argument("--head", default="1.0", help="LAYER.HEAD of the dump")
+    parser.add_argument("--graphs", action="store_true", help="build HNSW too, which takes minutes")
+    parser.add_argument("--queries", type=lambda text: [int(n) for n in text.split(",")], default=[1, 4])
+    parser.add_argument("--repetitions", type=int, default=48)
+    o = parser.parse_args()
+    (build if o.what == "build" else measure)(o)
+
+
+if __name__ == "__main__":
+    main()
