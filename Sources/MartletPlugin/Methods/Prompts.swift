@@ -1,4 +1,10 @@
 extension RunContext {
+  /// Whether none of the branches can go on.
+  public func allFinished(_ branches: [Branch]) throws(PluginError) -> Bool {
+    for branch in branches where try !branch.state().isFinished { return false }
+    return true
+  }
+
   /// Generates one text for each prompt, all together, and returns the branches that hold them: for a
   /// judge, a critic, a rewriting. Release them when done.
   /// - Parameter advance: where each ends.

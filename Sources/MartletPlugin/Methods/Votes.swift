@@ -3,7 +3,8 @@ import Glibc
 /// A count of answers, with weights.
 ///
 /// Answers are compared as the extractor wrote them. The winner is the answer with most weight; of
-/// equals the one that more voted for, then the one that was voted for first.
+/// equals the one that more voted for, then the one whose voters have more merit together, then the one
+/// that was voted for first.
 public struct Votes {
   /// What was voted for one answer.
   public struct Tally: Sendable, Equatable {
@@ -13,6 +14,8 @@ public struct Votes {
     public var weight: Double
     /// How many voted for it.
     public var count: Int
+    /// Sum of the merits.
+    public var merit: Double
     /// The candidate with the most merit among them, the first of equals.
     public var best: Candidate
     var bestMerit: Double
@@ -43,11 +46,14 @@ public struct Votes {
     guard let place = places[answer] else {
       places[answer] = tallies.count
       tallies.append(
-        Tally(answer: answer, weight: weight, count: 1, best: candidate, bestMerit: merit))
+        Tally(
+          answer: answer, weight: weight, count: 1, merit: merit, best: candidate, bestMerit: merit)
+      )
       return
     }
     tallies[place].weight += weight
     tallies[place].count += 1
+    tallies[place].merit += merit
     if merit > tallies[place].bestMerit {
       tallies[place].best = candidate
       tallies[place].bestMerit = merit
@@ -57,8 +63,8 @@ public struct Votes {
   /// The tallies, the winner first.
   public var ranking: [Tally] {
     tallies.enumerated().sorted { a, b in
-      (a.element.weight, Double(a.element.count), Double(b.offset))
-        > (b.element.weight, Double(b.element.count), Double(a.offset))
+      (a.element.weight, Double(a.element.count), a.element.merit, Double(b.offset))
+        > (b.element.weight, Double(b.element.count), b.element.merit, Double(a.offset))
     }.map(\.element)
   }
 
@@ -102,9 +108,10 @@ extension RunContext {
   /// Records branches as candidates, lets them vote with what the run's extractor finds in them, and
   /// names the winner as the answer.
   ///
-  /// Where some branches are complete, only those vote. Of those that voted for the winner the one with
-  /// the highest total log-probability speaks for it. Without a single vote the likeliest branch has to
-  /// do. Each candidate's score is its answer's part of all weight.
+  /// Where some branches are complete, only those vote. Ties go to the answer whose voters have the higher
+  /// log-probability together; of those that voted for the winner the one with the highest speaks for it.
+  /// Without a single vote the likeliest branch has to do. Each candidate's score is its answer's part of
+  /// all branches' weight, that of those without an answer included.
   ///
   /// - Parameter weights: one for each branch; nil for one vote each.
   @discardableResult
@@ -125,8 +132,10 @@ extension RunContext {
       candidates.append(candidate)
       answers.append(answer)
     }
+    let all = weights?.reduce(0, +) ?? Double(branches.count)
     for (candidate, answer) in zip(candidates, answers) {
-      try setScore(votes.share(of: answer), of: candidate)
+      let weight = votes.tallies.first { $0.answer == answer }?.weight ?? 0
+      try setScore(all > 0 ? weight / all : 0, of: candidate)
     }
     let likeliest = states.indices.max { states[$0].logprob < states[$1].logprob }
     if let named = votes.winner?.best ?? likeliest.map({ candidates[$0] }) {

@@ -33,9 +33,7 @@ struct AnnealedParticles: Strategy {
     try run.untilRunEnds { () throws(PluginError) in
       for step in 0..<steps {
         try run.advance(particles, Advance(delimiter: delimiter))
-        var isDone = true
-        for particle in particles where try !particle.state().isFinished { isDone = false }
-        if isDone { return }
+        if try run.allFinished(particles) { return }
         let rewards = try run.score(particles)
         var heat = 1.0
         var weights = Weights.normalized(rewards, temperature: temperature)

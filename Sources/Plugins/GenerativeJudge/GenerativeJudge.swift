@@ -11,46 +11,19 @@ import MartletPlugin
 struct GenerativeJudge: BranchScorer {
   static let id = "generative-judge"
 
-  private let instruction: String
-  private let verdict: String
-  private let labels: [String]
+  private let verifier: Verifier
   private let times: Int
-  private let tokens: Int
-  private let name: String
 
   init(_ run: RunContext) throws {
-    instruction = try run.component.text("instruction")
-    verdict = try run.filled(try run.component.text("verdict"))
-    labels = [try run.component.text("yes"), try run.component.text("no")]
-    times = try run.component.integer("verdicts")
-    tokens = try run.component.integer("tokens")
-    name = try run.component.text("model")
+    let options = run.component
+    verifier = Verifier(
+      instruction: try options.text("instruction"), verdict: try options.text("verdict"),
+      yes: try options.text("yes"), no: try options.text("no"),
+      tokens: try options.integer("tokens"), model: try options.text("model"))
+    times = try options.integer("verdicts")
   }
 
   func score(_ branches: [Branch], _ run: RunContext) throws -> [Double] {
-    let model = name.isEmpty ? nil : try run.model(name)
-    var judges: [Branch] = []
-    defer { for judge in judges { try? judge.release() } }
-    for branch in branches {
-      let question = try run.filled(instruction, ["answer": try branch.text()])
-      let asked: Branch
-      if let model {
-        asked = try run.open(question, on: model, as: .chat)
-      } else {
-        asked = try run.open(question, as: .chat)
-      }
-      judges += try asked.fork(times)
-      try asked.release()
-    }
-    if tokens > 0 { try run.advance(judges, Advance(maxTokens: tokens)) }
-    let odds = try run.labelProbabilities(
-      judges, probe: verdict, labels: labels, onOtherModel: model != nil)
-    return branches.indices.map { index in
-      let own = odds[index * times..<(index + 1) * times]
-      return own.reduce(0) { sum, odds in
-        let total = odds[0] + odds[1]
-        return sum + (total > 0 ? odds[0] / total : 0.5)
-      } / Double(times)
-    }
+    try verifier.means(on: branches.map { try $0.text() }, times: times, run)
   }
 }

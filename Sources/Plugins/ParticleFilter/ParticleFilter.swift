@@ -35,9 +35,7 @@ struct ParticleFilter: Strategy {
         try run.advance(particles, Advance(delimiter: delimiter))
         let rewards = try run.score(particles)
         scores = rewards
-        var going = false
-        for particle in particles where try !particle.state().isFinished { going = true }
-        if !going { return }
+        if try run.allFinished(particles) { return }
         let ancestors = Weights.systematic(
           Weights.normalized(rewards, temperature: temperature), count: width,
           uniform: try dice.uniform())

@@ -75,13 +75,10 @@ struct ParticleGibbs: Strategy {
     let end = try run.untilRunEnds { () throws(PluginError) in
       for step in 0..<steps {
         try run.advance(Array(particles[first...]), Advance(delimiter: delimiter))
-        var isDone = true
         for index in first..<particles.count {
-          let state = try particles[index].state()
-          lengths[index].append(state.generatedTokens)
-          if !state.isFinished { isDone = false }
+          lengths[index].append(try particles[index].state().generatedTokens)
         }
-        if isDone { return }
+        if try run.allFinished(Array(particles[first...])) { return }
         var judged = particles
         var cut: Branch?
         if let reference {

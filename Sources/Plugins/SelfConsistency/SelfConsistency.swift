@@ -22,64 +22,14 @@ struct SelfConsistency: Strategy {
     let branches = try run.root().fork(width)
     try run.untilRunEnds { () throws(PluginError) in try run.advance(branches) }
 
-    let states = try branches.map { try $0.state() }
-    let anyComplete = states.contains { $0.isComplete }
-    let voters = branches.indices.filter { states[$0].isComplete || !anyComplete }
-    var poll = Poll()
-    for voter in voters {
-      guard let answer = try branches[voter].extract() else { continue }
-      poll.add(voter: voter, answer: answer, logprob: states[voter].logprob)
-    }
-
-    let candidates = try branches.indices.map { index in
-      try run.candidate(branches[index], score: Double(poll.votes(of: index)) / Double(width))
-    }
-    // Without a single vote the likeliest branch has to do.
-    let pool = poll.winner?.voters ?? voters
-    if let answer = pool.max(by: { states[$0].logprob < states[$1].logprob }) {
-      try run.answer(candidates[answer])
-    }
+    let voted = try run.answerByVote(of: branches)
+    let winner = voted.votes.winner
     try run.component.trace(
       "vote",
       [
-        "answer": .text(poll.winner?.answer ?? ""), "answers": .integer(poll.options.count),
-        "votes": .integer(poll.winner?.voters.count ?? 0), "voters": .integer(voters.count),
+        "answer": .text(winner?.answer ?? ""), "answers": .integer(voted.votes.tallies.count),
+        "votes": .integer(winner?.count ?? 0),
+        "voters": .integer(voted.votes.tallies.reduce(0) { $0 + $1.count }),
       ])
-  }
-}
-
-/// Votes for answers, in the order in which answers were first seen.
-private struct Poll {
-  struct Option {
-    let answer: String
-    var voters: [Int]
-    var logprob: Double
-  }
-
-  private(set) var options: [Option] = []
-
-  mutating func add(voter: Int, answer: String, logprob: Double) {
-    if let known = options.firstIndex(where: { $0.answer == answer }) {
-      options[known].voters.append(voter)
-      options[known].logprob += logprob
-    } else {
-      options.append(Option(answer: answer, voters: [voter], logprob: logprob))
-    }
-  }
-
-  var winner: Option? {
-    var best: Option?
-    for option in options {
-      if let best, (option.voters.count, option.logprob) <= (best.voters.count, best.logprob) {
-        continue
-      }
-      best = option
-    }
-    return best
-  }
-
-  /// Votes that the answer of `voter` got; 0 for one that did not vote.
-  func votes(of voter: Int) -> Int {
-    options.first { $0.voters.contains(voter) }?.voters.count ?? 0
   }
 }

@@ -54,10 +54,7 @@ struct SelfRefine: Strategy {
 
   private func criticize(_ text: String, _ run: RunContext) throws(PluginError) -> String {
     let question = try run.filled(critique, ["answer": text])
-    let asked =
-      critic.isEmpty
-      ? try run.open(question, as: .chat)
-      : try run.open(question, on: run.model(critic), as: .chat)
+    let asked = try run.open(question, onModelNamed: critic, as: .chat)
     try run.advance([asked], Advance(maxTokens: critiqueTokens))
     let criticism = try asked.text()
     try asked.release()

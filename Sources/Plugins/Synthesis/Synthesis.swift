@@ -34,10 +34,7 @@ struct Synthesis: Strategy {
     if end != nil { return }
     try run.untilRunEnds { () throws(PluginError) in
       let question = try run.filled(instruction, ["answers": listed])
-      let asked =
-        model.isEmpty
-        ? try run.open(question, as: .chat)
-        : try run.open(question, on: run.model(model), as: .chat)
+      let asked = try run.open(question, onModelNamed: model, as: .chat)
       let written = try asked.fork(syntheses)
       let end = try run.untilRunEnds { () throws(PluginError) in try run.advance(written) }
       var isComplete = false

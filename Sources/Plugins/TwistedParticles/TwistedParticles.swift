@@ -54,9 +54,7 @@ struct TwistedParticles: Strategy {
         for index in particles.indices { weights[index] += scores[index] - twists[index] }
         twists = scores
         if let end { throw end }
-        var isDone = true
-        for particle in particles where try !particle.state().isFinished { isDone = false }
-        if isDone { return }
+        if try run.allFinished(particles) { return }
         let normal = Weights.normalized(weights)
         guard Weights.effectiveSize(normal) < threshold * Double(width) else { continue }
         evidence += Weights.logSum(weights) - log(Double(width))
