@@ -66,3 +66,45 @@ import Testing
     #expect(rows.allSatisfy { !$0.contains("avx") })
   }
 }
+
+/// Plugins pinned from the command line.
+@Suite struct TrustTests {
+  @Test func aPinnedPluginThatChangedIsRefusedUntilItIsTrustedAgain() throws {
+    let (folder, build) = (
+      try TemporaryFolder(), URL(fileURLWithPath: Tool.path).deletingLastPathComponent()
+    )
+    func copy(_ name: String) throws {
+      let from = try Data(contentsOf: build.appendingPathComponent(name))
+      _ = try folder.file(URL(fileURLWithPath: name).lastPathComponent, from)
+    }
+    try copy("libMartletBestOfNC.so")
+    try copy("martlet_BestOfNC.resources/BestOfNC.martlet-plugin.json")
+    let lock = folder.url.appendingPathComponent("lock.json").path
+    let environment = ["MARTLET_PLUGIN_LOCK": lock, "MARTLET_PLUGIN_PATH": folder.url.path]
+    func tool(_ arguments: String...) throws -> Tool.Output {
+      try Tool.run(arguments, environment: environment)
+    }
+    let run = ["run", "calc 17 +4?", "--strategy", "best-of-n-c", "--no-tuning"]
+
+    let pinned = try tool("plugin", "trust", folder.url.path, "--json")
+    #expect(pinned.code == 0, "\(pinned.error)")
+    let plugins = try #require(try pinned.object()["plugins"] as? [[String: String]])
+    #expect(plugins.map { $0["status"] } == ["unchanged"])
+    #expect(try pinned.object()["sealed_folders"] as? [String] == [folder.url.path])
+    #expect(try Tool.run(run, environment: environment).code == 0)
+
+    let library = folder.url.appendingPathComponent("libMartletBestOfNC.so")
+    try (try Data(contentsOf: library) + Data([0])).write(to: library)
+    let refused = try Tool.run(run, environment: environment)
+    #expect(refused.code != 0)
+    #expect(refused.error.contains("martlet plugin trust "), "\(refused.error)")
+    #expect(try tool("plugin", "trust", "--list").out.contains("changed"))
+    #expect(try tool("plugin", "trust", "best-of-n-c").code == 0)
+    #expect(try Tool.run(run, environment: environment).code == 0)
+
+    #expect(try tool("plugin", "trust", "--revoke", "no-such-plugin").code == 64)
+    let revoked = try tool("plugin", "trust", "--revoke", folder.url.path)
+    #expect(revoked.code == 0 && revoked.out.hasPrefix("0 plugins"), "\(revoked.out)")
+    #expect(try tool("plugin", "trust", folder.url.path + "/none").code == 69)
+  }
+}

@@ -37,7 +37,8 @@ struct CheckedPlugin: Sendable {
     }
     let own = PluginSearchPath.Folder(path: folder, isExplicit: true, isOwn: isOwn)
     let host = PluginHost(
-      searchPath: PluginSearchPath(folders: [own] + standard.folders.filter { $0.path != folder }))
+      searchPath: PluginSearchPath(
+        folders: [own] + standard.folders.filter { $0.path != folder }))
     if !host.plugins.contains(where: { $0.manifestPath == manifestPath }) {
       let refusal = host.refusals.first { $0.path == manifestPath || $0.path == folder }
       throw CaseFailure(refusal?.reason ?? "the host does not find it at \(manifestPath)")

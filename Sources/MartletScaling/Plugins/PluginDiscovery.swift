@@ -6,7 +6,18 @@ struct PluginDiscovery {
   private(set) var plugins: [InstalledPlugin] = []
   private(set) var components: [InstalledComponent] = []
   var refusals: [PluginRefusal] = []
+  /// Which plugins are trusted; empty without a lock file.
+  private(set) var lock = PluginLock()
+  /// Why the lock file is of no use, in which case nothing is loaded.
+  private var lockFailure: String?
   private let trust = FileTrust(executable: PluginSearchPath.currentExecutable)
+
+  init(lockFile: String?) {
+    guard let lockFile else { return }
+    do throws(ScalingError) { lock = try PluginLock(file: lockFile) } catch {
+      lockFailure = error.message
+    }
+  }
 
   /// Reads the manifests in a folder and in its `*.resources` folders (where a Swift build puts
   /// them), sorted by name.
@@ -24,7 +35,7 @@ struct PluginDiscovery {
     let manifests = (names + nested).filter { $0.hasSuffix(PluginManifest.fileSuffix) }.sorted()
     // A folder without plugins is nobody's concern, whoever may write to it.
     if manifests.isEmpty { return }
-    if let problem = trust.problem(folder.path) {
+    if let problem = lockFailure ?? trust.problem(folder.path) {
       refusals.append(PluginRefusal(path: folder.path, reason: "no plugin is loaded: \(problem)"))
       return
     }
@@ -43,8 +54,10 @@ struct PluginDiscovery {
   /// Accepts or refuses one manifest.
   mutating func consider(_ path: String, in folder: PluginSearchPath.Folder) {
     let manifest: PluginManifest
+    let data: Data
     do throws(ScalingError) {
-      manifest = try PluginManifest(file: path)
+      data = try PluginManifest.contents(of: path)
+      manifest = try PluginManifest(data: data, file: path)
     } catch {
       // The message begins with the path already.
       let reason =
@@ -69,6 +82,9 @@ struct PluginDiscovery {
     let manifestFolder = URL(fileURLWithPath: path).deletingLastPathComponent().path
     for item in [manifestFolder, path, library] {
       if let problem = trust.problem(item) { return refuse(problem) }
+    }
+    if let problem = lock.problem(manifest: manifest, data: data, at: path) {
+      return refuse(problem)
     }
     if let same = plugins.first(where: { $0.manifest.id == manifest.id }) {
       return refuse("plugin '\(manifest.id)' was already found at \(same.manifestPath)")

@@ -36,6 +36,7 @@ public final class PluginHost: Sendable {
   public let components: [InstalledComponent]
 
   private let logger: Logger
+  private let lock: PluginLock
   private let state: Mutex<State>
 
   private struct State {
@@ -48,7 +49,7 @@ public final class PluginHost: Sendable {
   public init(
     searchPath: PluginSearchPath = .standard(), logger: Logger = Logger(label: "martlet.plugins")
   ) {
-    var discovery = PluginDiscovery()
+    var discovery = PluginDiscovery(lockFile: searchPath.lockFile)
     discovery.refusals = searchPath.refusals
     for folder in searchPath.folders { discovery.search(folder) }
     plugins = discovery.plugins
@@ -61,6 +62,7 @@ public final class PluginHost: Sendable {
         )
       }
     self.logger = logger
+    lock = discovery.lock
     for refusal in discovery.refusals { logger.warning("not using \(refusal)") }
     state = Mutex(State(refusals: discovery.refusals))
   }
@@ -100,7 +102,8 @@ public final class PluginHost: Sendable {
     let library = state.withLock { state in
       if let known = state.loaded[plugin.libraryPath] { return known }
       let result = Result { () throws(ScalingError) in
-        try PluginLibrary(path: plugin.libraryPath, manifest: plugin.manifest)
+        if let problem = lock.problem(libraryOf: plugin) { throw ScalingError(.refused, problem) }
+        return try PluginLibrary(path: plugin.libraryPath, manifest: plugin.manifest)
       }
       if case .failure(let error) = result {
         state.refusals.append(

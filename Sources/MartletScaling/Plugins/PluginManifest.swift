@@ -73,13 +73,17 @@ public struct PluginManifest: Sendable, Equatable {
   /// Reads a manifest file.
   /// - Throws: `manifest` naming the file and the field at fault.
   public init(file: String) throws(ScalingError) {
+    try self.init(data: Self.contents(of: file), file: file)
+  }
+
+  static func contents(of file: String) throws(ScalingError) -> Data {
     guard let data = FileManager.default.contents(atPath: file) else {
       throw ScalingError(.manifest, "\(file): the manifest cannot be read")
     }
     guard data.count <= 1 << 20 else {
       throw ScalingError(.manifest, "\(file): \(data.count) bytes is too large for a manifest")
     }
-    try self.init(data: data, file: file)
+    return data
   }
 
   /// Reads a manifest from memory; `file` names it in errors.

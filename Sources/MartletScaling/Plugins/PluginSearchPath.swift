@@ -28,12 +28,18 @@ public struct PluginSearchPath: Sendable, Equatable {
   public let folders: [Folder]
   /// What was left out, and why.
   public let refusals: [PluginRefusal]
+  /// The file that says which plugins are trusted, see ``PluginLock``; nil for none.
+  public let lockFile: String?
 
   /// Exactly these folders.
-  public init(folders: [Folder], refusals: [PluginRefusal] = []) {
+  public init(folders: [Folder], refusals: [PluginRefusal] = [], lockFile: String? = nil) {
     self.folders = folders
     self.refusals = refusals
+    self.lockFile = lockFile
   }
+
+  /// The same folders without a lock: to look at what is to be trusted.
+  public var unlocked: PluginSearchPath { PluginSearchPath(folders: folders, refusals: refusals) }
 
   /// The usual order: `MARTLET_PLUGIN_PATH` (ignored when the process is privileged), beside the
   /// executable, the folders given, `$XDG_DATA_HOME/martlet/plugins`, `lib/martlet/plugins` of the
@@ -86,7 +92,9 @@ public struct PluginSearchPath: Sendable, Equatable {
       isOwn: true)
     add("/usr/local/lib/martlet/plugins")
     add("/usr/lib/martlet/plugins")
-    return PluginSearchPath(folders: folders, refusals: refusals)
+    return PluginSearchPath(
+      folders: folders, refusals: refusals,
+      lockFile: PluginLock.standardPath(environment: environment, isPrivileged: privileged))
   }
 
   /// The path of the running program.
