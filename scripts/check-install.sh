@@ -54,16 +54,31 @@ cmp "$work/outside/expected" "$work/outside/printed" || fail "the C program prin
 [[ $(pkg-config --modversion martlet) == "$("$prefix/bin/martlet" --version)" ]] ||
   fail "pkg-config and the tool give different versions"
 
-step "a C plugin added to the prefix"
+# Makes a plugin with the installed tool, builds, tests and checks it as its README says, adds it to the prefix
+# and runs it.
+add_plugin() {
+  local language=$1 name=added-$1 log=$work/$1.log
+  shift
+  "$prefix/bin/martlet" plugin new "$name" --language "$language" --directory "$work/outside" >/dev/null
+  make -C "$work/outside/$name" test MARTLET="$prefix/bin/martlet" >"$log" 2>&1 || {
+    cat "$log" >&2
+    fail "the new plugin in $language does not pass"
+  }
+  make -C "$work/outside/$name" install PLUGINDIR="$plugins" "$@" >"$log" 2>&1 || {
+    cat "$log" >&2
+    fail "the new plugin in $language is not installed"
+  }
+  alone "$prefix/bin/martlet" run "$question" --strategy "org.example.$name" --set n=2 --no-tuning >/dev/null \
+    2>&1 || fail "the new plugin in $language does not run"
+  rm "$plugins"/libAdded*Plugin.so "$plugins"/Added*Plugin.martlet-plugin.json
+}
 plugins=$(pkg-config --variable=plugindir martlet)
-sed 's/"best-of-n-c"/"org.example.added"/g' Sources/Plugins/BestOfNC/best_of_n.c >"$work/outside/added.c"
-read -ra flags <<<"$(pkg-config --cflags martlet)"
-${CC:-cc} -std=c17 -shared -fPIC "${flags[@]}" "$work/outside/added.c" -o "$plugins/libAdded.so"
-sed 's/"best-of-n-c"/"org.example.added"/g; s/libMartletBestOfNC.so/libAdded.so/' \
-  Sources/Plugins/BestOfNC/BestOfNC.martlet-plugin.json >"$plugins/Added.martlet-plugin.json"
-alone "$prefix/bin/martlet" run "$question" --strategy org.example.added --set n=2 --no-tuning >/dev/null ||
-  fail "the added plugin does not run"
-rm "$plugins/libAdded.so" "$plugins/Added.martlet-plugin.json"
+
+step "a plugin in C: made, tested, checked, added to the prefix, run"
+add_plugin c
+step "the same in Swift, on the installed author kit"
+# What the test built: a release build would be one more of the kit.
+add_plugin swift CONFIGURATION=debug
 
 step "moved elsewhere"
 mv "$prefix" "$work/moved"

@@ -5,8 +5,8 @@ import Martlet
 /// `martlet plugin …`.
 struct PluginCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "plugin", abstract: "Lists and checks plugins.",
-    subcommands: [PluginListCommand.self, PluginCheckCommand.self])
+    commandName: "plugin", abstract: "Lists, checks and begins plugins.",
+    subcommands: [PluginListCommand.self, PluginNewCommand.self, PluginCheckCommand.self])
 }
 
 /// Where plugins are looked for, as options of a command.

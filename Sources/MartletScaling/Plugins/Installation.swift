@@ -28,14 +28,18 @@ public enum Installation {
     return folders.map { URL(fileURLWithPath: $0).standardizedFileURL.path }
   }
 
+  /// Those of this process.
+  public static var supportFolders: [String] {
+    supportFolders(executable: PluginSearchPath.currentExecutable, image: image)
+  }
+
   /// The path of a file that is installed with Martlet: beside the program or library where a Swift
   /// build puts it (`bundle/name`), or in `lib/martlet/folder` of the installation; nil when it is in
   /// neither.
   public static func file(_ name: String, bundle: String, folder: String) -> String? {
-    let executable = PluginSearchPath.currentExecutable
     let candidates =
-      [image, executable].map { "\(Self.folder(of: $0))/\(bundle)/\(name)" }
-      + supportFolders(executable: executable, image: image).map { "\($0)/\(folder)/\(name)" }
+      [image, PluginSearchPath.currentExecutable].map { "\(Self.folder(of: $0))/\(bundle)/\(name)" }
+      + supportFolders.map { "\($0)/\(folder)/\(name)" }
     return candidates.first { FileManager.default.fileExists(atPath: $0) }
   }
 
