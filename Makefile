@@ -1,10 +1,18 @@
-# The two commands: `make run` and `make test`. Each sets itself up; see README.md.
+# The two commands: `make run` and `make test`. Each sets itself up; see README.md. `make install` is in
+# docs/install.md.
 
 CONFIGURATION ?= release
 SEED ?= 1
 BUILD = .build/$(CONFIGURATION)
 
+# Where `make install` puts things: docs/install.md.
+PREFIX ?= /usr/local
+DESTDIR ?=
+LIBDIR ?= $(PREFIX)/lib
+SWIFT_RUNTIME ?= copy
+
 .PHONY: run test soak build setup format format-check consumer readme check-arm clean
+.PHONY: install uninstall install-check
 
 ## Build, then watch strategies answer what one greedy try gets wrong (SEED=… draws other problems).
 run: build
@@ -35,6 +43,15 @@ format-check:
 ## A package that depends on the `Martlet` product from outside, and the README's examples.
 consumer: setup
 	scripts/readme-examples.sh
+
+## Install below PREFIX (staged below DESTDIR), remove it again / try all that in a folder of its own.
+install: build
+	@CONFIGURATION='$(CONFIGURATION)' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' \
+	  SWIFT_RUNTIME='$(SWIFT_RUNTIME)' scripts/install.sh
+uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/uninstall.sh
+install-check: build
+	@CONFIGURATION='$(CONFIGURATION)' scripts/check-install.sh
 
 ## Cross-compile the kernels for AArch64 and check them under emulation (needs qemu-user and a cross libc).
 check-arm:

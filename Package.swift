@@ -57,6 +57,8 @@ let package = Package(
     .library(name: "MartletBench", targets: ["MartletBench"]),
     .executable(name: "martlet", targets: ["MartletCLI"]),
     .library(name: "CMartlet", type: .dynamic, targets: ["CMartlet", "CKernels"]),
+    // Installed as libmartlet; the name is the tool's here.
+    .library(name: "MartletC", type: .dynamic, targets: ["MartletC"]),
   ]
     + (pluginNames + cPluginNames).map {
       .library(name: "Martlet\($0)", type: .dynamic, targets: [$0])
@@ -106,6 +108,10 @@ let package = Package(
       resources: [
         .copy("Resources/martlet-arith.gguf"), .copy("Resources/martlet-arith-prm.gguf"),
       ], swiftSettings: strict),
+    // The functions of include/martlet/engine.h.
+    .target(
+      name: "MartletC", dependencies: ["CMartlet", "CKernels", "Martlet", logging],
+      swiftSettings: strict),
     .target(name: "MartletPlugin", dependencies: ["CMartlet"], swiftSettings: strict),
     .target(name: "MartletBench", dependencies: ["Martlet"], swiftSettings: strict),
     .target(name: "MartletLab", dependencies: ["MartletScaling"], swiftSettings: strict),

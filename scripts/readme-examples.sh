@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compiles and runs the README's Swift and C examples exactly as printed there: the Swift one in a
 # package outside this one that depends on the `Martlet` product, the C one against include/ and the
-# kernels' shared library.
+# shared library.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$root/.build/readme-examples
@@ -38,8 +38,8 @@ swift build -c release --package-path "$work/swift"
 echo "== C example"
 block c >"$work/example.c"
 [[ -s $work/example.c ]] || { echo "README.md has no c block" >&2; exit 1; }
-swift build -c release --package-path "$root" --product CMartlet
+swift build -c release --package-path "$root" --product MartletC
 library=$root/.build/release
 "${CC:-cc}" -std=c17 -Wall -Wextra -Werror -I "$root/include" "$work/example.c" \
-  -L "$library" -lCMartlet -Wl,-rpath,"$library" -o "$work/example"
+  -L "$library" -lMartletC -Wl,-rpath,"$library" -o "$work/example"
 "$work/example"

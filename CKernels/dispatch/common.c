@@ -16,6 +16,8 @@ const char *martlet_status_name(martlet_status status) {
     case MARTLET_E_NOT_FOUND: return "not found";
     case MARTLET_E_PLUGIN: return "plugin failed";
     case MARTLET_E_INTERNAL: return "internal failure";
+    case MARTLET_E_FILE: return "file cannot be used";
+    case MARTLET_E_DATA: return "invalid data";
   }
   return "unknown status";
 }

@@ -4,3 +4,6 @@
 @_exported import MartletMachine
 @_exported import MartletModel
 @_exported import MartletScaling
+
+/// The release of Martlet.
+public let martletVersion = "0.1.0"

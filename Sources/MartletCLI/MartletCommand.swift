@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import Martlet
 
 /// The tool `martlet`.
 @main
@@ -17,7 +18,7 @@ struct MartletCommand: AsyncParsableCommand {
       fault; 73 output cannot be written; 130 interrupted. `check` commands exit 1 when a check \
       fails.
       """,
-    version: "0.1.0",
+    version: martletVersion,
     subcommands: [
       RunCommand.self, ReplayCommand.self, DemoCommand.self, EvalCommand.self,
       ModelCommand.self, PluginCommand.self, KernelsCommand.self,

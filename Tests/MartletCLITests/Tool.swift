@@ -55,7 +55,7 @@ enum Tool {
 func shell(_ script: String) -> [String] { ["bash", "-c", script, "bash"] }
 
 /// A folder that is removed with its owner.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
   let url: URL
 
   init() throws {

@@ -43,6 +43,10 @@ typedef enum martlet_status {
   MARTLET_E_PLUGIN = -11,
   /// A failure inside Martlet or the system beneath it.
   MARTLET_E_INTERNAL = -12,
+  /// A file or folder cannot be read or written.
+  MARTLET_E_FILE = -13,
+  /// A file was read and what it holds is not valid.
+  MARTLET_E_DATA = -14,
 } martlet_status;
 
 /// A short lower-case English name for a status, never null; lives forever.

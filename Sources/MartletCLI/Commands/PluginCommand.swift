@@ -5,8 +5,11 @@ import Martlet
 /// `martlet plugin …`.
 struct PluginCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "plugin", abstract: "Lists, checks and pins plugins.",
-    subcommands: [PluginListCommand.self, PluginCheckCommand.self, PluginTrustCommand.self])
+    commandName: "plugin", abstract: "Lists, begins, checks and pins plugins.",
+    subcommands: [
+      PluginListCommand.self, PluginNewCommand.self, PluginCheckCommand.self,
+      PluginTrustCommand.self,
+    ])
 }
 
 /// Where plugins are looked for, as options of a command.

@@ -114,7 +114,7 @@ struct RunCommand: AsyncParsableCommand {
     if let draftMemory, FileManager.default.fileExists(atPath: draftMemory) {
       try session.engine.loadGenerated(from: draftMemory)
     }
-    if chat { try render(&request, session) }
+    if chat { try session.renderAsChat(&request) }
     let codec = session.engine.tokenizer
     let recorder = trace == nil ? nil : TraceRecorder { token in codec.text(of: [token]) }
 
@@ -181,14 +181,12 @@ struct RunCommand: AsyncParsableCommand {
   }
 
   private func makeRequest(_ text: String) throws -> RunRequest {
-    let sampling = try chosenSampling()
-    var request = RunRequest(prompt: text, strategy: sampling.strategy)
+    var request = try RunRequest(prompt: text, strategy: strategy, sampling: sampling)
     try request.set(assignments)
     request.scorer = scorer
     request.extractor = extractor
     request.seed = seed
     if let budget { request.budget = try Budget(parsing: budget) }
-    request.sampling = sampling.options
     if let draft { request.drafting = try Drafting.parse(draft) }
     if let verify {
       guard request.drafting.isOn else {
@@ -205,39 +203,6 @@ struct RunCommand: AsyncParsableCommand {
     return request
   }
 
-  /// The strategy and how it draws. Options that would do nothing are refused.
-  private func chosenSampling() throws -> (strategy: String, options: SamplingOptions) {
-    let greedy = BuiltInStrategy.greedy.rawValue
-    guard let sampling else { return (strategy ?? greedy, Session.defaultSampling) }
-    var names = Set<String>()
-    let options = try SamplingOptions.parse(sampling, names: &names)
-    let idle = names.intersection(SamplingOptions.drawingOptionNames)
-      .filter { !($0 == "temperature" && options.temperature == 0) }
-    if strategy == greedy, let name = idle.min() {
-      throw CommandError(
-        .usage,
-        "--sampling \(name) does nothing under --strategy greedy, which draws no token; leave one "
-          + "of them out, or use --strategy sample")
-    }
-    return (strategy ?? BuiltInStrategy.sample.rawValue, options)
-  }
-
-  /// Wraps the prompt as a user's message in the model's chat template.
-  private func render(_ request: inout RunRequest, _ session: Session) throws {
-    guard let chat = session.scaling.surroundings.chat else {
-      throw CommandError(
-        .usage,
-        "\(session.model.path) has no chat template (tokenizer.chat_template); run without --chat")
-    }
-    let rendered = try chat(request.prompt)
-    request.renderedPrompt = rendered.text
-    request.addSpecial = rendered.addSpecial
-    request.parseSpecial = rendered.parseSpecial
-    if case .text(let other) = request.guidance?.reference {
-      request.guidance?.reference = .text(try chat(other).text)
-    }
-  }
-
   private func summary(of result: RunResult) -> String {
     let usage = result.usage
     var line =
@@ -250,12 +215,5 @@ struct RunCommand: AsyncParsableCommand {
     if let failure = result.failure { line += " (\(failure))" }
     for note in result.notes { line += "\nnote: \(note)" }
     return line
-  }
-}
-
-extension RunRequest {
-  /// Whether every choice is the most likely token.
-  fileprivate var isGreedy: Bool {
-    strategy == BuiltInStrategy.greedy.rawValue || sampling.temperature == 0
   }
 }

@@ -40,37 +40,8 @@ struct GuidanceOptions: ParsableArguments {
 
   /// - Parameter greedy: whether the temperature is 0.
   func guidance(greedy: Bool) throws -> Guidance? {
-    if let contrast {
-      guard guidance == nil, negativePrompt == nil, klTemperature == nil else {
-        throw CommandError(
-          .usage,
-          "--contrast excludes --guidance, --negative-prompt and --kl-temperature: a choice has one "
-            + "second row; leave one of them out")
-      }
-      return try Guidance.parseContrast(contrast)
-    }
-    guard guidance != nil || klTemperature != nil else {
-      guard negativePrompt == nil else {
-        throw CommandError(
-          .usage,
-          "--negative-prompt does nothing without --guidance or --kl-temperature; add one of them")
-      }
-      return nil
-    }
-    if let klTemperature {
-      guard klTemperature > 0 else {
-        throw CommandError(
-          .usage, "--kl-temperature \(klTemperature) is out of range; give a number above 0")
-      }
-      guard !greedy else {
-        throw CommandError(
-          .usage,
-          "--kl-temperature does nothing at temperature 0; leave it out, or use --strategy sample")
-      }
-    }
-    let chosen = Guidance(
-      by: .text(negativePrompt ?? ""), scale: guidance ?? 1, divergenceScale: klTemperature ?? 0)
-    try chosen.validate()
-    return chosen
+    try Guidance.choose(
+      scale: guidance, negativePrompt: negativePrompt, klTemperature: klTemperature,
+      contrast: contrast, greedy: greedy)
   }
 }

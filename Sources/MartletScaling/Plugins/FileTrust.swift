@@ -2,7 +2,8 @@ import Foundation
 
 /// Whether a file or folder is under the control of those who may run code here anyway.
 ///
-/// Trusted owners are root, the user of this process and the owner of its executable. Nobody else
+/// Trusted owners are root, the user of this process, the owner of its executable and the owner of the
+/// library that this code is in, who could do anything here already. Nobody else
 /// may write: group-writable passes only for a group that has the user as its one member (the
 /// private group that many systems give each user).
 struct FileTrust {
@@ -11,7 +12,9 @@ struct FileTrust {
   init(executable: String) {
     var owners: Set<uid_t> = [0, geteuid()]
     var status = stat()
-    if stat(executable, &status) == 0 { owners.insert(status.st_uid) }
+    for file in [executable, Installation.image] where stat(file, &status) == 0 {
+      owners.insert(status.st_uid)
+    }
     self.owners = owners
   }
 

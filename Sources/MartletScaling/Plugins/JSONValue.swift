@@ -1,7 +1,7 @@
 import Foundation
 
 /// Any JSON value, for reading files whose every field is to be checked by name.
-enum JSONValue: Codable, Equatable, Sendable {
+package enum JSONValue: Codable, Equatable, Sendable {
   case null
   case flag(Bool)
   case integer(Int64)
@@ -10,7 +10,7 @@ enum JSONValue: Codable, Equatable, Sendable {
   case list([JSONValue])
   case object([String: JSONValue])
 
-  init(from decoder: any Decoder) throws {
+  package init(from decoder: any Decoder) throws {
     let container = try decoder.singleValueContainer()
     if container.decodeNil() {
       self = .null
@@ -29,7 +29,7 @@ enum JSONValue: Codable, Equatable, Sendable {
     }
   }
 
-  func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     switch self {
     case .null: try container.encodeNil()
@@ -42,7 +42,7 @@ enum JSONValue: Codable, Equatable, Sendable {
     }
   }
 
-  var kindName: String {
+  package var kindName: String {
     switch self {
     case .null: "null"
     case .flag: "a boolean"
@@ -57,13 +57,13 @@ enum JSONValue: Codable, Equatable, Sendable {
 
 /// Reads the fields of one JSON object strictly: every error names the file and the field, and a
 /// field that nobody asked for is an error.
-struct FieldReader {
-  let file: String
+package struct FieldReader {
+  package let file: String
   /// Where the object stands in the file, `components[0]`; empty for the whole file.
-  let path: String
+  package let path: String
   private var fields: [String: JSONValue]
 
-  init(_ value: JSONValue, file: String, path: String = "") throws(ScalingError) {
+  package init(_ value: JSONValue, file: String, path: String = "") throws(ScalingError) {
     guard case .object(let fields) = value else {
       let place = path.isEmpty ? "the file" : "field '\(path)'"
       throw ScalingError(.manifest, "\(file): \(place) must be an object, not \(value.kindName)")
@@ -73,16 +73,16 @@ struct FieldReader {
     self.fields = fields
   }
 
-  func failure(_ field: String, _ problem: String) -> ScalingError {
+  package func failure(_ field: String, _ problem: String) -> ScalingError {
     ScalingError(.manifest, "\(file): field '\(name(field))' \(problem)")
   }
 
-  mutating func text(_ field: String) throws(ScalingError) -> String {
+  package mutating func text(_ field: String) throws(ScalingError) -> String {
     guard let value = try optionalText(field) else { throw failure(field, "is missing") }
     return value
   }
 
-  mutating func optionalText(_ field: String) throws(ScalingError) -> String? {
+  package mutating func optionalText(_ field: String) throws(ScalingError) -> String? {
     switch fields.removeValue(forKey: field) {
     case nil, .null: return nil
     case .text(let text):
@@ -92,7 +92,7 @@ struct FieldReader {
     }
   }
 
-  mutating func integer(
+  package mutating func integer(
     _ field: String, in range: ClosedRange<Int64>
   ) throws(ScalingError) -> Int64 {
     switch fields.removeValue(forKey: field) {
@@ -105,7 +105,7 @@ struct FieldReader {
     }
   }
 
-  mutating func optionalNumber(_ field: String) throws(ScalingError) -> Double? {
+  package mutating func optionalNumber(_ field: String) throws(ScalingError) -> Double? {
     switch fields.removeValue(forKey: field) {
     case nil, .null: return nil
     case .integer(let value): return Double(value)
@@ -114,13 +114,13 @@ struct FieldReader {
     }
   }
 
-  mutating func object(_ field: String) throws(ScalingError) -> FieldReader {
+  package mutating func object(_ field: String) throws(ScalingError) -> FieldReader {
     guard let value = fields.removeValue(forKey: field) else { throw failure(field, "is missing") }
     return try FieldReader(value, file: file, path: name(field))
   }
 
   /// A list of objects; an absent list is empty.
-  mutating func objects(_ field: String) throws(ScalingError) -> [FieldReader] {
+  package mutating func objects(_ field: String) throws(ScalingError) -> [FieldReader] {
     var readers: [FieldReader] = []
     for (index, value) in try list(field).enumerated() {
       readers.append(try FieldReader(value, file: file, path: "\(name(field))[\(index)]"))
@@ -129,7 +129,7 @@ struct FieldReader {
   }
 
   /// A list of strings; an absent list is empty.
-  mutating func texts(_ field: String) throws(ScalingError) -> [String] {
+  package mutating func texts(_ field: String) throws(ScalingError) -> [String] {
     var texts: [String] = []
     for (index, value) in try list(field).enumerated() {
       guard case .text(let text) = value else {
@@ -141,7 +141,7 @@ struct FieldReader {
   }
 
   /// A value that is written as text wherever it is used: a string, number or boolean.
-  mutating func scalar(_ field: String) throws(ScalingError) -> String? {
+  package mutating func scalar(_ field: String) throws(ScalingError) -> String? {
     switch fields.removeValue(forKey: field) {
     case nil, .null: return nil
     case .text(let value): return value
@@ -153,8 +153,50 @@ struct FieldReader {
     }
   }
 
+  /// A whole number, if the field is there.
+  package mutating func optionalInteger(
+    _ field: String, in range: ClosedRange<Int64>
+  ) throws(ScalingError) -> Int64? {
+    switch fields[field] {
+    case nil, .null:
+      fields[field] = nil
+      return nil
+    default: return try integer(field, in: range)
+    }
+  }
+
+  /// A boolean; an absent one is false.
+  package mutating func flag(_ field: String) throws(ScalingError) -> Bool {
+    switch fields.removeValue(forKey: field) {
+    case nil, .null: return false
+    case .flag(let value): return value
+    case let value?: throw failure(field, "must be true or false, not \(value.kindName)")
+    }
+  }
+
+  /// A list of strings, or one string for a list of one.
+  package mutating func textOrTexts(_ field: String) throws(ScalingError) -> [String] {
+    guard case .text(let text)? = fields[field] else { return try texts(field) }
+    fields[field] = nil
+    return [text]
+  }
+
+  /// Names and values written as `name=value`: a list of such texts, or an object of strings, numbers
+  /// and booleans, sorted by name.
+  package mutating func assignments(_ field: String) throws(ScalingError) -> [String] {
+    guard case .object(let values)? = fields[field] else { return try textOrTexts(field) }
+    fields[field] = nil
+    var reader = try FieldReader(.object(values), file: file, path: name(field))
+    var assignments: [String] = []
+    for key in values.keys.sorted() {
+      guard let value = try reader.scalar(key) else { throw reader.failure(key, "has no value") }
+      assignments.append("\(key)=\(value)")
+    }
+    return assignments
+  }
+
   /// Fails when a field was not asked for.
-  func finish() throws(ScalingError) {
+  package func finish() throws(ScalingError) {
     if let unknown = fields.keys.min() { throw failure(unknown, "is not known here") }
   }
 

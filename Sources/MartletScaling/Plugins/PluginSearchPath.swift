@@ -42,14 +42,17 @@ public struct PluginSearchPath: Sendable, Equatable {
   public var unlocked: PluginSearchPath { PluginSearchPath(folders: folders, refusals: refusals) }
 
   /// The usual order: `MARTLET_PLUGIN_PATH` (ignored when the process is privileged), beside the
-  /// executable, the folders given, `$XDG_DATA_HOME/martlet/plugins`, `lib/martlet/plugins` of the
-  /// installation, `/usr/local` and `/usr`.
+  /// executable and the library that this code is in, the folders given,
+  /// `$XDG_DATA_HOME/martlet/plugins`, `lib/martlet/plugins` of the installation, `/usr/local` and
+  /// `/usr`.
   ///
   /// - Parameters:
   ///   - directories: what the user named, as with `--plugin-dir`.
   ///   - executable: the program's path; its own by default.
+  ///   - image: the path of the library that this code is in; nil for the running program's own.
   public static func standard(
     directories: [String] = [], executable: String = Self.currentExecutable,
+    image: String? = nil,
     environment: [String: String] = ProcessInfo.processInfo.environment,
     isPrivileged privileged: Bool = isPrivileged()
   ) -> PluginSearchPath {
@@ -79,17 +82,16 @@ public struct PluginSearchPath: Sendable, Equatable {
         }
       }
     }
-    let beside = URL(fileURLWithPath: executable).resolvingSymlinksInPath()
-      .deletingLastPathComponent()
-    add(beside.path, isOwn: true)
+    let image = image ?? (executable == currentExecutable ? Installation.image : executable)
+    for file in [executable, image] { add(Installation.folder(of: file), isOwn: true) }
     for directory in directories { add(directory, isExplicit: true) }
     let home = environment["HOME"].map { $0 + "/.local/share" }
     if !privileged, let data = environment["XDG_DATA_HOME"] ?? home, data.hasPrefix("/") {
       add(data + "/martlet/plugins")
     }
-    add(
-      beside.deletingLastPathComponent().appendingPathComponent("lib/martlet/plugins").path,
-      isOwn: true)
+    for folder in Installation.supportFolders(executable: executable, image: image) {
+      add(folder + "/plugins", isOwn: true)
+    }
     add("/usr/local/lib/martlet/plugins")
     add("/usr/lib/martlet/plugins")
     return PluginSearchPath(

@@ -4,9 +4,9 @@ import Foundation
 ///
 /// Swift has no stable ABI on Linux, so a Swift plugin must come from the same release. The host
 /// knows its own only through compiler conditions, hence the list.
-enum SwiftRuntime {
+package enum SwiftRuntime {
   /// Major and minor release, such as `6.3`.
-  static let current: String = {
+  package static let current: String = {
     #if compiler(>=6.6)
       "newer than 6.5"
     #elseif compiler(>=6.5)
