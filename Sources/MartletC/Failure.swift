@@ -71,7 +71,7 @@ struct Failure: Error {
     case .budget: MARTLET_E_BUDGET
     case .memory: MARTLET_E_MEMORY
     case .file: MARTLET_E_FILE
-    case .data: MARTLET_E_DATA
+    case .data, .unrecorded: MARTLET_E_DATA
     case .backend, .logits: MARTLET_E_INTERNAL
     }
   }

@@ -53,7 +53,7 @@ public struct DrawDocument: Codable, Sendable {
     let (backend, codec) = (engine.backend, engine.tokenizer)
     name = backend.name
     vocabularySize = backend.vocabularySize
-    contextLength = backend.contextLength
+    contextLength = engine.contextLength
     pageTokens = backend.pageTokens
     bytesPerPage = backend.bytesPerPage
     maximumBatchTokens = engine.core.maximumBatch

@@ -90,6 +90,7 @@ public struct Replay: Sendable {
     let engine = try Engine(backend: ReplayBackend(document.model!), configuration: limits)
     var surroundings = ModelSurroundings(
       chat: chat(of: "", document.hasChat), parameters: document.parameters)
+    surroundings.attention = document.attention
     let others = Dictionary(document.others.map { ($0.name, $0) }) { first, _ in first }
     let opened = OpenedOnce()
     surroundings.open = { name throws(ScalingError) in

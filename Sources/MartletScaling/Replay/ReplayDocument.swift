@@ -13,6 +13,8 @@ struct ReplayDocument: Codable, Sendable {
   var name: String
   var parameters: Int
   var hasChat: Bool
+  /// What its tokens attended to.
+  var attention: String?
   var defaults: ModelDefaults
   var kvBytesLimit: Int?
   var model: DrawDocument?
@@ -81,6 +83,7 @@ struct ReplayDocument: Codable, Sendable {
     name = session.model
     parameters = session.surroundings.parameters
     hasChat = session.surroundings.chat != nil
+    attention = session.surroundings.attention
     defaults = session.defaults
     kvBytesLimit = session.kvBytesLimit
   }
