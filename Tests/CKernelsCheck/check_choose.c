@@ -261,6 +261,25 @@ static void large(martlet_check *check) {
   }
 }
 
+/// Rows so flat that a cut is foreseen from a sample, or every rank is sorted: one rule alone, with
+/// and without equal logits, steep tails, and a single logit far from all others.
+static void flat(martlet_check *check) {
+  static const float flat_spreads[] = {0.003f, 0.1f, 0.3f, 0.6f, 1e20f};
+  for (size_t round = 0; round < 36; ++round) {
+    const size_t width = 14000 + check_below(check, round % 6 ? 12000 : 120000);
+    choose_buffers b = choose_prepare(check, CHECK_NORMAL, width, flat_spreads[round % 5]);
+    b.rules = martlet_sampling_rules_plain();
+    b.rules.temperature = round % 2 ? 1 : 0.7f + fabsf(check_uniform(check));
+    const float share = round % 4 < 2 ? fabsf(check_uniform(check)) : 0.95f;
+    if (round % 3 == 0) b.rules.top_p = share;
+    if (round % 3 == 1) b.rules.typical = share;
+    if (round % 3 == 2) b.rules.tail_free = share;
+    if (one_in(check, 4)) b.rules.min_p = 0.01f;
+    describe(check, &b, "flat");
+    compare(check, &b);
+  }
+}
+
 static void repeat(void *context, martlet_any_function function) {
   choose_buffers *b = context;
   call(function, b, &b->actual, 1);
@@ -283,7 +302,8 @@ static void time_sample(martlet_check *check, martlet_check_timing *timing) {
 }
 
 static const martlet_check_case choose_cases[] = {
-    {"lengths", lengths, 0}, {"special values", special_values, 0}, {"large", large, 0}};
+    {"lengths", lengths, 0}, {"special values", special_values, 0}, {"large", large, 0},
+    {"flat", flat, 0}};
 const martlet_check_operation martlet_check_choose_operations[] = {
-    {"logits_sample_f32", choose_cases, 3, time_sample}};
+    {"logits_sample_f32", choose_cases, 4, time_sample}};
 const size_t martlet_check_choose_operation_count = 1;
