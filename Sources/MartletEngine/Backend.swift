@@ -107,6 +107,14 @@ public protocol Backend: AnyObject, Sendable {
   /// Copies one position from a slot of a page to a slot of the same or another page: where an
   /// accepted node of a tree goes. Called only if `supportsTrees`.
   func movePosition(from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int))
+  /// Whether keys and values can go to another position; see ``shiftPosition(from:at:to:at:)``.
+  var supportsShifts: Bool { get }
+  /// Copies what is stored for a token at position `position` to a slot of the same or another page, as of
+  /// a token at `newPosition`: how text goes on at the positions of a span that was dropped. Called only
+  /// if `supportsShifts`, on the driver thread.
+  func shiftPosition(
+    from source: (page: PageID, slot: Int), at position: Int,
+    to target: (page: PageID, slot: Int), at newPosition: Int)
   /// The largest ``BatchToken/exitLayers`` that `forward` takes: fewer layers than the model has. 0
   /// where a pass cannot give the logits of first layers beside those of all.
   var mostExitLayers: Int { get }
@@ -139,6 +147,13 @@ extension Backend {
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {
     preconditionFailure("\(name) says that it supports trees but cannot move a position")
+  }
+  public var supportsShifts: Bool { false }
+  public func shiftPosition(
+    from source: (page: PageID, slot: Int), at position: Int,
+    to target: (page: PageID, slot: Int), at newPosition: Int
+  ) {
+    preconditionFailure("\(name) says that it supports shifts but cannot shift a position")
   }
   public var hiddenWidth: Int? { nil }
   public func keepHiddenStates(byteLimit: Int) {

@@ -84,6 +84,55 @@ public final class Branch: Sendable {
     try core.truncate(state, toGenerated: generated)
   }
 
+  /// What becomes of the text that follows a span which is dropped.
+  public enum FollowingText: Sendable {
+    /// Its keys and values stay as they are, which holds what it took from the span, and its keys are
+    /// rotated to their new positions: microseconds a token, and rounded once more.
+    case kept
+    /// It is processed again, without the span: what it took from the span is gone.
+    case processedAgain
+  }
+
+  /// Tokens that were dropped.
+  public struct DroppedSpan: Sendable, Equatable {
+    public let tokens: [Token]
+    /// Nats.
+    public let logprobs: [Float]
+    public let text: String
+  }
+
+  /// Takes a closed span out of the branch: what is generated from now on does not attend to it, and the
+  /// text that follows it has its positions. The branch is then one without the span, in tokens, text and
+  /// log-probabilities (those of what follows stay as they were); who wants the whole text keeps what is
+  /// returned. Pages that nothing needs any more are freed. A new random epoch begins, since positions come
+  /// up again. The last token is processed anew in either case, so that what comes next is chosen without
+  /// the span in view.
+  ///
+  /// Source: subtask pruning with reuse of positions and pages in "Beyond Context Limits: Subconscious
+  /// Threads for Long-Horizon Reasoning". There the runtime finds the spans by rule in the output of a
+  /// model that was trained for it; here whoever drives the branch names them. With
+  /// ``FollowingText/kept`` a branch that is demoted keeps the pages that its tokens cannot give again.
+  ///
+  /// Blocks until a pass in progress ends; for strategies' threads, not inside an answer of the engine.
+  /// Other branches that share pages with this one stay as they are.
+  ///
+  /// - Parameters:
+  ///   - span: of generated and appended tokens.
+  ///   - following: see ``FollowingText``; `kept` wants everything but the last token to be processed, as
+  ///     after an advance, and a backend that can shift positions.
+  /// - Throws: ``EngineError/Code/argument`` for a span that is empty or not there,
+  ///   ``EngineError/Code/state`` while the branch advances, is finished, has to meet a constraint, or has
+  ///   text that is still to be processed, ``EngineError/Code/backend`` where positions cannot be
+  ///   shifted, ``EngineError/Code/budget`` or ``EngineError/Code/memory`` without room for copies of
+  ///   shared pages, ``EngineError/Code/released``, ``EngineError/Code/cancelled``. The branch is as before
+  ///   then.
+  /// - Complexity: with `kept` O(tokens that follow × layers).
+  public func drop(
+    generated span: Range<Int>, following: FollowingText = .kept
+  ) throws(EngineError) -> DroppedSpan {
+    try core.drop(state, span, following)
+  }
+
   /// Appends tokens as if generated. They count as prompt tokens, not as sampled ones.
   ///
   /// Throws ``EngineError/Code/context`` when they do not fit, ``EngineError/Code/argument`` for a

@@ -17,6 +17,8 @@ public struct EngineTraceEvent: Sendable, Equatable {
     case resampled(population: Int, results: Int)
     /// A branch was cut to so many generated tokens.
     case truncated(path: BranchPath, generated: Int)
+    /// A branch lost `tokens` of its generated tokens, from the one of index `first` on.
+    case dropped(path: BranchPath, first: Int, tokens: Int)
     /// Tokens were appended to a branch.
     case appended(path: BranchPath, tokens: Int)
     /// A branch with a prompt of its own was opened.

@@ -139,6 +139,25 @@ public final class RopeTable: @unchecked Sendable {
     }
   }
 
+  /// Turns a head that was rotated for position `from` into what it would be at `to`, up to rounding: by
+  /// the difference of the angles, and of what a scaling multiplies. Both were computed.
+  public func rotate(_ head: inout [Float], from: Int, to: Int) {
+    let dimensions = configuration.rotaryDimensions
+    precondition(head.count >= dimensions, "a head of \(head.count) dimensions")
+    precondition(computed[from] && computed[to], "positions \(from), \(to) were not computed")
+    for pair in 0..<dimensions / 2 {
+      let (c, s) = (Double(rows[from, 2 * pair]), Double(rows[from, 2 * pair + 1]))
+      let (newC, newS) = (Double(rows[to, 2 * pair]), Double(rows[to, 2 * pair + 1]))
+      let size = c * c + s * s
+      let (cosine, sine) = ((newC * c + newS * s) / size, (newS * c - newC * s) / size)
+      let first = configuration.layout == .adjacent ? 2 * pair : pair
+      let second = configuration.layout == .adjacent ? first + 1 : first + dimensions / 2
+      let (x, y) = (Double(head[first]), Double(head[second]))
+      head[first] = Float(x * cosine - y * sine)
+      head[second] = Float(x * sine + y * cosine)
+    }
+  }
+
   private var layout: martlet_rope_layout {
     configuration.layout == .adjacent ? MARTLET_ROPE_ADJACENT : MARTLET_ROPE_HALVES
   }

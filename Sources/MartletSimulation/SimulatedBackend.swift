@@ -118,6 +118,15 @@ public final class SimulatedBackend: PrefixSharing {
 
   public var supportsTrees: Bool { true }
 
+  public var supportsShifts: Bool { true }
+
+  public func shiftPosition(
+    from source: (page: PageID, slot: Int), at position: Int,
+    to target: (page: PageID, slot: Int), at newPosition: Int
+  ) {
+    movePosition(from: source, to: target)
+  }
+
   public func movePosition(
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {

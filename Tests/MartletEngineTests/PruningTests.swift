@@ -168,6 +168,9 @@ struct PruningTests {
     let row = logits.row(0)
     // The last token again, as where its logits were not kept.
     #expect(forward(99..<100, logitsAt: 99) == nil && logits.row(0) == row)
+    // And a prompt over the same pages.
+    #expect(forward(0..<64, logitsAt: -1) == nil && forward(64..<100, logitsAt: 99) == nil)
+    #expect(logits.row(0) == row)
   }
 
   @Test("names", arguments: ["h2o=1024", "critic=0.25", "lazyllm=0.3", "sliminfer=0.5"])

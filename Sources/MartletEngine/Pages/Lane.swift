@@ -42,6 +42,9 @@ final class Lane {
   var draft: DraftTree?
   /// Whether its logits are of an accepted guess.
   var isAhead = false
+  /// Positions below this have keys and values that their tokens alone do not give again, because the text
+  /// that they were computed after was dropped (``Branch/drop(generated:following:)``).
+  var irreplaceable = 0
   /// Changes when tokens are removed, so that a pass in progress does not count for them.
   var revision = 0
   /// The pass that last served it, for fairness, or last used its logits.
@@ -128,6 +131,7 @@ extension PagePool {
       for page in lane.pages { retain(page, for: lane.tree) }
     }
     lane.processed = base.processed
+    lane.irreplaceable = base.irreplaceable
     if base.tokens.count == lane.tokens.count {
       lane.logits = base.logits
       lane.freshRow = base.freshRow
@@ -151,6 +155,7 @@ extension PagePool {
     lane.revision += 1
     lane.dropLogits()
     lane.tokens.removeLast(lane.tokens.count - count)
+    lane.irreplaceable = min(lane.irreplaceable, count)
     guard lane.base != nil else {
       setProcessed(lane, min(lane.processed, count), pageTokens: pageTokens)
       return
@@ -165,6 +170,7 @@ extension PagePool {
       return
     }
     lane.processed = min(base.processed, count)
+    lane.irreplaceable = min(base.irreplaceable, lane.processed)
     let keep = PagePool.pages(for: lane.processed, pageTokens: pageTokens)
     lane.pages = Array(base.pages.prefix(keep))
     for page in lane.pages { retain(page, for: lane.tree) }
@@ -216,12 +222,14 @@ extension PagePool {
   }
 
   /// Returns the pages at the end that no other lane has, and what was kept of its logits. What is
-  /// missing is processed again when the lane goes on. Gives the number of pages.
+  /// missing is processed again when the lane goes on. Gives the number of pages. Pages that cannot be
+  /// had again stay.
   mutating func demote(_ lane: Lane, pageTokens: Int) -> Int {
     lane.dropLogits()
     guard lane.base == nil else { return 0 }
     var kept = lane.pages.count
-    while kept > 0, !isSharedByLanes(lane.pages[kept - 1]) { kept -= 1 }
+    let needed = PagePool.pages(for: lane.irreplaceable, pageTokens: pageTokens)
+    while kept > needed, !isSharedByLanes(lane.pages[kept - 1]) { kept -= 1 }
     let returned = lane.pages.count - kept
     lane.revision += 1
     setProcessed(lane, min(lane.processed, kept * pageTokens), pageTokens: pageTokens)

@@ -105,6 +105,12 @@ final class PromptPruningMemory: @unchecked Sendable {
   private func note(_ token: BatchToken, _ batch: ForwardBatch) {
     let page = Int(batch.sequences[token.sequence][token.slot / KVSlab.pageTokens])
     pages[page].prompt = nil
+    // A prompt read over the pages of another.
+    if prunes(token.sequence, batch), let key = key(token.sequence, batch),
+      token.position < PrunedPrompt.body(of: batch.promptTokens(of: token.sequence))
+    {
+      pages[key].prompt = nil
+    }
     // The page that a prompt ends in may hold tokens of it that still wait.
     let prompt = batch.promptTokens(of: token.sequence)
     if token.slot / KVSlab.pageTokens > max(0, prompt - 1) / KVSlab.pageTokens {

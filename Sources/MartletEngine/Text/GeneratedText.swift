@@ -28,6 +28,16 @@ struct GeneratedText: Sendable {
     cut = nil
   }
 
+  /// Takes the bytes of some tokens out of a text that no stop string has cut.
+  mutating func remove(tokens range: Range<Int>) {
+    let (begin, end) = (
+      byteCount(ofTokens: range.lowerBound), byteCount(ofTokens: range.upperBound)
+    )
+    bytes.removeSubrange(begin..<end)
+    ends.removeSubrange(range)
+    for index in range.lowerBound..<ends.count { ends[index] -= end - begin }
+  }
+
   /// How many tokens lie wholly before the end of the text.
   var tokensInText: Int { cut == nil ? ends.count : ends.prefix { $0 <= end }.count }
 

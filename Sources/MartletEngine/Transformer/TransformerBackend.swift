@@ -219,6 +219,40 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     hiddenStates?.move(from: source, to: target)
   }
 
+  /// Not where other things lie beside pages that go with positions.
+  public var supportsShifts: Bool {
+    switch attentionMethod {
+    case .exact, .window: true
+    default: false
+    }
+  }
+
+  public func shiftPosition(
+    from source: (page: PageID, slot: Int), at position: Int,
+    to target: (page: PageID, slot: Int), at newPosition: Int
+  ) {
+    let (heads, dimensions, rope) = (slab.kvHeads, slab.headDimensions, scratch.rope)
+    rope.prepare([Int32(position), Int32(newPosition)])
+    slab.turnBack(page: Int(target.page))
+    var key = [Float](repeating: 0, count: dimensions)
+    var (value, keys, values): ([Float], [Float], [Float]) = (key, [], [])
+    for layer in slabLayers {
+      keys.removeAll(keepingCapacity: true)
+      values.removeAll(keepingCapacity: true)
+      for head in 0..<heads {
+        slab.read(
+          page: Int(source.page), slot: source.slot, layer: layer, kvHead: head, key: &key,
+          value: &value)
+        rope.rotate(&key, from: position, to: newPosition)
+        keys += key
+        values += value
+      }
+      slab.write(
+        page: Int(target.page), slot: target.slot, layer: layer, keys: keys, values: values)
+    }
+    hiddenStates?.move(from: source, to: target)
+  }
+
   /// A prompt's tokens that leave have no state after all layers.
   public var hiddenWidth: Int? { pruning == nil ? parts.configuration.width : nil }
 

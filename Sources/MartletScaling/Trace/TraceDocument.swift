@@ -80,6 +80,10 @@ struct TraceDocument {
         ["population": .integer(Int64(population)), "results": .integer(Int64(results))])
     case .truncated(let path, let generated):
       instant("truncate", at: time, track: track(path), ["tokens": .integer(Int64(generated))])
+    case .dropped(let path, let first, let tokens):
+      instant(
+        "drop", at: time, track: track(path),
+        ["first": .integer(Int64(first)), "tokens": .integer(Int64(tokens))])
     case .appended(let path, let tokens):
       instant("append", at: time, track: track(path), ["tokens": .integer(Int64(tokens))])
     case .opened(let path, let tokens):
