@@ -56,6 +56,7 @@ extension TransformerBackend {
       window.begin(batch)
       searching = Set(window.rows.map(\.row))
     }
+    file?.expectRandomReads(searching.count == batch.tokens.count)
     let window = parts.configuration.slidingWindow
     attention.begin(
       tables: batch.sequences,
