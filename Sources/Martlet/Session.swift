@@ -40,6 +40,10 @@ public final class Session: Sendable {
     public var prefillChunk: Int?
     /// Limits of the engine.
     public var engine = EngineConfiguration()
+    /// A folder, or a file that does not exist yet, in which keys and values lie in place of memory: they
+    /// may be more than memory holds. ``EngineConfiguration/kvBytesLimit`` bytes are reserved there when
+    /// the session opens, and given back when it goes. No text depends on it.
+    public var kvFile: String?
     /// What the transformer backend may take.
     public var backend = TransformerBackend.Options()
     /// Further folders in which to look for plugins.
@@ -110,6 +114,9 @@ public final class Session: Sendable {
     let parts = TransformerParts(model: model, tokenizer: tokenizer)
     var options = configuration.backend
     tuning = try configuration.chooseRetrieval(first.tuning, parts, team, &options)
+    options.file = configuration.kvFile.map {
+      .init(path: $0, byteCount: configuration.engine.kvBytesLimit)
+    }
     options.placement = options.placement ?? MemoryPlan(plan: team.plan).pages
     let backend = try TransformerBackend(parts: parts, team: team, options: options)
     var limits = configuration.engine

@@ -23,6 +23,10 @@ public enum ContextBench {
     public var sharpness = 4.0
     /// Whether the model prefills the whole context, which takes minutes.
     public var prefill = false
+    /// A folder for files in which keys and values lie in place of memory, one per way of attending; and
+    /// whether all of it leaves memory before each token, the worst that can come of too little.
+    public var kvFile: String?
+    public var isCold = false
     public var command = "martlet bench context"
     public var version = ""
 
@@ -33,6 +37,9 @@ public enum ContextBench {
       try BenchError.require("branches", branches, in: 1...256)
       try BenchError.require("generate", [generate], in: 1...32)
       try BenchError.require("repetitions", [repetitions], in: 1...10_000)
+      guard !isCold || kvFile != nil else {
+        throw BenchError(.argument, "cold contexts need a file for keys and values (--kv-file)")
+      }
       guard !methods.isEmpty, sharpness > 0, sharpness <= 64 else {
         throw BenchError(.argument, "no way of attending is named, or the sharpness is not in 0…64")
       }
@@ -100,6 +107,7 @@ public enum ContextBench {
         "model": session.model.path, "kv-type": settings.kvType.rawValue,
         "generate": "\(settings.generate)", "repetitions": "\(settings.repetitions)",
         "sharpness": "\(settings.sharpness)", "prefill": "\(settings.prefill)",
+        "kv-file": settings.kvFile ?? "", "cold": "\(settings.isCold)",
       ])
     context.formula = "speedup = median over samples of exact step / step"
     var rows: [Row] = []

@@ -34,9 +34,18 @@ final class ContextBenchCase {
     logits = try LogitsBuffer(
       rows: branches, vocabulary: session.model.configuration.vocabularySize)
     for method in methods {
-      let backend = try TransformerBackend(
-        parts: parts, team: session.team,
-        options: .init(kvType: settings.kvType, attention: method))
+      var options = TransformerBackend.Options(kvType: settings.kvType, attention: method)
+      if let folder = settings.kvFile {
+        let c = parts.configuration
+        options.file = .init(
+          path: folder,
+          byteCount: (contextPages + branches * ownPages)
+            * (try KVSlab(
+              type: settings.kvType, layers: c.layers, kvHeads: c.kvHeads,
+              headDimensions: c.headDimensions
+            ).bytesPerPage))
+      }
+      let backend = try TransformerBackend(parts: parts, team: session.team, options: options)
       lanes.append(Lane(method: method, backend: backend))
       lanes[lanes.count - 1].prefillSeconds = try fill(backend, method)
     }
@@ -108,9 +117,12 @@ final class ContextBenchCase {
     // One position is left between the context and the first token: its prompt's last.
     let start = contextPages * KVSlab.pageTokens + 1 + round * settings.generate
     backend.resetStatistics()
-    let begin = monotonicNanoseconds()
+    var taken = 0.0
     for step in 0..<settings.generate {
       let position = start + step
+      if settings.isCold { backend.leaveMemory() }
+      let begin = monotonicNanoseconds()
+      defer { taken += Double(monotonicNanoseconds() - begin) }
       try backend.forward(
         ForwardBatch(
           tokens: (0..<branches).map {
@@ -121,7 +133,6 @@ final class ContextBenchCase {
           promptTokens: tables.map { _ in contextPages * KVSlab.pageTokens + 1 }),
         logits: logits)
     }
-    let taken = Double(monotonicNanoseconds() - begin)
     if round > 0 {
       lanes[lane].samples.append(taken / Double(settings.generate))
       lanes[lane].attentionSeconds += backend.statistics.seconds(.attention)

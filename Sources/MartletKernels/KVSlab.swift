@@ -41,6 +41,8 @@ public final class KVSlab: @unchecked Sendable {
   private let pagesPerChunk: Int
   private let placement: MemoryPlacement?
   private let byteLimit: Int
+  /// Where chunks lie; nil for memory of their own.
+  let backing: (any KVBacking)?
   private var chunks: [AlignedMemory] = []
   /// 1 where a page's keys are turned.
   private var turned: [UInt8] = []
@@ -51,10 +53,11 @@ public final class KVSlab: @unchecked Sendable {
   ///   - byteLimit: the most that `reserve` will take. A system that promises more memory than it
   ///     has would end the process later instead of refusing now.
   ///   - placement: called with each chunk of memory before it is written.
+  ///   - backing: where pages lie in place of memory of their own; `placement` does not concern it.
   /// - Throws: `KernelError` `.argument` for an impossible shape.
   public init(
     type: KVType, layers: Int, kvHeads: Int, headDimensions: Int, byteLimit: Int = .max,
-    placement: MemoryPlacement? = nil
+    placement: MemoryPlacement? = nil, backing: (any KVBacking)? = nil
   ) throws(KernelError) {
     guard layers > 0, (1...65_536).contains(kvHeads), (1...256).contains(headDimensions) else {
       throw KernelError(
@@ -68,14 +71,32 @@ public final class KVSlab: @unchecked Sendable {
     self.headDimensions = headDimensions
     self.placement = placement
     self.byteLimit = byteLimit
+    self.backing = backing
     var layout = Self.layout(type, kvHeads, headDimensions)
     bytesPerLayer = Int(martlet_kv_page_bytes(&layout))
     guard bytesPerLayer > 0, let total = checkedProduct(bytesPerLayer, layers) else {
       throw KernelError(.argument, "the layout of a KV page of \(type.rawValue) is refused")
     }
     bytesPerPage = total
-    // About 16 MiB at a time: small models stay small, large ones get huge pages.
-    pagesPerChunk = max(1, (16 << 20) / total)
+    pagesPerChunk = Self.pagesAtOnce(of: total)
+  }
+
+  /// About 16 MiB at a time: small models stay small, large ones get huge pages.
+  private static func pagesAtOnce(of bytesPerPage: Int) -> Int {
+    max(1, (16 << 20) / bytesPerPage)
+  }
+
+  /// What a backing must have for pages of `byteCount` bytes in all, since pages are taken in chunks that
+  /// start on pages of memory; nil for an impossible shape.
+  public static func backingBytes(
+    type: KVType, layers: Int, kvHeads: Int, headDimensions: Int, byteCount: Int
+  ) -> Int? {
+    var layout = Self.layout(type, kvHeads, headDimensions)
+    guard let page = checkedProduct(Int(martlet_kv_page_bytes(&layout)), layers), page > 0 else {
+      return nil
+    }
+    let chunk = (pagesAtOnce(of: page) * page + 65_535) / 65_536 * 65_536
+    return checkedProduct((byteCount + chunk - 1) / chunk + 1, chunk)
   }
 
   /// Makes pages `0 ..< count` exist. Existing pages keep their place and content.
@@ -89,8 +110,13 @@ public final class KVSlab: @unchecked Sendable {
         "\(count) KV pages of \(bytesPerPage) bytes are more than the limit of \(byteLimit) bytes")
     }
     while pages < count {
-      let chunk = try AlignedMemory(byteCount: pagesPerChunk * bytesPerPage)
-      placement?(chunk)
+      let chunk: AlignedMemory
+      if let backing {
+        chunk = try backing.block(byteCount: pagesPerChunk * bytesPerPage)
+      } else {
+        chunk = try AlignedMemory(byteCount: pagesPerChunk * bytesPerPage)
+        placement?(chunk)
+      }
       chunks.append(chunk)
       pages += pagesPerChunk
       turned.append(contentsOf: repeatElement(0, count: pagesPerChunk))

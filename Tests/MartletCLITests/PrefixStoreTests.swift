@@ -67,6 +67,18 @@ import Testing
     #expect(after.out.contains(": 0 bytes of prompts"))
   }
 
+  @Test func keysAndValuesMayLieInAFile() throws {
+    let folder = try TemporaryFolder()
+    let plain = try Tool.run(["run", Self.question])
+    let mapped = try Tool.run(
+      ["run", Self.question, "--kv-file", folder.url.path, "--kv-bytes", "16M"])
+    #expect(mapped.code == 0 && mapped.out == plain.out, "\(mapped.error)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.url.path).isEmpty)
+    let full = try Tool.run(
+      ["run", Self.question, "--kv-file", folder.url.path, "--kv-bytes", "4000000000000"])
+    #expect(full.code == 66 && full.error.contains("reserve"), "\(full.error)")
+  }
+
   @Test func whatCannotBeKeptIsRefused() throws {
     let output = try Tool.run(["run", "x", "--prefix-store", "/proc/nowhere"])
     #expect(output.code == 66 && output.error.contains("/proc/nowhere"), "\(output.error)")

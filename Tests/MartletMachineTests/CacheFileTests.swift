@@ -1,4 +1,5 @@
 import Foundation
+import MartletKernels
 import MartletMachine
 import Testing
 
@@ -53,6 +54,45 @@ import Testing
       withExtendedLifetime(shared) {}
     }
     #expect(try FolderLock.tryTaking(folder.path) != nil)
+  }
+
+  @Test func memoryInAFileHoldsWhatIsWritten() throws {
+    let folder = try Folder()
+    let file = try MemoryFile(path: folder.path, byteCount: 40_000)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty, "no name")
+    let first = try file.block(byteCount: 5_000)
+    let second = try file.block(byteCount: 20_000)
+    first.withBytes { bytes in
+      #expect(bytes.allSatisfy { $0 == 0 })
+      for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: index) }
+    }
+    second.withBytes { $0[19_999] = 7 }
+    #expect(throws: KernelError.self) { try file.block(byteCount: 20_000) }
+    file.expectRandomReads(true)
+    file.evict()
+    first.withBytes { bytes in
+      file.cool(UnsafeRawBufferPointer(bytes))
+      file.prefetch([UnsafeRawBufferPointer(bytes)])
+      #expect(bytes.indices.allSatisfy { bytes[$0] == UInt8(truncatingIfNeeded: $0) })
+    }
+    #expect(second.withBytes { $0[19_999] == 7 && $0[0] == 0 })
+    #expect(file.residentBytes > 0)
+
+    // A name of one's own, which is gone at once.
+    let path = folder.path + "/pages"
+    _ = try MemoryFile(path: path, byteCount: 4096)
+    #expect(!FileManager.default.fileExists(atPath: path))
+    try Data([1]).write(to: URL(fileURLWithPath: path))
+    for (bad, bytes, word) in [
+      (path, 4096, "exists"), (folder.path + "/none/x", 4096, "none"),
+      (folder.path, 1 << 60, "reserve"), (folder.path, 0, "bytes"),
+    ] {
+      #expect {
+        try MemoryFile(path: bad, byteCount: bytes)
+      } throws: { error in
+        "\((error as? MachineError)?.message ?? "")".contains(word)
+      }
+    }
   }
 
   @Test func theStandardFolderFollowsTheEnvironment() {

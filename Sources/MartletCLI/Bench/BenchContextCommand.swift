@@ -36,6 +36,10 @@ struct BenchContextCommand: ParsableCommand {
   @Flag(help: "Prefill the whole context through the model, which takes minutes.")
   var prefill = false
 
+  @Flag(
+    help: "With --kv-file: drop all keys and values from memory before each token, the worst case.")
+  var cold = false
+
   @OptionGroup var options: BenchOptions
 
   func run() throws {
@@ -48,9 +52,14 @@ struct BenchContextCommand: ParsableCommand {
     settings.sharpness = sharpness
     settings.prefill = prefill
     settings.kvType = model.kvType ?? .bf16
+    settings.kvFile = model.memory.kvFile
+    settings.isCold = cold
     settings.version = MartletCommand.configuration.version
     settings.command = model.command("martlet bench context")
-    let session = try model.open(tuning: .off)
+    // The file is for the contexts that are measured, not for a session that reads nothing.
+    var opened = model
+    opened.memory.kvFile = nil
+    let session = try opened.open(tuning: .off)
     let progress = Progress("measuring")
     let report = try options.refusing {
       try ContextBench.run(settings, session: session) { progress.update($0, note: $1) }

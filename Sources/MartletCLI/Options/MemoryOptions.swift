@@ -21,8 +21,18 @@ struct MemoryOptions: ParsableArguments {
       """, valueName: "tokens"))
   var context: Int?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Keep keys and values in a file in place of memory, of which they may be more than there is: a \
+      folder, or a file that does not exist yet. --kv-bytes are reserved there at once. No text depends \
+      on it.
+      """, valueName: "folder|file"), transform: path)
+  var kvFile: String?
+
   func apply(to configuration: inout Session.Configuration) {
     if let kvBytes { configuration.engine.kvBytesLimit = kvBytes }
     configuration.engine.contextLength = context
+    configuration.kvFile = kvFile
   }
 }

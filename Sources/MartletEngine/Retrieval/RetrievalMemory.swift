@@ -14,9 +14,9 @@ final class RetrievalMemory: @unchecked Sendable {
   let options: AttentionMethod.Retrieval
   /// Tokens at fewer positions attend to everything.
   let minimum: Int
-  private let slab: KVSlab
+  let slab: KVSlab
   private let index: RetrievalSlab
-  private let team: ThreadTeam
+  let team: ThreadTeam
   private let queryWidth: Int
   private let scale: Float
   /// What is known of each page.
@@ -138,7 +138,11 @@ final class RetrievalMemory: @unchecked Sendable {
       }
     }
     groups = Self.grouped(rows, most: mostTogether)
+    waits.begin(slab, tables: rows.isEmpty ? [] : batch.sequences, batch)
   }
+
+  /// Whether reading keys and values waits for a device.
+  var waits = DeviceWaits()
 
   /// Rows that search together: some of those with one index.
   private var groups: [Range<Int>] = []
@@ -214,6 +218,7 @@ final class RetrievalMemory: @unchecked Sendable {
   func attend(
     layer: Int, _ attention: AttentionBatch, queries: FloatMatrix, into output: FloatMatrix
   ) {
+    prefetch(layer: layer, queries)
     let (groups, heads) = (groups, slab.kvHeads)
     team.forEachChunk(count: groups.count * heads, grain: 1) { units in
       let searcher = searches.withLock { $0.popLast() } ?? Searcher(index)
@@ -287,6 +292,18 @@ final class RetrievalMemory: @unchecked Sendable {
   /// What the scan hands on to be ranked by keys.
   static func candidates(_ wanted: Int) -> Int { 2 * wanted + 64 }
 
+  /// What the first pass of a row's search hands on, without looking at keys.
+  func scanned(
+    _ row: Row, _ layer: Int, _ head: Int, _ queries: FloatMatrix, wanted: Int
+  ) -> [UInt32] {
+    let searcher = searches.withLock { $0.popLast() } ?? Searcher(index)
+    defer { searches.withLock { $0.append(searcher) } }
+    let found = try? searcher.search.search(
+      queries, rows: row.row..<row.row + 1, table: row.table, layer: layer, kvHead: head,
+      codebook: row.index.codebooks[layer * slab.kvHeads + head], pages: row.pages, wanted: wanted)
+    return found ?? []
+  }
+
   // MARK: Learning
 
   private func encode(_ table: ArraySlice<PageID>, by prompt: PromptIndex) {
@@ -307,6 +324,7 @@ final class RetrievalMemory: @unchecked Sendable {
     }
     slab.markTurned(missing.lazy.map { Int($0) })
     for page in missing { pages[Int(page)].coded = prompt }
+    slab.cool(pages: missing.lazy.map { Int($0) })
   }
 
   /// The index of a prompt, learned now if it is not yet; of the sequence's first positions where the

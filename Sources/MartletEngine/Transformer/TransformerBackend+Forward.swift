@@ -67,6 +67,7 @@ extension TransformerBackend {
       }
       searching = Set(eviction.rows.map(\.row))
     }
+    file?.expectRandomReads(searching.count == batch.tokens.count)
     let window = parts.configuration.slidingWindow
     attention.begin(
       tables: batch.sequences,

@@ -23,6 +23,21 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     public var placement: MemoryPlacement?
     /// What generated tokens attend to.
     public var attention: AttentionMethod
+    /// Where keys and values lie in place of memory of their own; nil for memory.
+    public var file: KVFile?
+
+    /// A file for keys and values, which may be more than memory holds.
+    public struct KVFile: Sendable, Equatable {
+      /// A folder, or a file that does not exist yet.
+      public var path: String
+      /// The most bytes of pages in it, reserved at once.
+      public var byteCount: Int
+
+      public init(path: String, byteCount: Int) {
+        self.path = path
+        self.byteCount = byteCount
+      }
+    }
 
     public init(
       kvType: KVType? = nil, maximumBatchTokens: Int = 512, placement: MemoryPlacement? = nil,
@@ -54,6 +69,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   let scratch: TransformerScratch
   let products: [LayerProducts]
   let slab: KVSlab
+  /// What the slab lies in; nil for memory.
+  let file: MemoryFile?
   let attention: AttentionBatch
   /// What generated tokens attend to.
   public let attentionMethod: AttentionMethod
@@ -94,11 +111,15 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
           + "attention \(options.attention.name) is for models that see everything")
     }
     attentionMethod = options.attention
+    let kvType = options.kvType ?? (parts.isAllFloat32 ? .f32 : .f16)
+    file = try options.file.map { file throws(EngineError) in
+      try Self.open(file, kvType, c)
+    }
     do throws(KernelError) {
       slab = try KVSlab(
-        type: options.kvType ?? (parts.isAllFloat32 ? .f32 : .f16), layers: c.layers,
-        kvHeads: c.kvHeads, headDimensions: c.headDimensions, byteLimit: physicalMemoryLimit(),
-        placement: options.placement)
+        type: kvType, layers: c.layers, kvHeads: c.kvHeads, headDimensions: c.headDimensions,
+        byteLimit: file?.byteCount ?? physicalMemoryLimit(), placement: options.placement,
+        backing: file)
       scratch = try TransformerScratch(parts, rows: options.maximumBatchTokens)
       if case .retrieve(let settings) = options.attention {
         retrieval = try RetrievalMemory(
@@ -140,6 +161,19 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     slabLayers = Array(parts.layers.indices)
   }
 
+  private static func open(
+    _ file: Options.KVFile, _ type: KVType, _ c: TransformerConfiguration
+  ) throws(EngineError) -> MemoryFile {
+    let bytes = KVSlab.backingBytes(
+      type: type, layers: c.layers, kvHeads: c.kvHeads, headDimensions: c.headDimensions,
+      byteCount: file.byteCount)
+    do throws(MachineError) {
+      return try MemoryFile(path: file.path, byteCount: bytes ?? 0)
+    } catch {
+      throw EngineError(.file, error.message)
+    }
+  }
+
   /// A part of `whole`, in its memory; see ``part(layers:)``.
   init(_ whole: TransformerBackend, layers: [Int]) {
     name = "\(whole.name), \(layers.count) of \(whole.parts.layers.count) layers"
@@ -154,6 +188,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     self.parts = parts
     scratch = whole.scratch
     slab = whole.slab
+    file = whole.file
     attention = AttentionBatch(slab: whole.slab)
     products = layers.map { whole.products[$0] }
     slabLayers = layers.map { whole.slabLayers[$0] }
@@ -182,6 +217,10 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
 
   /// Where the time went since the backend was made or `resetStatistics` was called.
   public var statistics: ForwardStatistics { times.withLock { $0 } }
+
+  /// Has keys and values that lie in a file leave memory, so that they are read again from the device:
+  /// for measuring. Nothing where they lie in memory. On the driver thread.
+  public func leaveMemory() { file?.evict() }
 
   /// Starts the statistics afresh.
   public func resetStatistics() { times.withLock { $0 = ForwardStatistics() } }
