@@ -18,18 +18,21 @@ func plugin(_ name: String) -> Target {
     resources: [.copy("\(name).martlet-plugin.json")], swiftSettings: strict)
 }
 let pluginNames = [
-  "AStarDecoding", "AdaptiveBranching", "AdaptiveConsistency", "AnnealedParticles", "Auto",
-  "AnswerConvergence", "BeamSearch", "BestOfN", "BudgetForcing", "ComputeOptimal",
-  "ConfidenceSelection", "DiverseTreeSearch", "DiversifiedPrompts", "EarlyRejection",
-  "EarlyStoppingConsistency", "FirstFinish", "FirstStepFiltering", "FracturedSampling",
-  "HintMarginalization", "InverseEntropyVoting", "IterativeAgentDecoding", "ModelSwitch",
-  "MomentumUncertainty", "NoWait", "ParticleFilter", "ParticleGibbs", "PerplexityConsistency",
-  "PhiDecoding", "RepeatedSampling", "SaturationStopping", "SelfConsistency",
-  "SelfEvaluatedSampling", "SelfEvaluationBeam", "SelfRefine", "SemanticEntropy", "ShortMofK",
-  "Synthesis", "TreeSearch", "TwistedParticles", "WeightedVoting",
+  "AStarDecoding", "AdaptiveBranching", "AdaptiveConsistency", "AnnealedParticles",
+  "AnswerConvergence", "AssociatedThoughts", "Auto", "BatchPrompting", "BeamSearch", "BestOfN",
+  "BudgetForcing", "ChainAndProgram", "ComputeOptimal", "ConfidenceSelection", "CritiqueLoop",
+  "DiverseTreeSearch", "DiversifiedPrompts", "EarlyRejection", "EarlyStoppingConsistency",
+  "FirstFinish", "FirstStepFiltering", "ForwardBackward", "FracturedSampling",
+  "HintMarginalization", "InferenceProgram", "InverseEntropyVoting", "IterativeAgentDecoding",
+  "IterativeDeepening", "LengthScheduling", "MindStar", "ModelSwitch", "MomentumUncertainty",
+  "NoWait", "ParticleFilter", "ParticleGibbs", "PerplexityConsistency", "PhiDecoding", "Pipeline",
+  "RepeatedSampling", "Reprompting", "SampleAllocation", "SampleScrutinize", "SaturationStopping",
+  "SelfConsistency", "SelfEvaluatedSampling", "SelfEvaluationBeam", "SelfRefine", "SemanticEntropy",
+  "ShortMofK", "SleepTime", "SolveDetectVerify", "SolveVerify", "SpawnJoin", "Synthesis",
+  "TreeSearch", "TwistedParticles", "WeightedVoting",
   // Scorers, extractors and drafters.
-  "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PTrue",
-  "Phrases", "ProcessReward",
+  "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PTrue", "Phrases",
+  "ProcessReward",
 ]
 /// A plugin in plain C: the header alone, no author kit.
 func cPlugin(_ name: String) -> Target {

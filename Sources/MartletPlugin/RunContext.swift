@@ -138,6 +138,23 @@ public struct RunContext {
       branch: try table.branches([event.branch], "wait_any")[0], stop: Stop(event.stop))
   }
 
+  /// Advances groups of branches, each in its own way, all together, and waits until each branch has
+  /// stopped.
+  public func advance(together groups: [([Branch], Advance)]) throws(PluginError) {
+    for (branches, advance) in groups where !branches.isEmpty {
+      try submit(branches, advance)
+    }
+    var end: PluginError?
+    for _ in groups.flatMap(\.0) {
+      switch try waitAny().stop {
+      case .budget: end = PluginError(.budget, "a budget of the run ended")
+      case .cancelled: end = PluginError(.cancelled, "the run was cancelled")
+      default: break
+      }
+    }
+    if let end { throw end }
+  }
+
   /// Does work until it is done or the run ends, whichever is first, and returns which: nil, or the
   /// error that ended the run. Use it around the work after which an answer is chosen.
   @discardableResult

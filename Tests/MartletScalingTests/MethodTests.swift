@@ -48,9 +48,71 @@ private let choices = """
   row 1 0.99 9 12 0 0 best-of-n:n=3
   """
 
+/// Two words that the script may go on with after its first one, for verifiers.
+private let verdicts = ["verdict=", "yes= 7*2=14", "no= 7*2=12"]
+
 /// Every strategy that ships, each with options under which one word is one step.
 let methods: [(id: String, options: [String])] = [
   ("a-star-decoding", ["step= "]), ("adaptive-branching", ["n=8", "refine= "]),
+  (
+    "associated-thoughts",
+    ["step= ", "simulations=8", "associate={prompt}", "note_tokens=1", "note=", "batch=2"]
+  ), ("batch-prompting", ["separator=c 3+", "before=", "after="]),
+  ("chain-and-program", ["n=4", "programs=4", "program={prompt}", "program_tokens=2"]),
+  (
+    "critique",
+    ["n=4", "verify={prompt}", "rewrite={prompt}", "verify_tokens=1"] + verdicts
+  ),
+  (
+    "forward-backward", ["n=8", "masks=2", "backward=2", "question={answer} {prompt}"]
+  ),
+  (
+    "inference-program",
+    ["program=fork 6; repeat 8; step tokens 1; score temperature 0.2; resample; end; finish; score"]
+  ),
+  ("iterative-deepening", ["n=3", "first=2", "rounds=2", "trigger= hm"]),
+  ("length-scheduling", ["n=8", "look=1", "batch=3", "probe= hm"]),
+  ("mindstar", ["step= "]),
+  (
+    "pipeline",
+    [
+      """
+      pipeline={"layers": [{"type": "generator", "of": [{"n": 3}, {"strategy": "best-of-n",
+      "options": {"n": 2}}]}, {"type": "critic", "instruction": "{prompt}", "tokens": 1}, {"type":
+      "ranker", "keep": 2}, {"type": "fuser", "n": 2, "instruction": "{prompt}"}, {"type": "voter"}]}
+      """
+    ]
+  ),
+  (
+    "reprompting",
+    [
+      "n=4", "problems=calc 3+4*2?=>11|calc 3+4*2?=>14", "sweeps=2", "example={question}{recipe}",
+      "ask={question}",
+    ]
+  ),
+  (
+    "sample-allocation",
+    ["n=8", "configurations=temperature=0.5|temperature=2", "rates=0.1,0.3;0.4,0.1"]
+  ),
+  (
+    "sample-scrutinize",
+    [
+      "n=6", "verify={prompt}", "compare={prompt}", "verify_tokens=1", "within=1", "first= guess",
+      "second= 4*2=8", "choice=",
+    ] + verdicts
+  ), ("sleep-time", ["n=3"]),
+  (
+    "solve-detect-verify",
+    [
+      "words==", "probe=", "finish=", "verify={prompt}", "verify_tokens=2", "fast=2",
+      "fast_tokens=1", "feedback={prompt}",
+    ] + verdicts
+  ),
+  ("solve-verify", ["n=6", "verifications=2", "verify={prompt}", "verify_tokens=1"] + verdicts),
+  (
+    "spawn-join",
+    ["spawn= 4*2", "spawn_end==11", "separator=+", "task= #11", "results=", "join="]
+  ),
   ("adaptive-consistency", ["n=16"]), ("answer-convergence", ["every=1", "probe= hm"]),
   ("auto", ["choices=\(choices)"]),
   ("beam-search", ["step= ", "width=2", "expand=4"]), ("best-of-n", ["n=8"]),
@@ -148,6 +210,7 @@ struct MethodTests {
     "entropic-particle-filter", "first-step-filtering", "monte-carlo-tree-search",
     "particle-filter", "particle-gibbs", "repeated-sampling", "adaptive-branching",
     "self-evaluation-beam", "iterative-agent-decoding", "momentum-uncertainty", "twisted-smc",
+    "inference-program", "mindstar", "associated-thoughts", "sample-allocation",
   ]
 
   @Test("with a perfect judge a search finds what one try in two misses", arguments: searches)

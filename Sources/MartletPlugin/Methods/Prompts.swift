@@ -17,6 +17,15 @@ extension RunContext {
     return branches
   }
 
+  /// Scores branches with the run's scorer; nil where it has none that can judge the prompt.
+  public func scoresIfJudged(_ branches: [Branch]) throws(PluginError) -> [Double]? {
+    do throws(PluginError) {
+      return try score(branches)
+    } catch  where error.code == .unsupported || error.code == .notFound {
+      return nil
+    }
+  }
+
   /// Records branches as candidates with their scores, names the best as the answer, and returns it:
   /// the highest score, then the higher total log-probability, then the first.
   @discardableResult

@@ -20,6 +20,11 @@ public struct Verifier: Sendable {
     public let probability: Double
     /// What was written before it.
     public let reasoning: String
+
+    /// A verdict.
+    public init(probability: Double, reasoning: String) {
+      (self.probability, self.reasoning) = (probability, reasoning)
+    }
   }
 
   /// A verifier.

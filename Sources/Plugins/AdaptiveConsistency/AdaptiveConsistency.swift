@@ -1,10 +1,16 @@
 import MartletPlugin
 
-/// Adaptive self-consistency: answers are generated a few at a time until it is likely enough that the
-/// leading one would stay so.
+/// Adaptive self-consistency: answers are generated a few at a time until it is likely enough that the leading one stays
+/// so; those in progress are then cancelled.
 ///
-/// After each batch the two leading answers with v₁ and v₂ votes give the probability that the first is
-/// really the more frequent, P(p > ½) with p ~ Beta(v₁ + 1, v₂ + 1).
+/// With `rule=leads`, the paper's: the two leading answers with v₁ and v₂ votes give the probability that the first is
+/// really the more frequent, P(p > ½) with p ~ Beta(v₁ + 1, v₂ + 1); the paper's threshold is 0.95.
+///
+/// With `rule=stays`, ours and the default: the probability that the leader is still ahead when all n are in
+/// (``Outlook``), which near the end of the n asks for much less, and counts what the log-probabilities say: a path that
+/// was seen has its exact probability however often it was drawn, and only what is left is counted by votes. For long
+/// texts, whose paths have next to no probability, that is the plain vote. The look comes after every answer once `batch`
+/// are in.
 ///
 /// Paper: Let's Sample Step by Step: Adaptive-Consistency for Efficient Reasoning and Coding with LLMs
 /// (Aggarwal et al., 2023), with its Beta stopping criterion.
@@ -14,46 +20,55 @@ struct AdaptiveConsistency: Strategy {
   private let most: Int
   private let batch: Int
   private let threshold: Double
+  private let looksAhead: Bool
 
   init(_ run: RunContext) throws {
     most = try run.component.integer("n")
     batch = try run.component.integer("batch")
     threshold = try run.component.number("threshold")
+    looksAhead = try run.component.text("rule") == "stays"
   }
 
   func run(_ run: RunContext) throws {
     let root = try run.root()
     var branches: [Branch] = []
-    var counts: [String: Int] = [:]
+    var outlook = Outlook(planned: most)
     var certainty = 0.0
     try run.untilRunEnds { () throws(PluginError) in
       while branches.count < most, certainty < threshold {
         let next = try root.fork(min(batch, most - branches.count))
         branches += next
-        try run.advance(next)
-        for branch in next {
-          if let answer = try branch.extract() { counts[answer, default: 0] += 1 }
+        try run.submit(next)
+        for _ in next {
+          let event = try run.waitAny()
+          if event.stop == .budget { throw PluginError(.budget, "a budget of the run ended") }
+          let branch = event.branch
+          let state = try branch.state()
+          outlook.add(
+            try branch.extract(), text: try branch.text(),
+            logprob: state.isComplete ? state.logprob : nil)
+          if outlook.count < batch { continue }
+          certainty = looksAhead ? outlook.probabilityOfStaying : outlook.probabilityOfLead
+          if certainty < threshold { continue }
+          for branch in next { try branch.cancel() }
+          break
         }
-        let leading = counts.values.sorted(by: >)
-        certainty = Self.probabilityOfLead(leading.first ?? 0, leading.dropFirst().first ?? 0)
       }
     }
-    try run.answerByVote(of: branches)
+    let weights = looksAhead ? try self.weights(of: branches) : nil
+    try run.answerByVote(of: branches, weights: weights)
     try run.component.trace(
-      "certain", ["samples": .integer(branches.count), "certainty": .number(certainty)])
+      "certain", ["samples": .integer(outlook.count), "certainty": .number(certainty)])
   }
 
-  /// P(p > ½) for p ~ Beta(first + 1, second + 1): the chance of at most `first` heads in
-  /// first + second + 1 throws of a coin.
-  static func probabilityOfLead(_ first: Int, _ second: Int) -> Double {
-    let tosses = first + second + 1
-    var term = 1.0
-    for _ in 0..<tosses { term /= 2 }
-    var sum = term
-    for heads in 0..<first {
-      term *= Double(tosses - heads) / Double(heads + 1)
-      sum += term
+  /// For each answer together: the probability of the paths that were seen, and its part of the votes for the rest.
+  private func weights(of branches: [Branch]) throws(PluginError) -> [Double] {
+    var paths = Paths()
+    var isNew: [Double] = []
+    for branch in branches {
+      let state = try branch.state()
+      isNew.append(paths.add(try branch.text(), logprob: state.isComplete ? state.logprob : nil))
     }
-    return sum
+    return isNew.map { $0 + paths.unseen / Double(branches.count) }
   }
 }

@@ -1,4 +1,3 @@
-import Glibc
 import MartletPlugin
 
 /// Monte-Carlo tree search over steps, with values in place of rollouts.
@@ -13,130 +12,9 @@ import MartletPlugin
 struct TreeSearch: Strategy {
   static let id = "monte-carlo-tree-search"
 
-  private let simulations: Int
-  private let expand: Int
-  private let batch: Int
-  private let exploration: Double
-  private let delimiter: String
+  private let tree: StepTree
 
-  init(_ run: RunContext) throws {
-    simulations = try run.component.integer("simulations")
-    expand = try run.component.integer("expand")
-    batch = try run.component.integer("batch")
-    exploration = try run.component.number("exploration")
-    delimiter = try run.stepDelimiter()
-  }
+  init(_ run: RunContext) throws { tree = try StepTree(run) }
 
-  private struct Node {
-    let branch: Branch
-    let parent: Int?
-    let isFinished: Bool
-    var value: Double
-    var visits = 1.0
-    var total: Double
-    var children: [Int] = []
-    /// Chosen in this batch already.
-    var isTaken = false
-
-    init(_ branch: Branch, parent: Int?, isFinished: Bool, value: Double) {
-      (self.branch, self.parent, self.isFinished) = (branch, parent, isFinished)
-      (self.value, total) = (value, value)
-    }
-  }
-
-  func run(_ run: RunContext) throws {
-    var nodes = [Node(try run.root(), parent: nil, isFinished: false, value: 0)]
-    try run.untilRunEnds { () throws(PluginError) in
-      var done = 0
-      while done < simulations {
-        var leaves: [Int] = []
-        for _ in 0..<batch {
-          guard let leaf = select(nodes) else { break }
-          if nodes[leaf].isFinished {
-            back(nodes[leaf].value, from: leaf, &nodes)
-            done += 1
-          } else {
-            nodes[leaf].isTaken = true
-            leaves.append(leaf)
-          }
-          if done >= simulations { break }
-        }
-        if leaves.isEmpty {
-          if select(nodes) == nil { return }
-          continue
-        }
-        done += leaves.count
-        try grow(leaves, &nodes, run)
-      }
-    }
-    try answer(nodes, run)
-  }
-
-  /// The leaf that selection leads to; nil where every line is taken.
-  private func select(_ nodes: [Node]) -> Int? {
-    var at = 0
-    while !nodes[at].children.isEmpty {
-      let scale = exploration * nodes[at].visits.squareRoot()
-      let open = nodes[at].children.filter { !nodes[$0].isTaken }
-      guard !open.isEmpty else { return nil }
-      let values = open.map { child in
-        nodes[child].total / nodes[child].visits
-          + scale / Double(expand) / (1 + nodes[child].visits)
-      }
-      at = open[Weights.order(values)[0]]
-    }
-    return nodes[at].isTaken ? nil : at
-  }
-
-  /// Continues leaves by one step each way and gives their values to all above them.
-  private func grow(
-    _ leaves: [Int], _ nodes: inout [Node], _ run: RunContext
-  ) throws(PluginError) {
-    var children: [(branch: Branch, parent: Int)] = []
-    for leaf in leaves {
-      for child in try nodes[leaf].branch.fork(expand) { children.append((child, leaf)) }
-      if leaf > 0 { try nodes[leaf].branch.demote() }
-    }
-    let end = try run.untilRunEnds { () throws(PluginError) in
-      try run.advance(children.map(\.branch), Advance(delimiter: delimiter))
-    }
-    let values = try run.score(children.map(\.branch))
-    for (child, value) in zip(children, values) {
-      nodes[child.parent].children.append(nodes.count)
-      nodes.append(
-        Node(
-          child.branch, parent: child.parent, isFinished: try child.branch.state().isFinished,
-          value: value))
-      back(value, from: child.parent, &nodes)
-    }
-    for leaf in leaves { nodes[leaf].isTaken = false }
-    if let end { throw end }
-  }
-
-  private func back(_ value: Double, from node: Int, _ nodes: inout [Node]) {
-    var at: Int? = node
-    while let current = at {
-      nodes[current].visits += 1
-      nodes[current].total += value
-      at = nodes[current].parent
-    }
-  }
-
-  private func answer(_ nodes: [Node], _ run: RunContext) throws(PluginError) {
-    let finished = nodes.filter(\.isFinished)
-    if !finished.isEmpty {
-      try run.answerBest(of: finished.map(\.branch), scores: finished.map(\.value))
-    } else {
-      var at = 0
-      while !nodes[at].children.isEmpty {
-        let children = nodes[at].children
-        at = children[Weights.order(children.map { nodes[$0].visits })[0]]
-      }
-      let line = try nodes[at].branch.fork(1)[0]
-      try run.untilRunEnds { () throws(PluginError) in try run.advance([line]) }
-      try run.answer(try run.candidate(line, score: nodes[at].value))
-    }
-    try run.component.trace(
-      "tree", ["nodes": .integer(nodes.count), "finished": .integer(finished.count)])
-  }
+  func run(_ run: RunContext) throws { try tree.search(run) }
 }
