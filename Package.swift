@@ -59,6 +59,8 @@ let package = Package(
     .library(name: "MartletSimulation", targets: ["MartletSimulation"]),
     .library(name: "MartletBench", targets: ["MartletBench"]),
     .executable(name: "martlet", targets: ["MartletCLI"]),
+    // The process of an isolated plugin; hosts start it, see PluginIsolation.
+    .executable(name: "martlet-plugin-host", targets: ["PluginHost"]),
     .library(name: "CMartlet", type: .dynamic, targets: ["CMartlet", "CKernels"]),
     // Installed as libmartlet; the name is the tool's here.
     .library(name: "MartletC", type: .dynamic, targets: ["MartletC"]),
@@ -99,8 +101,10 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(name: "MartletSimulation", dependencies: ["MartletEngine"], swiftSettings: strict),
+    .target(name: "CIsolation", dependencies: ["CMartlet"]),
+    .executableTarget(name: "PluginHost", dependencies: ["CIsolation"]),
     .target(
-      name: "MartletScaling", dependencies: ["CMartlet", "MartletEngine", logging],
+      name: "MartletScaling", dependencies: ["CIsolation", "CMartlet", "MartletEngine", logging],
       swiftSettings: strict),
     .target(
       name: "Martlet",
@@ -130,7 +134,8 @@ let package = Package(
     tests("MartletMachineTests", ["MartletMachine"], fixtures: true),
     tests("MartletModelTests", ["MartletModel"], fixtures: true),
     tests("MartletEngineTests", ["MartletEngine", "MartletSimulation"]),
-    tests("MartletScalingTests", ["MartletScaling", "MartletSimulation", "PluginProbe"]),
+    tests(
+      "MartletScalingTests", ["MartletScaling", "MartletSimulation", "PluginProbe", "CIsolation"]),
     // Started by MartletScalingTests: one conformance case in a process of its own.
     .executableTarget(
       name: "PluginProbe", dependencies: ["MartletScaling", "MartletSimulation"],

@@ -48,6 +48,8 @@ public final class Session: Sendable {
     public var backend = TransformerBackend.Options()
     /// Further folders in which to look for plugins.
     public var pluginDirectories: [String] = []
+    /// Runs plugins in processes of their own; nil for this process.
+    public var isolation: PluginIsolation?
 
     /// The defaults, for one model.
     public init(modelPath: String? = nil) { self.modelPath = modelPath }
@@ -123,7 +125,9 @@ public final class Session: Sendable {
     limits.prefillChunk = tuning.prefillChunk
     limits.tuningFolder = limits.tuningFolder ?? configuration.tuningStore?.path
     engine = try Engine(backend: backend, configuration: limits)
-    plugins = PluginHost(searchPath: .standard(directories: configuration.pluginDirectories))
+    plugins = PluginHost(
+      searchPath: .standard(directories: configuration.pluginDirectories),
+      isolation: configuration.isolation)
     let others = OtherModels(
       team: team, numericClass: numericClass, packCache: packCache,
       byteLimit: configuration.engine.kvBytesLimit / 4)

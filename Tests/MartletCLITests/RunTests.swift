@@ -173,3 +173,26 @@ import Testing
     #expect(output.error.contains("tokenizer.chat_template"))
   }
 }
+
+/// Plugins in processes of their own, from the command line.
+@Suite struct IsolationOptionTests {
+  @Test func answersAreTheSame() throws {
+    let arguments = [
+      "run", "make 46 from 3 7 25?", "--strategy", "best-of-n", "--set", "n=4", "--seed", "3",
+      "--json", "--no-tuning",
+    ]
+    func answer(_ more: String...) throws -> NSDictionary {
+      let output = try Tool.run(arguments + more)
+      #expect(output.code == 0, "\(output.error)")
+      var object = try output.object()
+      object["timing"] = nil
+      return object as NSDictionary
+    }
+    #expect(try answer() == answer("--isolate"))
+  }
+
+  @Test func theOverrideAloneIsRefused() throws {
+    let output = try Tool.run(["run", "x", "--unconfined"])
+    #expect(output.code == 64 && output.error.contains("--isolate"), "\(output.error)")
+  }
+}

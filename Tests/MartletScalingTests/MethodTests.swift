@@ -151,7 +151,7 @@ func makeJudged(
   return (session, engine)
 }
 
-private func run(
+func runMethod(
   _ id: String, _ options: [String], seed: UInt64, session: ScalingSession,
   budget: Budget = Budget()
 ) async throws -> RunResult {
@@ -175,8 +175,8 @@ struct MethodTests {
   func answers(id: String, options: [String]) async throws {
     let (session, engine) = try makeJudged()
     for seed in UInt64(1)...3 {
-      let first = try await run(id, options, seed: seed, session: session)
-      let second = try await run(id, options, seed: seed, session: session)
+      let first = try await runMethod(id, options, seed: seed, session: session)
+      let second = try await runMethod(id, options, seed: seed, session: session)
       #expect(first.withoutTiming == second.withoutTiming, "seed \(seed)")
       #expect(
         [.finished, .length, .abstained].contains(first.stoppedBecause),
@@ -190,13 +190,13 @@ struct MethodTests {
   func budgets(id: String, options: [String]) async throws {
     let (session, engine) = try makeJudged()
     for tokens in [1, 2, 3, 5, 9, 17] {
-      let result = try await run(
+      let result = try await runMethod(
         id, options, seed: 2, session: session, budget: Budget(tokens: tokens))
       #expect(result.usage.generatedTokens <= tokens)
       #expect(result.stoppedBecause != .pluginFailed, "\(tokens): \(result.failure ?? "")")
     }
     for tokens in [2, 4, 11, 40] {
-      let result = try await run(
+      let result = try await runMethod(
         id, options, seed: 2, session: session, budget: Budget(totalTokens: tokens))
       #expect(result.usage.totalTokens <= tokens)
       #expect(result.stoppedBecause != .pluginFailed, "\(tokens): \(result.failure ?? "")")
@@ -219,7 +219,7 @@ struct MethodTests {
     let options = methods.first { $0.id == id }!.options
     var right = 0
     for seed in UInt64(1)...20 {
-      let result = try await run(id, options, seed: seed, session: session)
+      let result = try await runMethod(id, options, seed: seed, session: session)
       if result.text.contains("#11") { right += 1 }
     }
     // One try is right 0.45 of the time: 14 of 20 has a chance of one in fifty.
@@ -233,7 +233,7 @@ struct MethodTests {
     for (id, options) in methods where !["best-of-n-c"].contains(id) {
       var marks: [String] = []
       for seed in seed..<seed + 6 {
-        let result = try await run(id, options, seed: seed, session: session)
+        let result = try await runMethod(id, options, seed: seed, session: session)
         let texts = result.candidates.map { "\($0.text)|\($0.score ?? -1)" }
         marks.append("\(result.text)|\(result.usage.generatedTokens)|\(texts)")
       }

@@ -98,10 +98,14 @@ final class FixturePlugin {
   }
 
   /// A host that knows this plugin and those beside the tests.
-  var host: PluginHost {
+  var host: PluginHost { host(nil) }
+
+  /// The same with plugins in processes of their own.
+  func host(_ isolation: PluginIsolation?) -> PluginHost {
     let own = PluginSearchPath.Folder(path: folder.path, isExplicit: true, isOwn: false)
     return PluginHost(
-      searchPath: PluginSearchPath(folders: [own] + PluginSearchPath.standard().folders))
+      searchPath: PluginSearchPath(folders: [own] + PluginSearchPath.standard().folders),
+      isolation: isolation)
   }
 
   static func manifest(_ id: String) -> String {

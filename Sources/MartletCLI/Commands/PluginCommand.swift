@@ -19,6 +19,30 @@ struct PluginOptions: ParsableArguments {
     transform: path)
   var directories: [String] = []
 
+  @Flag(
+    help: """
+      Run plugins in processes of their own: one that crashes or hangs ends its run alone, and each \
+      may do only what its manifest asks for.
+      """)
+  var isolate = false
+
+  @Flag(
+    help: "With --isolate: go on where the kernel cannot hold plugins to their permissions.")
+  var unconfined = false
+
+  /// How plugins are isolated; nil where they run in this process.
+  func isolation() throws(CommandError) -> PluginIsolation? {
+    guard isolate else {
+      if unconfined {
+        throw CommandError(.usage, "--unconfined does nothing without --isolate; add it")
+      }
+      return nil
+    }
+    var isolation = PluginIsolation()
+    isolation.allowsUnconfined = unconfined
+    return isolation
+  }
+
   /// The folders named, which are there.
   func checkedDirectories() throws(CommandError) -> [String] {
     for directory in directories {
@@ -72,6 +96,10 @@ struct PluginListCommand: ParsableCommand {
     }
     print(table.render())
     guard verbose else { return }
+    for plugin in host.plugins where !plugin.manifest.permissions.isEmpty {
+      let permissions = plugin.manifest.permissions.map(\.rawValue).joined(separator: ", ")
+      print("\n\(plugin.manifest.id) asks for: \(permissions)")
+    }
     for component in host.components where !component.manifest.options.isEmpty {
       print("\nOptions of \(component.manifest.id) (\(component.path))")
       for option in component.manifest.options {

@@ -79,6 +79,7 @@ struct ModelOptions: ParsableArguments {
     }
     configuration.prefillChunk = prefillChunk
     configuration.pluginDirectories = try plugins.checkedDirectories()
+    configuration.isolation = try plugins.isolation()
     let progress = Progress("opening the model")
     defer { progress.finish() }
     return try Session(configuration) { progress.update($0) }

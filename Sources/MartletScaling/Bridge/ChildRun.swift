@@ -63,7 +63,8 @@ struct ChildRun {
     run = PluginRun(
       engineRun: parent.engineRun, root: root, prompt: parent.prompt, ledger: ledger,
       judge: parent.judge, trace: parent.trace, kvBytesLimit: parent.kvBytesLimit,
-      surroundings: surroundings.silent, depth: parent.depth + 1, onEnd: parent.noteEnd)
+      surroundings: surroundings.silent, depth: parent.depth + 1,
+      abandonment: parent.abandonment, onEnd: parent.noteEnd)
     scope = ComponentScope(
       run: run, kind: .strategy, id: found.manifest.id, options: resolved,
       logger: surroundings.logger)

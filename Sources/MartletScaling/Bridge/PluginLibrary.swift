@@ -9,6 +9,8 @@ struct LoadedComponent: @unchecked Sendable {
   let functions: UnsafeRawPointer
   let kind: ComponentKind
   let id: String
+  /// What must live as long as the component is used; nil for a library of this process.
+  var owner: (any Sendable & AnyObject)?
 
   /// Whether calls to one instance must not overlap.
   var isSerial: Bool { descriptor.pointee.flags & serialFlag != 0 }
@@ -17,11 +19,18 @@ struct LoadedComponent: @unchecked Sendable {
 /// `MARTLET_COMPONENT_SERIAL` of `plugin.h`; an anonymous C enum imports with an awkward type.
 private let serialFlag = UInt32(MARTLET_COMPONENT_SERIAL)
 
+/// Where components come from: a library of this process or of another.
+protocol ComponentSource: AnyObject, Sendable {
+  /// The component of a kind with an id.
+  /// - Throws: `refused` with the reason.
+  func component(_ kind: ComponentKind, _ id: String) throws(ScalingError) -> LoadedComponent
+}
+
 /// A plugin's library in this process. It is never unloaded, so pointers into it stay valid.
 ///
 /// Everything that the library returns is checked against the interface and against the manifest
 /// before it is used: sizes first, so that nothing past a short struct is read.
-final class PluginLibrary: Sendable {
+final class PluginLibrary: ComponentSource {
   private let components: [LoadedComponent]
 
   /// Loads a library and checks its descriptor.

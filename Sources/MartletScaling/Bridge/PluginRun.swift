@@ -26,6 +26,9 @@ final class PluginRun: Sendable {
   let depth: Int
   /// Called once, when the strategy first learns that the run is over.
   private let onEnd: @Sendable () -> Void
+  /// Set when the run is given up; runs within it share it, so that whoever still works for one of
+  /// them in another process is ended.
+  let abandonment: Flag
   private let state: Mutex<State>
 
   /// What lies around all runs of a session.
@@ -59,7 +62,7 @@ final class PluginRun: Sendable {
   init(
     engineRun: Run, root: Branch?, prompt: String, ledger: BudgetLedger, judge: Judge,
     trace: TraceRecorder?, kvBytesLimit: Int?, surroundings: Surroundings, depth: Int = 0,
-    onEnd: @escaping @Sendable () -> Void
+    abandonment: Flag = Flag(), onEnd: @escaping @Sendable () -> Void
   ) {
     self.engineRun = engineRun
     self.root = root
@@ -71,6 +74,7 @@ final class PluginRun: Sendable {
     self.trace = trace
     self.kvBytesLimit = kvBytesLimit
     self.onEnd = onEnd
+    self.abandonment = abandonment
     state = Mutex(State())
   }
 
@@ -441,6 +445,9 @@ final class PluginRun: Sendable {
         MARTLET_E_ARGUMENT, "there is no candidate \(candidate); there are \(count)")
     }
   }
+
+  /// Whether nobody waits for what is done here.
+  var isAbandoned: Bool { abandonment.isSet }
 
   // MARK: The end
 

@@ -45,6 +45,7 @@ struct StrategyExecution: Sendable {
     switch end {
     case .hung:
       run.engineRun.cancel()
+      run.abandonment.set()
       run.judge.abandon()
       return RunEnding(
         candidates: run.candidates, answer: run.answer ?? Self.best(of: run.candidates),

@@ -228,7 +228,8 @@ extension PluginRun {
     self.init(
       engineRun: run.engineRun, root: nil, prompt: run.prompt, ledger: run.ledger,
       judge: run.judge, trace: run.trace, kvBytesLimit: run.kvBytesLimit,
-      surroundings: run.surroundings, depth: run.depth, onEnd: run.noteEnd)
+      surroundings: run.surroundings, depth: run.depth, abandonment: run.abandonment,
+      onEnd: run.noteEnd)
   }
 }
 

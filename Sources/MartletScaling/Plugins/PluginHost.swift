@@ -35,19 +35,24 @@ public final class PluginHost: Sendable {
   /// Every component a run can use, by kind, then id. Of two with one id the first found counts.
   public let components: [InstalledComponent]
 
+  /// How plugins are isolated; nil where they run in this process.
+  public let isolation: PluginIsolation?
+
   private let logger: Logger
   private let lock: PluginLock
   private let state: Mutex<State>
 
   private struct State {
     var refusals: [PluginRefusal]
-    var loaded: [String: Result<PluginLibrary, ScalingError>] = [:]
+    var loaded: [String: Result<any ComponentSource, ScalingError>] = [:]
   }
 
   /// Reads the manifests in the folders of a search path. Never throws: what is at fault is in
   /// ``refusals`` and in the log, and the rest is usable.
+  /// - Parameter isolation: runs plugins in processes of their own.
   public init(
-    searchPath: PluginSearchPath = .standard(), logger: Logger = Logger(label: "martlet.plugins")
+    searchPath: PluginSearchPath = .standard(), isolation: PluginIsolation? = nil,
+    logger: Logger = Logger(label: "martlet.plugins")
   ) {
     var discovery = PluginDiscovery(lockFile: searchPath.lockFile)
     discovery.refusals = searchPath.refusals
@@ -62,6 +67,7 @@ public final class PluginHost: Sendable {
         )
       }
     self.logger = logger
+    self.isolation = isolation
     lock = discovery.lock
     for refusal in discovery.refusals { logger.warning("not using \(refusal)") }
     state = Mutex(State(refusals: discovery.refusals))
@@ -101,8 +107,9 @@ public final class PluginHost: Sendable {
     // Loading under the lock: two threads must not both call a plugin's entry function.
     let library = state.withLock { state in
       if let known = state.loaded[plugin.libraryPath] { return known }
-      let result = Result { () throws(ScalingError) in
+      let result = Result { () throws(ScalingError) -> any ComponentSource in
         if let problem = lock.problem(libraryOf: plugin) { throw ScalingError(.refused, problem) }
+        if let isolation { return try IsolatedLibrary(plugin, isolation) }
         return try PluginLibrary(path: plugin.libraryPath, manifest: plugin.manifest)
       }
       if case .failure(let error) = result {
@@ -112,10 +119,9 @@ public final class PluginHost: Sendable {
       state.loaded[plugin.libraryPath] = result
       return result
     }
-    switch library {
-    case .success(let library):
-      return try library.component(component.manifest.kind, component.manifest.id)
-    case .failure(let error):
+    do throws(ScalingError) {
+      return try library.get().component(component.manifest.kind, component.manifest.id)
+    } catch {
       logger.warning("not using \(plugin.libraryPath): \(error.message)")
       throw ScalingError(
         .refused,

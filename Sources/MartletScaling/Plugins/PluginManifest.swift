@@ -65,6 +65,8 @@ public struct PluginManifest: Sendable, Equatable {
   public let swiftRuntime: String?
   /// What it offers.
   public let components: [ComponentManifest]
+  /// What it needs besides computing; an isolated plugin gets exactly that.
+  public let permissions: [PluginPermission]
   /// Its licence, an SPDX expression.
   public let license: String
   /// Where to read more.
@@ -125,6 +127,15 @@ public struct PluginManifest: Sendable, Equatable {
       throw fields.failure("components", "lists the \(component.kind) '\(component.id)' twice")
     }
     self.components = components
+    var permissions: [PluginPermission] = []
+    for name in try fields.texts("permissions") {
+      guard let permission = PluginPermission(rawValue: name) else {
+        let known = PluginPermission.allCases.map(\.rawValue).joined(separator: ", ")
+        throw fields.failure("permissions", "names '\(name)', which is none of \(known)")
+      }
+      if !permissions.contains(permission) { permissions.append(permission) }
+    }
+    self.permissions = permissions
     license = try fields.text("license")
     homepage = try fields.optionalText("homepage")
     try fields.finish()
