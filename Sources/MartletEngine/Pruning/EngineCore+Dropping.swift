@@ -94,7 +94,7 @@ extension EngineCore {
           try pool.prepareShift(lane, dropping: span, pageTokens: backend.pageTokens))
       }
     } catch {
-      for pages in fresh { pool.cancelShift(pages) }
+      for (pages, entry) in zip(fresh, lanes) { pool.cancelShift(pages, for: entry.lane.tree) }
       switch error {
       case .refused(let refusal): throw refusal
       case .ceiling:

@@ -13,17 +13,17 @@ extension PagePool {
     var fresh: [Int: PageID] = [:]
     for index in first / size...(first + moved - 1) / size where isShared(lane.pages[index]) {
       do throws(PageShortage) {
-        fresh[index] = try allocate(for: lane.run)
+        fresh[index] = try allocate(for: lane.tree)
       } catch {
-        cancelShift(fresh)
+        cancelShift(fresh, for: lane.tree)
         throw error
       }
     }
     return fresh
   }
 
-  mutating func cancelShift(_ fresh: [Int: PageID]) {
-    for page in fresh.values { release(page) }
+  mutating func cancelShift(_ fresh: [Int: PageID], for tree: PromptTree) {
+    for page in fresh.values { release(page, for: tree) }
   }
 
   /// Takes positions out of a lane that has processed everything but its last token, and has its own page
@@ -48,7 +48,7 @@ extension PagePool {
     lane.revision += 1
     lane.dropLogits()
     for (index, page) in fresh {
-      release(lane.pages[index])
+      release(lane.pages[index], for: lane.tree)
       lane.pages[index] = page
     }
     lane.tokens.removeSubrange(span)
