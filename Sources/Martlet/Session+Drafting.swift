@@ -29,45 +29,69 @@ extension Session {
   public func makeDrafter(
     _ model: Drafting.Model, for engine: Engine
   ) throws -> any Drafter {
-    if case .plugin(let id) = model { return try PluginDrafter(id, plugins: plugins) }
-    guard let whole = engine.backend as? TransformerBackend else {
-      throw EngineError(.argument, "\(engine.backend.name) cannot be drafted for by a model")
-    }
     switch model {
-    case .file(let path):
-      return try ModelDrafter(
-        name: model.name, backend: openSmall(path), byteLimit: draftBytesLimit)
-    case .selfSkipping:
-      return try ModelDrafter(
-        name: model.name, backend: whole.part(layers: engine.selfDraftLayers()),
-        sharesPages: true)
-    case .earlyExit(let layers):
-      guard layers < whole.layers.count else {
-        throw EngineError(
-          .argument,
-          "\(model.name): \(whole.name) has \(whole.layers.count) layers; an early exit uses fewer")
-      }
-      return try ModelDrafter(
-        name: model.name, backend: whole.part(layers: Array(0..<layers)), sharesPages: true)
-    case .plugin: preconditionFailure("made above")
-    case .medusa(let path), .eagle(let path):
-      return try makeHeads(model, path, for: engine, whole)
+    case .plugin(let id): return try PluginDrafter(id, plugins: plugins)
+    case .medusa(let path), .eagle(let path): return try makeHeads(model, path, for: engine)
+    case .file, .selfSkipping, .earlyExit: return try makeDrafter(model, nil, for: engine)
+    case .ranked(let inner, let vocabulary):
+      return try makeDrafter(inner, vocabulary.tokens(of: engine), for: engine, name: model.name)
     }
   }
 
-  /// A small model beside the session's own, with its threads and numeric class.
-  func openSmall(_ path: String) throws -> TransformerBackend {
+  /// A drafter that is a model or a part of this one, with logits for `tokens` alone, nil for all.
+  private func makeDrafter(
+    _ model: Drafting.Model, _ tokens: [Token]?, for engine: Engine, name: String? = nil
+  ) throws -> any Drafter {
+    let name = name ?? model.name
+    if case .file(let path) = model {
+      return try ModelDrafter(
+        name: name, backend: openSmall(path, tokens: tokens), byteLimit: draftBytesLimit)
+    }
+    let whole = try transformer(of: engine)
+    var layers = 0..<0 as Range<Int>
+    if case .earlyExit(let count) = model {
+      guard count < whole.layers.count else {
+        throw EngineError(
+          .argument,
+          "\(name): \(whole.name) has \(whole.layers.count) layers; an early exit uses fewer")
+      }
+      layers = 0..<count
+    }
+    let output = try tokens.map {
+      (weights: try self.model.packedOutput(of: $0, team: team), tokens: $0)
+    }
+    let part = try whole.part(
+      layers: layers.isEmpty ? engine.selfDraftLayers() : Array(layers), output: output)
+    return try ModelDrafter(name: name, backend: part, sharesPages: true)
+  }
+
+  private func transformer(of engine: Engine) throws(EngineError) -> TransformerBackend {
+    guard let whole = engine.backend as? TransformerBackend else {
+      throw EngineError(.argument, "\(engine.backend.name) cannot be drafted for by a model")
+    }
+    return whole
+  }
+
+  /// A small model beside the session's own, with its threads and numeric class; with logits for
+  /// `tokens` alone, nil for all.
+  func openSmall(_ path: String, tokens: [Token]? = nil) throws -> TransformerBackend {
     let small = try TransformerModel.load(
       path: path, numericClass: numericClass, team: team, packCache: packCache)
-    let backend = try TransformerBackend(model: small, team: team)
-    try requireSameVocabulary(backend.tokenizer, of: path)
-    return backend
+    let tokenizer = try Tokenizer(metadata: small.metadata)
+    try requireSameVocabulary(tokenizer, of: path)
+    var parts = TransformerParts(model: small, tokenizer: tokenizer)
+    if let tokens {
+      let known = tokens.filter { Int($0) < small.configuration.vocabularySize }
+      (parts.output, parts.outputTokens) = (try small.packedOutput(of: known, team: team), known)
+    }
+    return try TransformerBackend(parts: parts, team: team)
   }
 
   /// Heads that were trained for this model, which keeps its hidden states from now on.
   private func makeHeads(
-    _ model: Drafting.Model, _ path: String, for engine: Engine, _ whole: TransformerBackend
+    _ model: Drafting.Model, _ path: String, for engine: Engine
   ) throws -> any Drafter {
+    let whole = try transformer(of: engine)
     let heads = try DraftHeads.load(path: path, base: self.model, team: team)
     let asksForMedusa = if case .medusa = model { true } else { false }
     let drafter: any Drafter

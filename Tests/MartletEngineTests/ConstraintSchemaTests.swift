@@ -256,6 +256,10 @@ struct ConstraintSchemaTests {
       (##"{"not":{"enum":[[1]]}}"##, "#/not", "negated"),
       (##"{"if":{"multipleOf":2},"else":{"type":"null"}}"##, "#/if", "multipleOf"),
       (##"{"type":"string","not":{"type":"string"}}"##, "schema", "no text"),
+      (
+        ##"{"not":{"$ref":"#/$defs/a"},"$defs":{"a":{"anyOf":[{"type":"null"},{"properties":{"x":{"$ref":"#/$defs/a"}}}]}}}"##,
+        "#/$defs/a", "recursive"
+      ),
       (##"{"properties":{"a":{}},"minProperties":2}"##, "#", "minProperties"),
       (##"{"type":"object","minProperties":2}"##, "#", "may repeat a name"),
       (##"{"required":["a","b"],"maxProperties":1}"##, "#", "maxProperties"),

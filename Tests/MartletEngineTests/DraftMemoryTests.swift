@@ -152,10 +152,10 @@ struct DraftMemoryTests {
         #expect(error?.code == .data && error?.message.contains(reason) ?? false)
       }
       var newer = sound
-      newer[8] = 2
-      #expect(try refusal(newer, engine)?.message.contains("version 2") ?? false)
+      newer[8] = 3
+      #expect(try refusal(newer, engine)?.message.contains("version 3") ?? false)
       // A right checksum over what no program writes.
-      for offset in [32, 36, sound.count - 40 + 8, sound.count - 40 + 11] {
+      for offset in [32, 36, sound.count - 56 + 8, sound.count - 56 + 11] {
         var hostile = sound
         hostile[offset + 3] = 0x7F
         let sum = [UInt8](hostile.dropLast(8)).withUnsafeBytes { Checksum.xxh64($0) }

@@ -54,7 +54,8 @@ struct ModelDraftingTests {
       let plain = try generate(
         fixture.backend(threads: 2), prompt, width: width, temperature: temperature)
       let drafted = try generate(
-        FreeRows(fixture.backend(threads: 2)), prompt, width: width, temperature: temperature
+        PricedBackend(nearlyFree: fixture.backend(threads: 2)), prompt, width: width,
+        temperature: temperature
       ) { _ in
         Drafting([], drafter: try ModelDrafter(name: "twin", backend: fixture.backend(threads: 2)))
       }
@@ -75,7 +76,8 @@ struct ModelDraftingTests {
     let plain = try generate(fixture.backend(), prompt, width: 4)
     // A cache too small for all sequences, too.
     for bytes in [1 << 30, 3 * (try other.backend().bytesPerPage)] {
-      let drafted = try generate(FreeRows(fixture.backend()), prompt, width: 4) { _ in
+      let drafted = try generate(PricedBackend(nearlyFree: fixture.backend()), prompt, width: 4) {
+        _ in
         Drafting(
           [.siblings],
           drafter: try ModelDrafter(name: "other", backend: other.backend(), byteLimit: bytes))
@@ -162,7 +164,8 @@ struct ModelDraftingTests {
     let prompt = fixture.tokens(40, seed: 5)
     let plain = try generate(fixture.backend(), prompt, width: 4)
     for seed in 0..<6 as Range<UInt64> {
-      let drafted = try generate(FreeRows(fixture.backend()), prompt, width: 4) { _ in
+      let drafted = try generate(PricedBackend(nearlyFree: fixture.backend()), prompt, width: 4) {
+        _ in
         Drafting([], drafter: RandomDrafter(seed: seed))
       }
       expectSame(plain, drafted, "trees of seed \(seed)")

@@ -3,6 +3,7 @@ import MartletEngine
 import MartletKernels
 import MartletMachine
 import MartletModel
+import MartletSimulation
 import Testing
 
 /// Attention that leaves positions out: what it may not change, and that it depends on nothing but the
@@ -36,7 +37,7 @@ struct RetrievalTests {
   ) throws -> Outcome {
     let backend = try fixture.backend(threads: threads, kvType: kvType, attention: attention)
     let engine = try Engine(
-      backend: drafting.isOn ? FreeRows(backend) : backend,
+      backend: drafting.isOn ? PricedBackend(nearlyFree: backend) : backend,
       configuration: .init(prefillChunk: chunk))
     defer { engine.shutdown() }
     var sampling = SamplingOptions()

@@ -1,12 +1,13 @@
 import MartletEngine
 import MartletKernels
 import MartletModel
+import MartletSimulation
 import Testing
 
 /// Trees of guesses through real attention and real pages: the same bits as plain decoding.
 @Suite(.serialized) struct TransformerDraftingTests {
   private func generate(
-    _ backend: FreeRows, _ prompt: [Token], _ drafting: Drafting, width: Int,
+    _ backend: PricedBackend, _ prompt: [Token], _ drafting: Drafting, width: Int,
     sampling: SamplingOptions
   ) throws -> (tokens: [[Token]], logprobs: [[Float]], run: RunStatistics) {
     let engine = try Engine(backend: backend)
@@ -33,7 +34,7 @@ import Testing
       func run(_ drafting: Drafting) throws -> (
         tokens: [[Token]], logprobs: [[Float]], run: RunStatistics
       ) {
-        let backend = FreeRows(try fixture.backend(threads: 2, kvType: kvType))
+        let backend = PricedBackend(nearlyFree: try fixture.backend(threads: 2, kvType: kvType))
         defer { moves += backend.moves }
         return try generate(backend, prompt, drafting, width: width, sampling: sampling)
       }

@@ -1,5 +1,6 @@
 import Foundation
 import Martlet
+import MartletSimulation
 import Testing
 
 /// Drafting by heads through the engine: the same bits as without, in fewer passes.
@@ -41,7 +42,8 @@ import Testing
     heads: String?, _ prompts: [String], width: Int, _ sampling: SamplingOptions,
     stateBytes: Int = 1 << 28
   ) throws -> (outcome: Outcome, accepted: Int, generated: Int) {
-    let backend = SlowBackend(try TransformerBackend(model: session.model, team: session.team))
+    let backend = PricedBackend(
+      nearlyFree: try TransformerBackend(model: session.model, team: session.team))
     let engine = try Engine(backend: backend)
     defer { engine.shutdown() }
     var drafting = Drafting([])
@@ -123,37 +125,4 @@ import Testing
       _ = try session.engine.makeRun(prompt: [1], drafting: drafting)
     }
   }
-}
-
-/// A backend whose passes take longer and whose rows are said to be nearly free, so that guessing pays
-/// whatever the machine does meanwhile.
-private final class SlowBackend: Backend, @unchecked Sendable {
-  // @unchecked: immutable.
-  private let inner: TransformerBackend
-  init(_ inner: TransformerBackend) { self.inner = inner }
-  var name: String { inner.name }
-  var vocabularySize: Int { inner.vocabularySize }
-  var contextLength: Int { inner.contextLength }
-  var pageTokens: Int { inner.pageTokens }
-  var bytesPerPage: Int { inner.bytesPerPage }
-  var maximumBatchTokens: Int { inner.maximumBatchTokens }
-  var tokenizer: any TokenCodec { inner.tokenizer }
-  var supportsTrees: Bool { true }
-  func reservePages(_ count: Int) throws(EngineError) { try inner.reservePages(count) }
-  func copyPage(from source: PageID, to target: PageID, positions: Int) {
-    inner.copyPage(from: source, to: target, positions: positions)
-  }
-  func movePosition(from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)) {
-    inner.movePosition(from: source, to: target)
-  }
-  func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
-    try inner.forward(batch, logits: logits)
-    usleep(1000)
-  }
-  var hiddenWidth: Int? { inner.hiddenWidth }
-  func keepHiddenStates(byteLimit: Int) { inner.keepHiddenStates(byteLimit: byteLimit) }
-  func copyHiddenState(page: PageID, slot: Int, into target: FloatMatrix, row: Int) -> Bool {
-    inner.copyHiddenState(page: page, slot: slot, into: target, row: row)
-  }
-  func statedStepSeconds(width: Int) -> Double? { 1 + 0.001 * Double(width) }
 }

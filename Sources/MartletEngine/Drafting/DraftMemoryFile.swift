@@ -10,12 +10,13 @@ import MartletModel
 /// | bytes | |
 /// | ---: | --- |
 /// | 8 | `MARTDRFT` |
-/// | 4 | version, 1 |
-/// | 4 | number of rates |
+/// | 4 | version, 2 |
+/// | 4 | numbers that say what was learned |
 /// | 8 | fingerprint of the vocabulary |
 /// | 8 | number of entries |
-/// | 8 × rates | hits and trials, float32 each |
-/// | 32 × entries | hash of the context, four tokens (-1 for none), four counts of 16 bits |
+/// | 4 × numbers | hits and trials of every rate, then weights, float32 each |
+/// | 48 × entries | hash of the context, four tokens (-1 for none), and of 16 bits four counts, four least \
+/// and four greatest random numbers |
 /// | 8 | XXH64 of everything before |
 ///
 /// Contexts are stored as hashes, but the tokens that followed are there to read: such a file is as
@@ -24,9 +25,9 @@ import MartletModel
 /// themselves, and no guess can change a text.
 enum DraftMemoryFile {
   private static let magic = Array("MARTDRFT".utf8)
-  private static let version: UInt32 = 1
+  private static let version: UInt32 = 2
   private static let headerBytes = 32
-  private static let entryBytes = 32
+  private static let entryBytes = ContinuationIndex.entryBytes
 
   /// What is wrong with a file's bytes.
   struct Damage: Error {
@@ -36,23 +37,22 @@ enum DraftMemoryFile {
 
   static func bytes(of memory: DraftMemory, vocabulary: UInt64) -> [UInt8] {
     let entries = memory.index.all
-    let rates = memory.calibration.values
+    let numbers = memory.calibration.numbers
     var bytes: [UInt8] = []
     bytes.reserveCapacity(
-      headerBytes + rates.count * 8 + entries.count * entryBytes + 8)
+      headerBytes + numbers.count * 4 + entries.count * entryBytes + 8)
     bytes += magic
     append(version, to: &bytes)
-    append(UInt32(rates.count), to: &bytes)
+    append(UInt32(numbers.count), to: &bytes)
     append(vocabulary, to: &bytes)
     append(UInt64(entries.count), to: &bytes)
-    for rate in rates {
-      append(rate.hits.bitPattern, to: &bytes)
-      append(rate.trials.bitPattern, to: &bytes)
-    }
+    for number in numbers { append(number.bitPattern, to: &bytes) }
     for entry in entries {
       append(entry.key, to: &bytes)
       for i in 0..<4 { append(UInt32(bitPattern: entry.tokens[i]), to: &bytes) }
-      for i in 0..<4 { append(entry.counts[i], to: &bytes) }
+      for numbers in [entry.counts, entry.least, entry.greatest] {
+        for i in 0..<4 { append(numbers[i], to: &bytes) }
+      }
     }
     append(bytes.withUnsafeBytes { Checksum.xxh64($0) }, to: &bytes)
     return bytes
@@ -70,12 +70,12 @@ enum DraftMemoryFile {
     guard version == Self.version else {
       throw Damage("it has version \(version), and this program reads \(Self.version)")
     }
-    let rateCount: UInt32 = reader.next()
+    let numberCount: UInt32 = reader.next()
     let fingerprint: UInt64 = reader.next()
     let entryCount: UInt64 = reader.next()
-    guard rateCount == DraftCalibration.count, entryCount < 1 << 32,
+    guard numberCount == DraftCalibration.numberCount, entryCount < 1 << 32,
       bytes.count
-        == headerBytes + Int(rateCount) * 8 + Int(entryCount) * entryBytes + 8
+        == headerBytes + Int(numberCount) * 4 + Int(entryCount) * entryBytes + 8
     else { throw Damage("its length is not what its header says; it was cut or damaged") }
     var end = Reader(bytes: bytes, offset: bytes.count - 8)
     let stated: UInt64 = end.next()
@@ -84,29 +84,26 @@ enum DraftMemoryFile {
     guard fingerprint == vocabulary else {
       throw Damage("it was written with another tokenizer")
     }
-    return try content(&reader, Int(rateCount), Int(entryCount), vocabularySize, limit)
+    return try content(&reader, Int(entryCount), vocabularySize, limit)
   }
 
-  /// Rates and entries; what no writer would have written is damage too, whatever the checksum.
+  /// What was learned, and entries; what no writer would have written is damage too, whatever the checksum.
   private static func content(
-    _ reader: inout Reader, _ rateCount: Int, _ entryCount: Int, _ vocabularySize: Int, _ limit: Int
+    _ reader: inout Reader, _ entryCount: Int, _ vocabularySize: Int, _ limit: Int
   ) throws(Damage) -> DraftMemory {
-    var rates: [DraftCalibration.Rate] = []
-    for _ in 0..<rateCount {
-      let hits = Float(bitPattern: reader.next())
-      let trials = Float(bitPattern: reader.next())
-      guard hits >= 0, hits <= trials, trials > 0, trials < 1e6 else {
-        throw Damage("a rate of \(hits) in \(trials) is impossible")
-      }
-      rates.append(.init(hits: hits, trials: trials))
+    let numbers = (0..<DraftCalibration.numberCount).map { _ in Float(bitPattern: reader.next()) }
+    guard let calibration = DraftCalibration(numbers: numbers) else {
+      throw Damage("what it learned is impossible")
     }
-    var memory = DraftMemory(DraftCalibration(rates), limit: limit)
+    var memory = DraftMemory(calibration, limit: limit)
     for index in 0..<entryCount {
       let key: UInt64 = reader.next()
       var tokens = SIMD4<Int32>()
-      var counts = SIMD4<UInt16>()
+      var (counts, least, greatest) = (SIMD4<UInt16>(), SIMD4<UInt16>(), SIMD4<UInt16>())
       for i in 0..<4 { tokens[i] = Int32(bitPattern: reader.next()) }
       for i in 0..<4 { counts[i] = reader.next() }
+      for i in 0..<4 { least[i] = reader.next() }
+      for i in 0..<4 { greatest[i] = reader.next() }
       for i in 0..<4 {
         // A count may have faded to 0.
         guard tokens[i] < vocabularySize, tokens[i] >= (counts[i] > 0 ? 0 : -1) else {
@@ -114,7 +111,7 @@ enum DraftMemoryFile {
         }
       }
       guard key != 0, counts != .zero else { throw Damage("entry \(index) is empty") }
-      memory.index.insert(key, tokens, counts)
+      memory.index.insert(key, tokens, counts, least: least, greatest: greatest)
     }
     return memory
   }

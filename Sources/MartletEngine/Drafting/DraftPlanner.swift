@@ -15,8 +15,6 @@ struct DraftPlanner {
     /// The most nodes in a row, and in all.
     var depth: Int
     var nodes: Int
-    /// By what guesses for this branch come true more often than for others.
-    var trust: Double
     /// What a token gained is worth: 1, or less for a branch that is ahead of those it is waited for
     /// with.
     var worth: Double
@@ -81,7 +79,7 @@ struct DraftPlanner {
   /// one per seat; `limit` the most rows of it.
   func plan(
     _ seats: [Seat], rows: Int, limit: Int,
-    guesses: (_ seat: Int, _ contexts: SIMD8<UInt64>) -> DraftGuesses
+    guesses: (_ seat: Int, _ tail: TokenTail) -> DraftGuesses
   ) -> [Plan] {
     var plans = [Plan](repeating: Plan(), count: seats.count)
     var heap = Heap<Candidate>()
@@ -98,7 +96,7 @@ struct DraftPlanner {
             reach: reach, value: value, seat: seat, parent: parent, depth: depth + 1,
             token: token, tail: tail.pushing(token), proposed: proposed))
       }
-      let guesses = guesses(seat, tail.contexts)
+      let guesses = guesses(seat, tail)
       var chances: [(token: Token, probability: Double, proposed: Int)] = []
       if proposed > -2, let proposal = seats[seat].proposal {
         proposal.forEachChild(of: proposed) { index, guess in
@@ -109,13 +107,12 @@ struct DraftPlanner {
       // Of a text and a model whoever is surer is heard; both could be right, but never about
       // different tokens.
       let most = chances.reduce(0) { max($0, $1.probability) }
-      if !chances.isEmpty && most >= Double(guesses.most) * seats[seat].trust {
+      if !chances.isEmpty && most >= Double(guesses.most) {
         for chance in chances { insert(chance.token, chance.probability, chance.proposed) }
       } else {
         for i in 0..<4 where guesses.tokens[i] >= 0 {
           let known = chances.first { $0.token == guesses.tokens[i] }?.proposed
-          insert(
-            guesses.tokens[i], Double(guesses.probabilities[i]) * seats[seat].trust, known ?? -2)
+          insert(guesses.tokens[i], Double(guesses.probabilities[i]), known ?? -2)
         }
       }
     }

@@ -1,3 +1,5 @@
+import Foundation
+
 /// Where a run's drafts come from: tokens guessed ahead, processed together with the token they
 /// follow, and kept only where they are what the run draws anyway.
 ///
@@ -15,7 +17,7 @@
 /// Language Models with Dynamic Draft Trees" (the tree grows where it is likely to be accepted).
 public struct Drafting: Sendable, Equatable {
   /// Something that computes guesses; see ``Drafter``. At most one per run.
-  public enum Model: Sendable, Hashable {
+  public indirect enum Model: Sendable, Hashable {
     /// A smaller model with the same vocabulary: a GGUF file.
     case file(String)
     /// The model itself without some of its layers: those that a search finds it can best do without.
@@ -27,6 +29,8 @@ public struct Drafting: Sendable, Equatable {
     case eagle(String)
     /// A drafter from a plugin, by its id.
     case plugin(String)
+    /// One of the first three with logits for frequent tokens alone.
+    case ranked(Model, DraftVocabulary)
   }
 
   /// A text that drafts are copied from.
@@ -150,8 +154,19 @@ public struct Drafting: Sendable, Equatable {
 }
 
 extension Drafting.Model {
+  /// Whether it has an output matrix of which a part could be used.
+  private var computesLogits: Bool {
+    switch self {
+    case .file, .selfSkipping, .earlyExit: true
+    case .medusa, .eagle, .plugin, .ranked: false
+    }
+  }
+
   static let fileWords = ["model", "medusa", "eagle"]
-  static let names = ["self", "exit=LAYERS"] + fileWords.map { $0 + "=PATH" } + ["plugin=ID"]
+  static let names =
+    ["self", "exit=LAYERS"] + fileWords.map { $0 + "=PATH" } + ["plugin=ID"]
+    + ["…,vocabulary=N", "…,vocabulary=FILE"]
+  private static let ranking = ",vocabulary="
 
   /// What ``Drafting/parse(_:)`` reads as this.
   public var name: String {
@@ -162,12 +177,24 @@ extension Drafting.Model {
     case .medusa(let path): "medusa=\(path)"
     case .eagle(let path): "eagle=\(path)"
     case .plugin(let id): "plugin=\(id)"
+    case .ranked(let model, let vocabulary): model.name + Self.ranking + vocabulary.name
     }
   }
 
   static func parse(
     _ word: Substring, of text: String
   ) throws(EngineError) -> Drafting.Model? {
+    if let range = word.range(of: ranking, options: .backwards) {
+      let vocabulary = try DraftVocabulary.parse(word[range.upperBound...], of: text)
+      switch try parse(word[..<range.lowerBound], of: text) {
+      case .some(let model) where model.computesLogits: return .ranked(model, vocabulary)
+      case .some, nil:
+        throw EngineError(
+          .argument,
+          "drafting '\(text)': a vocabulary is for model=PATH, self and exit=LAYERS, not for "
+            + "'\(word[..<range.lowerBound])'")
+      }
+    }
     if word == "self" { return .selfSkipping }
     guard let equals = word.firstIndex(of: "=") else { return nil }
     let value = String(word[word.index(after: equals)...])

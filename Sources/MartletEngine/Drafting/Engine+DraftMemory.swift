@@ -67,7 +67,9 @@ extension EngineCore {
   /// Entries of one of the two generations of the memory: the power of two that the configured bytes
   /// allow.
   var draftMemoryLimit: Int {
-    let entries = max(ContinuationIndex.smallest, configuration.draftMemoryBytes / 64)
+    let entries = max(
+      ContinuationIndex.smallest,
+      configuration.draftMemoryBytes / (2 * ContinuationIndex.entryBytes))
     return 1 << (Int.bitWidth - 1 - entries.leadingZeroBitCount)
   }
 

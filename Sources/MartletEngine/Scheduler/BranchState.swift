@@ -23,7 +23,6 @@ final class BranchState: @unchecked Sendable {
   var flight: Flight?
   /// The branch's own text, where its run drafts from that.
   var memory: DraftMemory?
-  var trust = DraftTrust()
   /// What its run's drafter last guessed.
   var proposal: BranchProposal?
   /// Those it was forked with, where they are drawn for together.

@@ -293,7 +293,6 @@ extension EngineCore {
       child.companion = companionBase.map { Lane(on: $0) }
       state.nextChild += 1
       child.memory = state.memory
-      child.trust = state.trust
       child.siblings = group
       child.logprobs = state.logprobs
       child.entropies = state.entropies

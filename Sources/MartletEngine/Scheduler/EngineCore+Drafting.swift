@@ -17,11 +17,11 @@ extension EngineCore {
     let sources = run.drafting.isOn ? run.drafting.sources : []
     if sources.contains(.siblings) {
       run.memory = DraftMemory(calibration(of: .siblings))
-      run.memory?.read(root.lane.tokens)
+      run.memory?.read(root.lane.tokens, promptCount: root.promptCount)
     }
     if sources.contains(.ngram) {
       root.memory = DraftMemory(calibration(of: .ngram))
-      root.memory?.read(root.lane.tokens)
+      root.memory?.read(root.lane.tokens, promptCount: root.promptCount)
     }
     if sources.contains(.trie), generated == nil {
       generated = makeGenerated()
@@ -66,17 +66,11 @@ extension EngineCore {
     remembered += 1
     let isTimed = remembered & 7 == 0
     let began = isTimed ? monotonicNanoseconds() : 0
-    let contexts = TokenTail(state.lane.tokens).contexts
-    var best: (token: Token, probability: Float)?
-    func hear(_ guess: (token: Token, probability: Float)?) {
-      if let guess, guess.probability > best?.probability ?? 0 { best = guess }
-    }
-    hear(state.memory?.observe(contexts, drawn: token) ?? nil)
-    hear(run.memory?.observe(contexts, drawn: token) ?? nil)
-    if uses(.trie, run) {
-      hear(generated?.observe(contexts, drawn: token) ?? nil)
-    }
-    if let best { state.trust.learn(best.probability, came: best.token == token) }
+    let contexts = TokenTail(state.lane.tokens, promptCount: state.promptCount).contexts
+    let number = drawNumber(state, state.lane.tokens.count)
+    state.memory?.observe(contexts, drawn: token, number: number)
+    run.memory?.observe(contexts, drawn: token, number: number)
+    if uses(.trie, run) { generated?.observe(contexts, drawn: token, number: number) }
     if isTimed {
       let seconds = Double(monotonicNanoseconds() - began) * 1e-9
       rememberSeconds += (min(seconds, 10e-6) - rememberSeconds) / 16
@@ -87,8 +81,17 @@ extension EngineCore {
   /// Takes in text appended to a branch, from its token `known` on. On any thread.
   func remember(from known: Int, _ state: BranchState) {
     guard state.run.drafting.isOn else { return }
-    state.memory?.read(state.lane.tokens, from: known)
-    state.run.memory?.read(state.lane.tokens, from: known)
+    state.memory?.read(state.lane.tokens, from: known, promptCount: state.promptCount)
+    state.run.memory?.read(state.lane.tokens, from: known, promptCount: state.promptCount)
+  }
+
+  /// The random number, in 65,536ths, by which a branch's token at `position` is drawn along the
+  /// cumulative distribution; nil where its run draws in another way.
+  private func drawNumber(_ state: BranchState, _ position: Int) -> UInt16? {
+    let run = state.run
+    guard run.sampling.drawsAlongIDs else { return nil }
+    return UInt16(
+      65_536 * run.draws.uniform(path: state.path, epoch: state.epoch, position: position))
   }
 
   /// Gives the works that decode in a pass the trees that are worth their rows. `prefills` are the
@@ -116,8 +119,8 @@ extension EngineCore {
     var seats = states.map(seat)
     let drawn = plansOfDraws(&seats, states, cost: planner.cost, rows: rows, limit: limit)
     let drawnRows = drawn.values.reduce(0) { $0 + $1.tokens.count }
-    let plans = planner.plan(seats, rows: rows + drawnRows, limit: limit) { seat, contexts in
-      guesses(states[seat]!, after: contexts)
+    let plans = planner.plan(seats, rows: rows + drawnRows, limit: limit) { seat, tail in
+      guesses(states[seat]!, after: tail)
     }.enumerated().map { drawn[$0] ?? $1 }
     for (index, plan) in plans.enumerated() where !plan.tokens.isEmpty {
       decodes[index].draft = DraftTree(
@@ -188,7 +191,7 @@ extension EngineCore {
 
   func seat(_ state: BranchState?) -> DraftPlanner.Seat {
     guard let state, state.run.drafting.isOn, state.flight?.query == nil else {
-      return .init(tail: TokenTail(), depth: 0, nodes: 0, trust: 1, worth: 1)
+      return .init(tail: TokenTail(), depth: 0, nodes: 0, worth: 1)
     }
     let drafting = state.run.drafting
     // The pass yields one token without a draft; drafts are for those after it.
@@ -201,8 +204,8 @@ extension EngineCore {
     let depth = min(drafting.maximumDepth, wanted - 1)
     let slots = contextLength - state.lane.tokens.count
     return .init(
-      tail: TokenTail(state.lane.tokens), depth: depth,
-      nodes: depth > 0 ? min(drafting.maximumNodes, slots) : 0, trust: state.trust.factor,
+      tail: TokenTail(state.lane.tokens, promptCount: state.promptCount), depth: depth,
+      nodes: depth > 0 ? min(drafting.maximumNodes, slots) : 0,
       worth: worth(of: state), proposal: proposal(of: state))
   }
 
@@ -221,15 +224,17 @@ extension EngineCore {
   }
 
   /// What the memories of a branch guess; of several the one that is surest.
-  private func guesses(_ state: BranchState, after contexts: SIMD8<UInt64>) -> DraftGuesses {
+  private func guesses(_ state: BranchState, after tail: TokenTail) -> DraftGuesses {
     let run = state.run
+    let contexts = tail.contexts
+    let number = drawNumber(state, tail.count)
     var best = DraftGuesses()
     func hear(_ guesses: DraftGuesses?) {
       if let guesses, guesses.most > best.most { best = guesses }
     }
-    hear(state.memory?.guesses(after: contexts))
-    hear(run.memory?.guesses(after: contexts))
-    if uses(.trie, run) { hear(generated?.guesses(after: contexts)) }
+    hear(state.memory?.guesses(after: contexts, number: number))
+    hear(run.memory?.guesses(after: contexts, number: number))
+    if uses(.trie, run) { hear(generated?.guesses(after: contexts, number: number)) }
     return backend.supportsTrees ? best : best.single
   }
 
@@ -275,5 +280,15 @@ extension EngineCore {
     state.run.statistics.acceptedTokens += 1
     totals.acceptedTokens += 1
     if lane.draft?.isSpent ?? true { abandonDraft(of: lane) }
+  }
+}
+
+extension SamplingOptions {
+  /// Whether one random number decides, along the cumulative distribution in order of token id.
+  var drawsAlongIDs: Bool {
+    switch draw {
+    case .inverse, .arithmetic: temperature > 0
+    case .gumbel, .withoutReplacement, .priority: false
+    }
   }
 }

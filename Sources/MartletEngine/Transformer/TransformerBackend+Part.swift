@@ -11,9 +11,15 @@ extension TransformerBackend {
   /// time. Source: "Draft & Verify: Lossless Large Language Model Acceleration via Self-Speculative
   /// Decoding"; with the first layers alone "LayerSkip" (early exit).
   ///
-  /// - Parameter layers: indices in ascending order, at least one.
-  /// - Throws: `EngineError` `.argument` for layers that do not exist or are out of order.
-  public func part(layers: [Int]) throws(EngineError) -> TransformerBackend {
+  /// - Parameters:
+  ///   - layers: indices in ascending order, at least one.
+  ///   - output: weights in place of the model's output, and the tokens that they give logits for,
+  ///     ascending (``TransformerModel/packedOutput(of:team:)``).
+  /// - Throws: `EngineError` `.argument` for layers that do not exist or are out of order, and for an
+  ///   output of another shape or type.
+  public func part(
+    layers: [Int], output: (weights: PackedWeights, tokens: [Token])? = nil
+  ) throws(EngineError) -> TransformerBackend {
     guard !layers.isEmpty, layers.allSatisfy(parts.layers.indices.contains),
       zip(layers, layers.dropFirst()).allSatisfy({ $0 < $1 })
     else {
@@ -28,8 +34,23 @@ extension TransformerBackend {
         "\(name) attends as \(attentionMethod.name): its layers do not hold the same positions, so that a "
           + "part of them is no model; draft in another way or attend to everything")
     }
-    return TransformerBackend(self, layers: layers)
+    guard
+      output?.weights.activationType ?? parts.output.activationType
+        == parts.output.activationType
+    else {
+      throw EngineError(
+        .argument, "\(name) prepares activations for an output of \(parts.output.type.name) alone")
+    }
+    let part = TransformerBackend(self, layers: layers, output: output)
+    try part.parts.validate()
+    return part
   }
+
+  /// Tokens that it takes, which may be more than it gives logits for.
+  public var knownTokens: Int { parts.configuration.vocabularySize }
+
+  /// The tokens that its logits are for; nil for all that it takes.
+  public var outputTokens: [Token]? { parts.outputTokens }
 
   func sharesPages(with other: TransformerBackend) -> Bool { slab === other.slab }
 

@@ -97,7 +97,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     }
     let c = parts.configuration
     name = parts.name
-    vocabularySize = c.vocabularySize
+    vocabularySize = parts.output.outputs
     contextLength = c.contextLength
     maximumBatchTokens = options.maximumBatchTokens
     tokenizer = parts.tokenizer
@@ -175,9 +175,9 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   }
 
   /// A part of `whole`, in its memory; see ``part(layers:)``.
-  init(_ whole: TransformerBackend, layers: [Int]) {
+  init(_ whole: TransformerBackend, layers: [Int], output: (PackedWeights, [Token])?) {
     name = "\(whole.name), \(layers.count) of \(whole.parts.layers.count) layers"
-    vocabularySize = whole.vocabularySize
+    vocabularySize = output?.1.count ?? whole.vocabularySize
     contextLength = whole.contextLength
     maximumBatchTokens = whole.maximumBatchTokens
     tokenizer = whole.tokenizer
@@ -185,6 +185,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     var parts = whole.parts
     parts.layers = layers.map { whole.parts.layers[$0] }
     parts.configuration.layers = layers.count
+    if let output { (parts.output, parts.outputTokens) = output }
     self.parts = parts
     scratch = whole.scratch
     slab = whole.slab
@@ -337,9 +338,9 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
           "logits after \(token.exitLayers) layers of \(parts.layers.count); an early exit uses "
             + "fewer, and at least one")
       }
-      guard token.token >= 0, Int(token.token) < vocabularySize else {
+      guard token.token >= 0, Int(token.token) < knownTokens else {
         throw EngineError(
-          .argument, "token \(token.token) is outside the vocabulary of \(vocabularySize)")
+          .argument, "token \(token.token) is outside the vocabulary of \(knownTokens)")
       }
       guard token.position >= 0, token.position < contextLength else {
         throw EngineError(

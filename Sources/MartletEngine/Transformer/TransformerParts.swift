@@ -22,8 +22,10 @@ public struct TransformerParts: Sendable {
   public var layers: [LayerWeights]
   /// RMS norm before the output, [width]; empty where there is none.
   public var outputNorm: [Float]
-  /// width → vocabulary.
+  /// width → vocabulary, or ``outputTokens``.
   public var output: PackedWeights
+  /// The tokens that `output` gives logits for, ascending; nil for the whole vocabulary.
+  public var outputTokens: [Token]?
   /// Hidden states of tokens.
   public var embedding: any TokenEmbedding
   /// The tokenizer that belongs to the vocabulary.
@@ -88,7 +90,17 @@ public struct TransformerParts: Sendable {
       try check(layer.queryNorm, "query norm", index, c.headDimensions)
       try check(layer.keyNorm, "key norm", index, c.headDimensions)
     }
-    try check(output, "output", nil, c.vocabularySize, c.width)
+    if let outputTokens {
+      guard outputTokens.allSatisfy({ (0..<c.vocabularySize).contains(Int($0)) }),
+        zip(outputTokens, outputTokens.dropFirst()).allSatisfy({ $0 < $1 }), !outputTokens.isEmpty
+      else {
+        throw EngineError(
+          .argument,
+          "\(name): the tokens of its output are not some of \(c.vocabularySize) in ascending order"
+        )
+      }
+    }
+    try check(output, "output", nil, outputTokens?.count ?? c.vocabularySize, c.width)
     if !outputNorm.isEmpty { try check(outputNorm, "output norm", nil, c.width) }
   }
 

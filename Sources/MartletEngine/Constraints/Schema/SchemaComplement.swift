@@ -32,7 +32,17 @@ struct SchemaComplement {
     return found
   }
 
-  private func complement(_ stated: Schema, depth: Int) throws(EngineError) -> [JSONText] {
+  /// `references` are those whose complement this one is a part of.
+  private func complement(
+    _ stated: Schema, depth: Int, within references: Set<String> = []
+  ) throws(EngineError) -> [JSONText] {
+    var references = references
+    if case .text(let reference)? = stated["$ref"], !references.insert(reference).inserted {
+      throw EngineError(
+        .argument,
+        "JSON schema, \(stated.path): \(reference) refers to itself here, and a recursive schema cannot "
+          + "be negated; say what is meant without not and if")
+    }
     guard depth < Self.depthLimit else {
       throw EngineError(
         .argument,
@@ -49,7 +59,7 @@ struct SchemaComplement {
       if keyword == "oneOf" { try merging.requireDisjoint(branches, of: schema) }
       var all: [JSONText] = [.object([])]
       for branch in branches {
-        let one = try complement(branch, depth: depth + 1)
+        let one = try complement(branch, depth: depth + 1, within: references)
         guard all.count * one.count <= Self.choiceLimit else {
           throw schema.failure(keyword, "too many choices to be negated; list what is meant")
         }
@@ -59,12 +69,15 @@ struct SchemaComplement {
     }
     if let negated = schema["not"] { result.append(negated) }
     if let condition = schema["if"] {
-      let opposite = try complement(try schema.schema("if")!, depth: depth + 1)
+      let opposite = try complement(
+        try schema.schema("if")!, depth: depth + 1, within: references)
       if let then = try schema.schema("then") {
-        result += try complement(then, depth: depth + 1).map { Self.both(condition, $0) }
+        result += try complement(then, depth: depth + 1, within: references).map {
+          Self.both(condition, $0)
+        }
       }
       if let other = try schema.schema("else") {
-        for broken in try complement(other, depth: depth + 1) {
+        for broken in try complement(other, depth: depth + 1, within: references) {
           result += opposite.map { Self.both($0, broken) }
         }
       }
@@ -75,7 +88,7 @@ struct SchemaComplement {
       result += try excluding(values, types, schema)
     }
     for member in schema.assertions {
-      result += try breaking(member, types, schema, depth: depth)
+      result += try breaking(member, types, schema, depth: depth, within: references)
     }
     return result
   }
@@ -139,7 +152,8 @@ struct SchemaComplement {
 
   /// Values of a keyword's type, if that is among `types`, that break it.
   private func breaking(
-    _ member: JSONText.Member, _ types: Set<SchemaType>?, _ schema: Schema, depth: Int
+    _ member: JSONText.Member, _ types: Set<SchemaType>?, _ schema: Schema, depth: Int,
+    within references: Set<String>
   ) throws(EngineError) -> [JSONText] {
     let keyword = member.key
     func of(_ type: SchemaType, _ opposite: String, _ value: JSONText) -> [JSONText] {
@@ -180,7 +194,8 @@ struct SchemaComplement {
       return try schema.texts(keyword)!.flatMap {
         of(.object, "properties", .object([.init(key: $0, value: .flag(false))]))
       }
-    case "properties": return try breakingProperties(types, schema, depth: depth)
+    case "properties":
+      return try breakingProperties(types, schema, depth: depth, within: references)
     case "type", "enum", "const", "anyOf", "oneOf", "not", "if", "then", "else": return []
     default:
       if case .flag(false) = member.value, keyword == "uniqueItems" { return [] }
@@ -193,13 +208,13 @@ struct SchemaComplement {
 
   /// Objects one of whose listed members is there and not valid.
   private func breakingProperties(
-    _ types: Set<SchemaType>?, _ schema: Schema, depth: Int
+    _ types: Set<SchemaType>?, _ schema: Schema, depth: Int, within references: Set<String>
   ) throws(EngineError) -> [JSONText] {
     guard types?.contains(.object) ?? true else { return [] }
     var result: [JSONText] = []
     for member in try schema.members("properties")! {
       let inner = try Schema(member.value, path: "\(schema.path)/properties/\(member.key)")
-      let broken = try complement(inner, depth: depth + 1)
+      let broken = try complement(inner, depth: depth + 1, within: references)
       guard !broken.isEmpty else { continue }
       let value = JSONText.object([.init(key: "anyOf", value: .list(broken))])
       result.append(

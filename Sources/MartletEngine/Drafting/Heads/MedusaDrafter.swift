@@ -1,4 +1,3 @@
-import MartletKernels
 import MartletModel
 
 /// A drafter that runs Medusa heads over the hidden state of each sequence's last processed token.
@@ -13,8 +12,7 @@ public final class MedusaDrafter: Drafter, @unchecked Sendable {
   public var readsHiddenStates: Bool { true }
 
   private let forward: MedusaForward
-  private let target: any Backend
-  private let features: FloatMatrix
+  private let states: HiddenStateReader
   private var sampler = DraftSampler()
   private var scratch = GuessScratch()
 
@@ -30,40 +28,24 @@ public final class MedusaDrafter: Drafter, @unchecked Sendable {
   public init(
     name: String, forward: MedusaForward, target: any Backend
   ) throws(EngineError) {
-    guard target.hiddenWidth == forward.width, target.vocabularySize == forward.vocabularySize
-    else {
-      throw EngineError(
-        .argument,
-        "\(name): heads over hidden states of \(forward.width) elements and "
-          + "\(forward.vocabularySize) tokens cannot guess for \(target.name)")
-    }
     self.name = name
     self.forward = forward
-    self.target = target
-    do throws(KernelError) {
-      features = try FloatMatrix(rows: forward.maximumRows, columns: forward.width)
-    } catch {
-      throw TransformerBackend.engineError(error, "\(name) cannot be set up")
-    }
+    states = try HiddenStateReader(
+      name, of: target, width: forward.width, vocabularySize: forward.vocabularySize,
+      rows: forward.maximumRows)
   }
 
   public func check(for backend: any Backend) throws(EngineError) {
-    guard backend === target else {
-      throw EngineError(
-        .argument,
-        "the drafter \(name) reads the hidden states of \(target.name) in another engine; make one "
-          + "for this engine's own backend")
-    }
+    try states.check(for: backend)
   }
 
   public func propose(
     _ sequences: [DraftSequence], economy: DraftEconomy
   ) throws(EngineError) -> DraftRound {
     var round = DraftRound(proposals: Array(repeating: DraftProposal(), count: sequences.count))
-    let size = target.pageTokens
     var seats: [Int] = []
     func flush() throws(EngineError) {
-      try forward.run(features, rows: seats.count)
+      try forward.run(states.features, rows: seats.count)
       for (row, index) in seats.enumerated() {
         round.proposals[index] = tree(row, sequences[index], economy)
       }
@@ -73,11 +55,8 @@ public final class MedusaDrafter: Drafter, @unchecked Sendable {
     for (index, sequence) in sequences.enumerated() {
       // The last token is not processed yet: it follows the feature, and guesses follow it.
       let position = sequence.tokens.count - 2
-      guard sequence.depth > 0, sequence.nodes > 0, position >= 0,
-        sequence.pages.indices.contains(position / size),
-        target.copyHiddenState(
-          page: sequence.pages[position / size], slot: position % size, into: features,
-          row: seats.count)
+      guard sequence.depth > 0, sequence.nodes > 0,
+        states.read(sequence.pages, slot: position, into: seats.count)
       else { continue }
       seats.append(index)
       if seats.count == forward.maximumRows { try flush() }

@@ -1,26 +1,30 @@
 import MartletModel
 
-/// What followed which tokens: for every context of 1 to 8 tokens seen, the up to four tokens that
-/// came next and how often. A value; copies share storage until one changes.
+/// What followed which contexts (``TokenTail/contexts``): for each one seen, the up to four tokens that
+/// came next, how often, and with which random numbers. A value; copies share storage until one changes.
 ///
-/// An open-addressing table of 32-byte entries with linear probing. A context is known by its 64-bit
+/// An open-addressing table of 48-byte entries with linear probing. A context is known by its 64-bit
 /// hash alone: a wrong match makes a wrong guess, which costs a row of a pass and nothing else. A
 /// full table becomes the old generation, which is read but not written, and its predecessor goes:
-/// memory is bounded and what was seen lately stays. Observing a token takes O(1): six probes.
+/// memory is bounded and what was seen lately stays. Observing a token takes O(1): eight probes.
 struct ContinuationIndex {
   /// The tokens that followed one context.
   struct Entry {
-    fileprivate(set) var key: UInt64 = 0
     fileprivate(set) var tokens = SIMD4<Int32>(repeating: -1)
     fileprivate(set) var counts = SIMD4<UInt16>()
+    /// The least and the greatest random number with which each was drawn, in 65,536ths; the least above
+    /// the greatest where it was not drawn by one.
+    fileprivate(set) var least = SIMD4<UInt16>(repeating: .max)
+    fileprivate(set) var greatest = SIMD4<UInt16>()
+    fileprivate(set) var key: UInt64 = 0
 
     /// How often the context was seen, forgotten followers aside.
     @inline(__always)
     var total: Int { Int(counts[0]) + Int(counts[1]) + Int(counts[2]) + Int(counts[3]) }
 
-    /// Counts one more `token`; the rarest follower makes room for a fifth.
+    /// Counts one more `token`, drawn with `number`; the rarest follower makes room for a fifth.
     @inline(__always)
-    fileprivate mutating func count(_ token: Token) {
+    fileprivate mutating func count(_ token: Token, _ number: UInt16?) {
       var place = 0
       for i in 0..<4 {
         if tokens[i] == token {
@@ -32,6 +36,12 @@ struct ContinuationIndex {
       if tokens[place] != token {
         tokens[place] = token
         counts[place] = 0
+        least[place] = .max
+        greatest[place] = 0
+      }
+      if let number {
+        least[place] = min(least[place], number)
+        greatest[place] = max(greatest[place], number)
       }
       if counts[place] == .max { counts = counts &>> 1 }
       counts[place] += 1
@@ -62,7 +72,7 @@ struct ContinuationIndex {
       return entry.key == key ? entry : nil
     }
 
-    var isCrowded: Bool { (used + TokenTail.lengths) * 3 >= entries.count * 2 }
+    var isCrowded: Bool { (used + TokenTail.contextCount) * 3 >= entries.count * 2 }
 
     mutating func grow() {
       var larger = Table(capacity: entries.count * 2)
@@ -81,7 +91,10 @@ struct ContinuationIndex {
   private var old: Table?
   private let limit: Int
 
-  /// An empty index of at most two generations of `limit` entries, a power of two, of 32 bytes.
+  /// Bytes of an entry.
+  static let entryBytes = 48
+
+  /// An empty index of at most two generations of `limit` entries, a power of two.
   init(limit: Int) {
     precondition(limit >= Self.smallest && limit & (limit - 1) == 0, "a limit of \(limit) entries")
     self.limit = limit
@@ -89,28 +102,37 @@ struct ContinuationIndex {
 
   /// The entry of a context.
   @inline(__always)
-  func entry(_ hash: UInt64) -> Entry? { table.entry(hash) ?? old?.entry(hash) }
+  private func entry(_ hash: UInt64) -> Entry? { table.entry(hash) ?? old?.entry(hash) }
 
-  /// Records that `token` came after these contexts, and shows what was known of each before.
+  /// What is known of each context; an entry that was never seen is empty.
   @inline(__always)
-  mutating func observe(
-    _ contexts: SIMD8<UInt64>, _ token: Token, known: (_ length: Int, _ entry: Entry) -> Void
-  ) {
+  func entries(_ contexts: SIMD8<UInt64>) -> InlineArray<8, Entry> {
+    var known = InlineArray<8, Entry>(repeating: Entry())
+    for index in 0..<TokenTail.suffixes where contexts[index] != 0 {
+      guard let entry = entry(contexts[index]) else { break }
+      known[index] = entry
+    }
+    for index in TokenTail.suffixes..<TokenTail.contextCount where contexts[index] != 0 {
+      if let entry = entry(contexts[index]) { known[index] = entry }
+    }
+    return known
+  }
+
+  /// Records that `token` came after these contexts, drawn with the random number `number` if with any.
+  @inline(__always)
+  mutating func observe(_ contexts: SIMD8<UInt64>, _ token: Token, number: UInt16?) {
     if table.isCrowded { makeRoom() }
-    for length in 0..<TokenTail.lengths {
-      let hash = contexts[length]
-      guard hash != 0 else { return }
+    for index in 0..<TokenTail.contextCount {
+      let hash = contexts[index]
+      guard hash != 0 else { continue }
       let place = table.place(of: hash)
-      var entry = table.entries[place]
-      if entry.key == 0 {
+      if table.entries[place].key == 0 {
         // What the old generation knew of it comes along.
-        entry = old?.entry(hash) ?? Entry()
-        entry.key = hash
+        if let known = old?.entry(hash) { table.entries[place] = known }
+        table.entries[place].key = hash
         table.used += 1
       }
-      if entry.total > 0 { known(length, entry) }
-      entry.count(token)
-      table.entries[place] = entry
+      table.entries[place].count(token, number)
     }
   }
 
@@ -121,13 +143,17 @@ struct ContinuationIndex {
   }
 
   /// Puts in what was known of a context elsewhere.
-  mutating func insert(_ key: UInt64, _ tokens: SIMD4<Int32>, _ counts: SIMD4<UInt16>) {
+  mutating func insert(
+    _ key: UInt64, _ tokens: SIMD4<Int32>, _ counts: SIMD4<UInt16>, least: SIMD4<UInt16>,
+    greatest: SIMD4<UInt16>
+  ) {
     if table.isCrowded { makeRoom() }
     let place = table.place(of: key)
     if table.entries[place].key == 0 { table.used += 1 }
-    table.entries[place].key = key
-    table.entries[place].tokens = tokens
-    table.entries[place].counts = counts
+    var entry = Entry()
+    (entry.key, entry.tokens, entry.counts) = (key, tokens, counts)
+    (entry.least, entry.greatest) = (least, greatest)
+    table.entries[place] = entry
   }
 
   private mutating func makeRoom() {

@@ -9,17 +9,21 @@ struct DraftGuesses {
   private(set) var most: Float = 0
   private(set) var first: Token = -1
 
+  /// Takes a guess in if it is likelier than one of those there are.
   @inline(__always)
-  mutating func set(_ index: Int, _ token: Token, _ probability: Float) {
-    tokens[index] = token
-    probabilities[index] = probability
+  mutating func add(_ token: Token, _ probability: Float) {
+    var least = 0
+    for i in 1..<4 where probabilities[i] < probabilities[least] { least = i }
+    guard probability > probabilities[least] else { return }
+    tokens[least] = token
+    probabilities[least] = probability
     if probability > most { (most, first) = (probability, token) }
   }
 
   /// The likeliest guess alone.
   var single: DraftGuesses {
     var one = DraftGuesses()
-    if first >= 0 { one.set(0, first, most) }
+    if first >= 0 { one.add(first, most) }
     return one
   }
 }
@@ -29,7 +33,7 @@ struct DraftMemory {
   var index: ContinuationIndex
   let calibration: DraftCalibration
 
-  /// An empty text of at most some `limit` / 6 tokens, twice.
+  /// An empty text of at most some `limit` / 8 tokens, twice.
   init(_ calibration: DraftCalibration, limit: Int = 1 << 17) {
     self.calibration = calibration
     index = ContinuationIndex(limit: limit)
@@ -45,54 +49,30 @@ struct DraftMemory {
 
   /// Takes in text that nobody drew: a prompt, or what was appended. The first `known` of `tokens` only
   /// serve as context.
-  mutating func read(_ tokens: [Token], from known: Int = 0) {
-    var tail = TokenTail(tokens, count: known)
+  mutating func read(_ tokens: [Token], from known: Int = 0, promptCount: Int) {
+    var tail = TokenTail(tokens, count: known, promptCount: promptCount)
     for token in tokens[known...] {
-      index.observe(tail.contexts, token) { _, _ in }
+      index.observe(tail.contexts, token, number: nil)
       tail.push(token)
     }
   }
 
-  /// Takes in a token drawn after `contexts`. Returns the guess it would have made.
-  mutating func observe(
-    _ contexts: SIMD8<UInt64>, drawn token: Token
-  ) -> (token: Token, probability: Float)? {
-    var best: (entry: ContinuationIndex.Entry, length: Int, probability: Float)?
-    index.observe(contexts, token) { length, entry in
-      let probability = calibration.probability(
-        length: length, count: Int(entry.counts.max()), total: entry.total)
-      if probability >= best?.probability ?? 0 { best = (entry, length, probability) }
-      calibration.learn(length: length, entry, drawn: token)
+  /// Takes in a token drawn after `contexts` with the random number `number`, and learns from it how
+  /// far guesses can be trusted.
+  mutating func observe(_ contexts: SIMD8<UInt64>, drawn token: Token, number: UInt16?) {
+    if calibration.isToLearn() {
+      let known = index.entries(contexts)
+      DraftMixture(known, number: number, calibration).learn(known, drawn: token, calibration)
     }
-    guard let (entry, length, probability) = best else { return nil }
-    let first = (0..<4).first { entry.counts[$0] == entry.counts.max() } ?? 0
-    let corrected = calibration.corrected(probability)
-    for i in 0..<4 where entry.counts[i] > 0 {
-      let promised = calibration.probability(
-        length: length, count: Int(entry.counts[i]), total: entry.total)
-      calibration.learnChosen(promised, came: entry.tokens[i] == token)
-    }
-    return (entry.tokens[first], corrected)
+    index.observe(contexts, token, number: number)
   }
 
-  /// The guesses after `contexts` by the one of them that is trusted most; none where none is known.
-  func guesses(after contexts: SIMD8<UInt64>) -> DraftGuesses {
-    var best: (entry: ContinuationIndex.Entry, length: Int, probability: Float)?
-    for length in 0..<TokenTail.lengths where contexts[length] != 0 {
-      guard let entry = index.entry(contexts[length]) else { break }
-      let probability = calibration.probability(
-        length: length, count: Int(entry.counts.max()), total: entry.total)
-      // Of equals the longer context, which comes later.
-      if probability >= best?.probability ?? 0 { best = (entry, length, probability) }
-    }
+  /// The guesses after `contexts`, at a token that will be drawn with the random number `number`.
+  func guesses(after contexts: SIMD8<UInt64>, number: UInt16?) -> DraftGuesses {
+    let mixture = DraftMixture(index.entries(contexts), number: number, calibration)
     var guesses = DraftGuesses()
-    guard let (entry, length, _) = best else { return guesses }
-    for i in 0..<4 where entry.counts[i] > 0 {
-      guesses.set(
-        i, entry.tokens[i],
-        calibration.corrected(
-          calibration.probability(
-            length: length, count: Int(entry.counts[i]), total: entry.total)))
+    for place in 0..<mixture.count {
+      guesses.add(mixture.tokens[place], calibration.corrected(mixture.probabilities[place]))
     }
     return guesses
   }

@@ -68,6 +68,14 @@ public struct DraftSequence: Sendable {
     dice.draw(row, after: tokens, path, &sampler)
   }
 
+  /// Whether what is drawn depends on which tokens a row's logits are for: biases, suppressed tokens,
+  /// penalties, or noise by token.
+  var drawNamesTokens: Bool {
+    let options = dice.options
+    return options.penalises || options.dryMultiplier > 0 || !options.logitBias.isEmpty
+      || !options.suppressed.isEmpty || !options.drawsAlongIDs && options.temperature > 0
+  }
+
   /// Guesses for the place after `path`, drawn from a row of logits under the run's rules, as many as
   /// ``verifier`` wants, with the law they were drawn from. nil where the rules leave nothing of the
   /// row or name tokens that it has not.

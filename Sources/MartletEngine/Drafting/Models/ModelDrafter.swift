@@ -14,8 +14,10 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
   public let usesTargetPages: Bool
 
   private let backend: any Backend
-  /// What the backend's tokens are called by the model guessed for; nil where they are the same.
+  /// The token that each of the backend's logits is for; nil where they are in order.
   private let vocabulary: [Token]?
+  /// Tokens that the backend takes.
+  private let knownTokens: Int
   /// For a head that continues the features of the model guessed for: what feeds it.
   private let feed: EagleFeed?
   private var cache: DraftCache
@@ -36,13 +38,12 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - backend: supports trees; nobody else may use it meanwhile.
-  ///   - sharesPages: the backend computes over the pages of the model that is guessed for.
-  ///   - vocabulary: for a backend that gives logits for fewer tokens than it takes: the token that
-  ///     each logit is for.
+  ///   - sharesPages: the backend computes over the pages of the model that is guessed for. One that
+  ///     gives logits for fewer tokens than it takes (``TransformerBackend/outputTokens``) guesses
+  ///     those.
   ///   - byteLimit: the most bytes of its own keys and values.
   public init(
-    name: String, backend: any Backend, sharesPages: Bool = false, vocabulary: [Token]? = nil,
-    byteLimit: Int = 1 << 30
+    name: String, backend: any Backend, sharesPages: Bool = false, byteLimit: Int = 1 << 30
   ) throws(EngineError) {
     guard backend.supportsTrees else {
       throw EngineError(
@@ -50,7 +51,9 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
     }
     self.name = name
     self.backend = backend
-    self.vocabulary = vocabulary
+    let transformer = backend as? TransformerBackend
+    vocabulary = transformer?.outputTokens
+    knownTokens = transformer?.knownTokens ?? backend.vocabularySize
     feed = nil
     usesTargetPages = sharesPages
     cache = DraftCache(backend: backend, byteLimit: byteLimit)
@@ -68,7 +71,8 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
     self.name = name
     backend = eagle.backend
     vocabulary = nil
-    feed = try EagleFeed(eagle, target)
+    knownTokens = eagle.backend.vocabularySize
+    feed = try EagleFeed(name, eagle, target)
     usesTargetPages = false
     cache = DraftCache(backend: backend, byteLimit: byteLimit)
     logits = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
@@ -78,7 +82,7 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
 
   public func check(for target: any Backend) throws(EngineError) {
     if let feed {
-      try feed.check(for: target, name)
+      try feed.check(for: target)
     } else if usesTargetPages {
       guard let part = backend as? TransformerBackend, let whole = target as? TransformerBackend,
         part.sharesPages(with: whole)
@@ -161,7 +165,7 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
       entry = cache.open(sequence.id, tokens: tokens)
       // A token that the drafter has not, of a vocabulary with more at its end.
       guard
-        tokens[entry.tokens.count...].allSatisfy({ Int($0) < backend.vocabularySize })
+        tokens[entry.tokens.count...].allSatisfy({ Int($0) < knownTokens })
       else {
         cache.close(sequence.id, entry)
         return nil
@@ -325,8 +329,10 @@ public final class ModelDrafter: Drafter, @unchecked Sendable {
       return takeDraws(row: row, after: guess, path, &seat, sequence, economy)
     }
     let choices = logits.withRow(row) { (row: Span<Float>) in
-      // Rules name tokens of the model that is guessed for, which a shorter vocabulary has not.
-      let drawn = vocabulary == nil ? sequence.draw(row, after: path, with: &sampler) : nil
+      // Rules that name tokens name those of the model that is guessed for, and rows of fewer tokens
+      // are in the order of their ids, by which the draw goes.
+      let canDraw = vocabulary == nil || !sequence.drawNamesTokens
+      let drawn = canDraw ? sequence.draw(row, after: path, with: &sampler) : nil
       return scratch.choices(row, drawn: drawn, count: Self.width)
     }
     let above = guess < 0 ? 1 : seat.reach[guess]
