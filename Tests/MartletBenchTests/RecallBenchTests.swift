@@ -77,6 +77,8 @@ import MartletBench
       }
       for few in rows.dropFirst(3) {
         #expect(few.lost > 0 && few.touched < 0.8, "\(few.attention)")
+        #expect(few.attention.hasPrefix("slim") == (few.outputError == nil))
+        #expect(few.outputError ?? 1 > 0.01 && few.outputError ?? 0 < 2)
       }
     }
   }

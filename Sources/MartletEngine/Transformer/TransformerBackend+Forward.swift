@@ -67,6 +67,7 @@ extension TransformerBackend {
       }
       searching = Set(eviction.rows.map(\.row))
     }
+    probe?.rows = searching.sorted()
     let window = parts.configuration.slidingWindow
     attention.begin(
       tables: batch.sequences,
@@ -106,6 +107,7 @@ extension TransformerBackend {
     } else if let pruning {
       pruning.attend(attention, queries: scratch.queries, into: scratch.attended)
     }
+    probe?.compare(attention, queries: scratch.queries, with: scratch.attended, on: team)
     clock.mark(.attention)
 
     products.attentionOutput.begin(rows: rows)
