@@ -61,13 +61,15 @@ public enum RecallBench {
     public let touched: Double
     /// Part of the key-value heads that attend to everything.
     public let exactHeads: Double
-    /// Mean relative error of attention outputs of the heads that search, where the index was tried.
-    public let outputError: Double
+    /// Mean ‖o − exact‖ / ‖exact‖ of attention outputs of tokens that leave something out, all layers and
+    /// heads; nil where none does, or prompts are pruned.
+    public let outputError: Double?
     public let command: String
 
     public static let header = [
       "suite", "length", "attention", "contexts", "problems", "accuracy", "95 %", "difference",
       "95 %", "perplexity", "change", "95 %", "keys touched", "exact heads",
+      "output error",
     ]
     public var cells: [String] {
       [
@@ -75,6 +77,7 @@ public enum RecallBench {
         range(accuracyInterval), percent(difference), range(differenceInterval),
         perplexity.map { String(format: "%.4f", $0) } ?? "", percent(perplexityChange),
         range(perplexityChangeInterval), percent(touched), percent(exactHeads),
+        percent(outputError),
       ]
     }
 
@@ -173,6 +176,8 @@ public enum RecallBench {
       func mean(_ value: (RecallBenchLane.Outcome) -> Double) -> Double {
         outcomes.reduce(0) { $0 + value($1) } / Double(max(1, outcomes.count))
       }
+      let errors = outcomes.compactMap(\.outputError)
+      let meanError = errors.isEmpty ? nil : errors.reduce(0, +) / Double(errors.count)
       func ends(_ range: ClosedRange<Double>) -> [Double] { [range.lowerBound, range.upperBound] }
       return Row(
         suite: group.suite, length: group.length, attention: method.name,
@@ -184,7 +189,7 @@ public enum RecallBench {
         perplexityChange: read && other ? exp(changes.mean) - 1 : nil,
         perplexityChangeInterval: read && other
           ? ends(changes.interval).map { exp($0) - 1 } : nil,
-        touched: mean(\.touched), exactHeads: mean(\.exactHeads), outputError: mean(\.outputError),
+        touched: mean(\.touched), exactHeads: mean(\.exactHeads), outputError: meanError,
         command: "\(settings.command) --suite \(group.suite) --lengths \(group.length) "
           + "--methods exact\(other ? ",\(method.name)" : "")")
     }

@@ -11,7 +11,8 @@ final class RecallBenchLane {
     var loss: Double?
     var touched = 1.0
     var exactHeads = 1.0
-    var outputError = 0.0
+    /// nil where nothing was left out, or there is nothing to compare with.
+    var outputError: Double?
   }
 
   let method: AttentionMethod
@@ -88,6 +89,7 @@ final class RecallBenchLane {
   /// - Parameter searching: whether these tokens attend as ``method`` says, instead of to everything.
   func answer(searching: Bool) throws -> Outcome {
     var outcome = Outcome()
+    if searching { try backend.measureOutputError() }
     let questions = problem?.questions ?? []
     var last = prompt
     for question in questions {
@@ -102,7 +104,10 @@ final class RecallBenchLane {
       outcome.loss = try loss(searching)
       last = tokens.count - 1
     }
-    if searching { account(for: prompt..<last, in: &outcome) }
+    if searching {
+      outcome.outputError = backend.measuredOutputError
+      account(for: prompt..<last, in: &outcome)
+    }
     return outcome
   }
 
@@ -194,7 +199,6 @@ final class RecallBenchLane {
       else { return }
       let heads = Double(max(1, report.wanted.count))
       outcome.exactHeads = Double(report.wanted.count { $0 == nil }) / heads
-      outcome.outputError = report.error ?? 0
       outcome.touched = mean(positions) { end in
         guard end > first else { return 1 }
         return report.wanted.reduce(0) { sum, wanted in

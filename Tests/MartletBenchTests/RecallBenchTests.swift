@@ -58,6 +58,31 @@ import MartletBench
     }
   }
 
+  /// So are the ways of pruning: prompts that tokens leave are read apart from exact attention's.
+  @Test func waysOfPruningAreCompared() throws {
+    var settings = RecallBench.Settings(
+      problems: try Self.problems().filter { !$0.questions.isEmpty })
+    settings.methods = [
+      .pruned(.init(scheme: .lazy, share: 1)), .importance(.init(share: 1)),
+      .pruned(.init(scheme: .slim, share: 0.3)), .importance(.init(share: 0.3)),
+      .heavyHitters(.init(budget: 400)),
+    ]
+    let report = try RecallBench.run(settings, session: try Self.session())
+    #expect(report.rows.count == 12)
+    for rows in [report.rows[..<6], report.rows[6...]] {
+      let exact = try #require(rows.first)
+      #expect(exact.attention == "exact" && exact.right >= 9)
+      for all in rows.dropFirst().prefix(2) {
+        #expect(all.right == exact.right && all.lost == 0 && all.touched > 0.99)
+      }
+      for few in rows.dropFirst(3) {
+        #expect(few.lost > 0 && few.touched < 0.8, "\(few.attention)")
+        #expect(few.attention.hasPrefix("slim") == (few.outputError == nil))
+        #expect(few.outputError ?? 1 > 0.01 && few.outputError ?? 0 < 2)
+      }
+    }
+  }
+
   @Test func otherModelsAreRefused() throws {
     let settings = RecallBench.Settings(problems: try Self.problems())
     var configuration = Session.Configuration()

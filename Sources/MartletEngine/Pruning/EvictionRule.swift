@@ -121,9 +121,23 @@ struct KeptHead: Sendable {
     norms = []
   }
 
-  /// The places of the `count` largest, of equal ones the first; ascending.
+  /// The places of the `count` largest, of equal ones the first; ascending. NaN is the least.
   static func best(_ count: Int, of scores: ArraySlice<Float>) -> [Int] {
-    scores.indices.sorted { (scores[$1], $0) < (scores[$0], $1) }.prefix(count).sorted()
+    guard count < scores.count else { return Array(scores.indices) }
+    guard count > 0 else { return [] }
+    let known = scores.map { $0.isNaN ? -.infinity : $0 }
+    let least = known.sorted()[known.count - count]
+    var equal = count - known.count { $0 > least }
+    var places: [Int] = []
+    places.reserveCapacity(count)
+    for (offset, score) in known.enumerated() where score >= least {
+      if score == least {
+        guard equal > 0 else { continue }
+        equal -= 1
+      }
+      places.append(scores.startIndex + offset)
+    }
+    return places
   }
 }
 

@@ -1,6 +1,6 @@
 import MartletKernels
 
-/// What generated tokens attend to. Prompts always attend to everything.
+/// What generated tokens attend to. Prompts attend to everything, but where they are ``pruned(_:)``.
 public enum AttentionMethod: Sendable, Equatable {
   /// Every position before them.
   case exact

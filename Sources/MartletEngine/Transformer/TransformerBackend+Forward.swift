@@ -68,6 +68,7 @@ extension TransformerBackend {
       searching = Set(eviction.rows.map(\.row))
     }
     file?.expectRandomReads(searching.count == batch.tokens.count)
+    probe?.rows = searching.sorted()
     let window = parts.configuration.slidingWindow
     attention.begin(
       tables: batch.sequences,
@@ -107,6 +108,7 @@ extension TransformerBackend {
     } else if let pruning {
       pruning.attend(attention, queries: scratch.queries, into: scratch.attended)
     }
+    probe?.compare(attention, queries: scratch.queries, with: scratch.attended, on: team)
     clock.mark(.attention)
 
     products.attentionOutput.begin(rows: rows)

@@ -78,6 +78,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   let window: WindowAttention?
   let eviction: EvictionMemory?
   let pruning: PromptPruningMemory?
+  /// Kept once somebody asked for it.
+  var probe: AttentionProbe?
   /// The slab's layer that each of `parts.layers` stores in.
   let slabLayers: [Int]
   /// Kept once somebody asked for them.
