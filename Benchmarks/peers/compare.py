@@ -1,6 +1,6 @@
 """Compares martlet with its peers on this machine, in turns, and keeps the tables.
 
-    compare.py model|prefix|gemm|attention|contention|speculation|all --martlet .build/release/martlet --peers FOLDER …
+    compare.py model|prefix|gemm|attention|retrieve|contention|speculation|all --martlet .build/release/martlet --peers FOLDER …
 
 FOLDER is what setup.sh made. Each comparison writes its rounds to a JSON file in --json-folder as soon as
 it is done; `render` makes tables of what lies there, `all` is every comparison (speculation only with
@@ -19,6 +19,7 @@ import compare_attention
 import compare_contention
 import compare_gemm
 import compare_model
+import compare_retrieve
 import compare_speculation
 
 # What the README shows.
@@ -62,6 +63,11 @@ def attention(options):
     keep(options, "attention", compare_attention.measure(options))
 
 
+def retrieve(options):
+    """Synthetic keys, or a head of a dump."""
+    keep(options, "retrieve" + ("-model" if options.retrieve_dump else ""), compare_retrieve.measure(options))
+
+
 def contention(options):
     """One and eight branches of the first model."""
     own = copy.copy(options)
@@ -76,7 +82,7 @@ def speculation(options):
     keep(options, "speculation", compare_speculation.measure(options, options.model[0]))
 
 
-COMPARISONS = {"attention": attention, "gemm": gemm, "prefix": prefix, "contention": contention,
+COMPARISONS = {"attention": attention, "retrieve": retrieve, "gemm": gemm, "prefix": prefix, "contention": contention,
                "model": model, "speculation": speculation}
 
 
@@ -92,6 +98,8 @@ def tables(options):
             found["speed"] = compare_model.render_short(chosen)
     for name, render in (("prefix", lambda result: compare_model.render([result])),
                          ("gemm", compare_gemm.render), ("attention", compare_attention.render),
+                         ("retrieve", compare_retrieve.render),
+                         ("retrieve-model", compare_retrieve.render),
                          ("contention", compare_contention.render),
                          ("speculation", compare_speculation.render)):
         for result in load(options, name + ".json"):
@@ -132,6 +140,12 @@ def arguments():
     parser.add_argument("--shape", default="4096x14336", help="of gemm, outputs x depth")
     parser.add_argument("--group", default="1,4,8", help="of attention")
     parser.add_argument("--positions", type=int, default=32768, help="of attention")
+    parser.add_argument("--retrieve-keys", type=int, default=131_072)
+    parser.add_argument("--retrieve-dim", type=int, default=128)
+    parser.add_argument("--retrieve-candidates", type=int, default=1_600,
+                        help="of ours, at 131,072 keys, in proportion for others")
+    parser.add_argument("--retrieve-dump", help="a file of Benchmarks/Model/dump_long.py instead of synthetic keys")
+    parser.add_argument("--retrieve-head", default="", help="LAYER.HEAD of the dump")
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)),
                         help="the CPU to burn for contention (the last)")
     parser.add_argument("--draft-model", help="for speculation: a small model of the same vocabulary")
@@ -146,7 +160,9 @@ def arguments():
     parser.add_argument("--results", help="a file whose tables to replace")
     parser.add_argument("--readme", help="another, for the short table")
     options = parser.parse_args()
-    if options.what != "render" and not (options.peers or options.llama or options.programs):
+    if bool(options.retrieve_dump) != bool(options.retrieve_head):
+        parser.error("--retrieve-dump and --retrieve-head go together")
+    if options.what not in ("render", "retrieve") and not (options.peers or options.llama or options.programs):
         parser.error("--peers is needed; Benchmarks/peers/setup.sh FOLDER makes it")
     programs = os.path.join(options.peers or "", "bin")
     options.llama = options.llama or programs
@@ -166,7 +182,7 @@ def main():
         if options.what not in (name, "all"):
             continue
         own = copy.copy(options)
-        if name in ("gemm", "attention"):
+        if name in ("gemm", "attention", "retrieve"):
             own.threads = options.kernel_threads
         compare(own)
     found = tables(options)

@@ -309,24 +309,6 @@ static uint16_t retrieve_least(size_t count, const uint16_t *scores, size_t k, u
   return retrieve_kth(sets, maxima, k);
 }
 
-/// Places of those of 64 scores that are at least `least`; how many. `places` has room for four more.
-LANES size_t retrieve_passing_block(const uint16_t *scores, uint16_t least, uint32_t first,
-                                    uint32_t *places) {
-#ifdef WIDE_PASSING
-  return wide_passing(scores, least, first, places);
-#else
-  uint64_t mask = wide_words_at_least(scores, least) |
-                  (uint64_t)wide_words_at_least(scores + 32, least) << 32;
-  // Four are written whether they are there or not: which ones are cannot be predicted.
-  const size_t hits = (size_t)__builtin_popcountll(mask);
-  for (int h = 0; h < 4; ++h, mask &= mask - 1)
-    places[h] = first + (uint32_t)(mask ? __builtin_ctzll(mask) : 0);
-  for (size_t h = 4; h < hits; ++h, mask &= mask - 1)
-    places[h] = first + (uint32_t)__builtin_ctzll(mask);
-  return hits;
-#endif
-}
-
 /// Places of the scores that are at least `least`, of which there are about k; `places` has room for four
 /// more.
 static size_t retrieve_passing(size_t count, const uint16_t *scores, uint16_t least, size_t k,
@@ -335,10 +317,16 @@ static size_t retrieve_passing(size_t count, const uint16_t *scores, uint16_t le
   const int few = k * 512 < count;
   size_t n = 0, i = 0;
   for (; i + 64 <= count; i += 64) {
-    if (few && !(wide_words_at_least(scores + i, least) |
-                 wide_words_at_least(scores + i + 32, least)))
-      continue;
-    n += retrieve_passing_block(scores + i, least, (uint32_t)i, places + n);
+    uint64_t mask = wide_words_at_least(scores + i, least) |
+                    (uint64_t)wide_words_at_least(scores + i + 32, least) << 32;
+    if (few && mask == 0) continue;
+    // Four are written whether they are there or not: which ones are cannot be predicted.
+    const size_t hits = (size_t)__builtin_popcountll(mask);
+    for (int h = 0; h < 4; ++h, mask &= mask - 1)
+      places[n + (size_t)h] = (uint32_t)i + (uint32_t)(mask ? __builtin_ctzll(mask) : 0);
+    for (size_t h = 4; h < hits; ++h, mask &= mask - 1)
+      places[n + h] = (uint32_t)i + (uint32_t)__builtin_ctzll(mask);
+    n += hits;
   }
   for (; i < count; ++i)
     if (scores[i] >= least) places[n++] = (uint32_t)i;

@@ -54,24 +54,6 @@ LANES uint32_t wide_words_at_least(const uint16_t *p, uint16_t least) {
   return _mm512_cmpge_epu16_mask(_mm512_loadu_si512(p), _mm512_set1_epi16((short)least));
 }
 
-/// Writes `first` plus the places of those of 64 words that are at least `least`; how many. Up to 16
-/// more than these are written, but never more than 64.
-#define WIDE_PASSING 1
-LANES size_t wide_passing(const uint16_t *p, uint16_t least, uint32_t first, uint32_t *places) {
-  const uint64_t mask = wide_words_at_least(p, least) |
-                        (uint64_t)wide_words_at_least(p + 32, least) << 32;
-  __m512i at = _mm512_add_epi32(_mm512_set1_epi32((int)first),
-                                _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-  uint32_t *to = places;
-  for (int i = 0; i < 64; i += 16) {
-    const __mmask16 part = (__mmask16)(mask >> i);
-    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(part, at));
-    to += __builtin_popcount(part);
-    at = _mm512_add_epi32(at, _mm512_set1_epi32(16));
-  }
-  return (size_t)(to - places);
-}
-
 /// Sums of products of bytes and words, as lanes of 32 bits.
 typedef __m512i wide_sum;
 LANES wide_sum wide_sum_zero(void) { return _mm512_setzero_si512(); }

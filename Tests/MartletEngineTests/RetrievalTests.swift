@@ -147,6 +147,23 @@ struct RetrievalTests {
     #expect(engineError { try AttentionMethod.parse(text) }?.code == .argument)
   }
 
+  @Test("where every head needs too much, nothing searches")
+  func nothingSearches() throws {
+    let fixture = try Self.fixture()
+    func report(_ attention: AttentionMethod) throws -> RetrievalReport? {
+      let backend = try fixture.backend(threads: 2, kvType: .f32, attention: attention)
+      let engine = try Engine(backend: backend, configuration: .init())
+      defer { engine.shutdown() }
+      let run = try engine.makeRun(prompt: fixture.tokens(1_300, seed: 5), seed: 3)
+      try run.advanceBlocking([run.root], Advance(maxTokens: 20))
+      return backend.retrievalReport
+    }
+    let none = try #require(try report(Self.retrieve(tolerance: 0)))
+    #expect(none.wanted.allSatisfy { $0 == nil } && none.error == 0)
+    let all = try #require(try report(Self.retrieve(tolerance: 1)))
+    #expect(all.wanted.allSatisfy { ($0 ?? .max) <= 320 })
+  }
+
   @Test("where lines of time cross")
   func crossing() {
     func crossing(_ exact: [Double], _ search: [Double]) -> Int {

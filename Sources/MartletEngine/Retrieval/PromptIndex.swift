@@ -24,6 +24,9 @@ final class PromptIndex: Sendable {
     self.positions = positions
   }
 
+  /// Whether any head searches.
+  var isUsed: Bool { wanted.contains { $0 != nil } }
+
   /// What a head wants where a token sees `seen` positions: more in proportion where text has grown
   /// beyond what was tried.
   func wanted(_ head: Int, seen: Int) -> Int? {

@@ -126,6 +126,8 @@ final class RetrievalMemory: @unchecked Sendable {
       }
       guard let last = own.map({ batch.tokens[$0].position }).max() else { continue }
       let prompt = try promptIndex(table, prompt: batch.promptTokens(of: sequence))
+      // Then these tokens attend as if there were no retrieval, at the same cost.
+      guard prompt.isUsed else { continue }
       encode(table[..<options.searchedPages(before: last + 1).upperBound], by: prompt)
       let addresses = index.table(table, of: slab)
       for row in own {
@@ -376,7 +378,11 @@ final class RetrievalMemory: @unchecked Sendable {
         samples: samples
       ).settle(draft)
     }
-    for page in table { pages[Int(page)].coded = settled }
+    for page in table { pages[Int(page)].coded = settled.isUsed ? settled : nil }
+    // Attention reads fastest what is as it was written, unless rows of this pass search it already.
+    if !settled.isUsed && rows.isEmpty {
+      for page in table { slab.turnBack(page: Int(page)) }
+    }
     return settled
   }
 

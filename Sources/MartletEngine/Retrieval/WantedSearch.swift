@@ -16,7 +16,8 @@ struct WantedSearch {
   /// Queries by layer, in order of position; the last are tried.
   let samples: [FloatMatrix]
 
-  /// A head that has to find more of its positions than this attends to all of them.
+  /// A head whose queries together have to find more of its positions than this attends to all of them:
+  /// ranking and gathering a position costs about four times what reading it in place does.
   private static let mostShare = 0.25
   private static let least = 16
   /// What is tried first, and how many times more each time that it was too few: where little is
@@ -57,6 +58,8 @@ struct WantedSearch {
     struct Outcome {
       var wanted: Int
       var error: Double
+      /// Positions that the queries of a group found together, a mean over rows.
+      var found: Double
     }
 
     private let search: WantedSearch
@@ -98,30 +101,27 @@ struct WantedSearch {
       let most = Int(
         Double(search.table.count * KVSlab.pageTokens) * WantedSearch.mostShare)
       var next = min(most, WantedSearch.first)
-      var best = Outcome(wanted: next, error: try error(head, codebook, searcher, wanted: next))
+      var best = try outcome(head, codebook, searcher, wanted: next)
       while best.error > tolerance {
-        guard next < most else { return nil }
+        guard next < most, best.found <= Double(most) else { return nil }
         low = next
         next = min(most, next * WantedSearch.growth)
-        best = Outcome(wanted: next, error: try error(head, codebook, searcher, wanted: next))
+        best = try outcome(head, codebook, searcher, wanted: next)
       }
       // Error falls as more is found, all but noise: halving the exponent's range is enough.
       while best.wanted > low + low / 2 {
         let middle = Int((Double(low) * Double(best.wanted)).squareRoot())
-        let error = try error(head, codebook, searcher, wanted: middle)
-        if error <= tolerance {
-          best = Outcome(wanted: middle, error: error)
-        } else {
-          low = middle
-        }
+        let middling = try outcome(head, codebook, searcher, wanted: middle)
+        if middling.error <= tolerance { best = middling } else { low = middle }
       }
-      return best
+      return best.found <= Double(most) ? best : nil
     }
 
-    /// The mean over queries and heads of the group of ‖o − exact‖ / ‖exact‖.
-    private func error(
+    /// What comes of finding `wanted` positions; the error is the mean over queries and heads of the group
+    /// of ‖o − exact‖ / ‖exact‖.
+    private func outcome(
       _ head: Int, _ codebook: RetrievalCodebook, _ searcher: RetrievalSearch, wanted: Int
-    ) throws(KernelError) -> Double {
+    ) throws(KernelError) -> Outcome {
       let end = search.table.count * KVSlab.pageTokens
       let pages = search.options.searchedPages(before: end)
       let rows = (0..<queries.rows).map { row in
@@ -152,7 +152,9 @@ struct WantedSearch {
           sum += norm > 0 ? (difference / norm).squareRoot() : 0
         }
       }
-      return sum / Double(queries.rows * group)
+      return Outcome(
+        wanted: wanted, error: sum / Double(queries.rows * group),
+        found: Double(all.reduce(0) { $0 + $1.count }) / Double(queries.rows))
     }
   }
 }
