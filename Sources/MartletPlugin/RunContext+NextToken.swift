@@ -64,21 +64,27 @@ extension RunContext {
   }
 
   /// How likely the model finds each of `labels` after `probe` is appended to each branch: the
-  /// probability of the label's first token, which must tell the labels apart. The branches stay as
-  /// they are; each costs the probe's tokens and one row of logits, with its keys and values shared.
+  /// probability of the label's first token. What all labels begin with alike is appended as well, and
+  /// the probabilities are then given that. The branches stay as they are; each costs the probe's tokens
+  /// and one row of logits, with its keys and values shared.
   ///
   /// - Parameter onOtherModel: whether the branches are another model's, whose tokens labels are then
   ///   read in; that appends them once to a fork.
   /// - Returns: for each branch a probability for each label; they need not add up to 1.
-  /// - Throws: `argument` for labels that are empty or begin with the same token.
+  /// - Throws: `argument` for labels that are empty, or that their first token past what they have in
+  ///   common does not tell apart.
   public func labelProbabilities(
     _ branches: [Branch], probe: String, labels: [String], onOtherModel: Bool = false
   ) throws(PluginError) -> [[Double]] {
     guard let any = branches.first else { return [] }
-    var firsts: [Int32] = []
+    var spelled: [[Int32]] = []
     for label in labels {
-      let spelled = try onOtherModel ? Self.tokens(of: label, after: any) : tokens(of: label)
-      guard let first = spelled.first, !firsts.contains(first) else {
+      spelled.append(try onOtherModel ? Self.tokens(of: label, after: any) : tokens(of: label))
+    }
+    let common = Self.commonStart(spelled)
+    var firsts: [Int32] = []
+    for (label, tokens) in zip(labels, spelled) {
+      guard let first = tokens.dropFirst(common.count).first, !firsts.contains(first) else {
         throw PluginError(
           .argument, "labelProbabilities: '\(label)' is empty or begins as another label does")
       }
@@ -90,9 +96,18 @@ extension RunContext {
       let asked = try branch.reopened()
       probes.append(asked)
       if !probe.isEmpty { try asked.append(probe) }
+      if !common.isEmpty { try asked.append(tokens: common) }
     }
     return try nextTokens(probes, tokens: firsts).map { next in
       next.logprobs.map { exp(Double($0)) }
+    }
+  }
+
+  /// The tokens with which several lists begin alike; none for a single list.
+  private static func commonStart(_ lists: [[Int32]]) -> [Int32] {
+    guard lists.count > 1 else { return [] }
+    return lists.dropFirst().reduce(lists[0]) { start, list in
+      Array(zip(start, list).prefix { $0 == $1 }.map(\.0))
     }
   }
 

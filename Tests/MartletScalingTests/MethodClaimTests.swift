@@ -87,6 +87,26 @@ struct MethodClaimTests {
     #expect(try await right(world, "2+3?", "pipeline", [pipeline]) >= 9)
   }
 
+  @Test("verdicts that begin alike are told apart where they differ")
+  func labels() async throws {
+    let world = Replies { told in
+      guard told.hasPrefix("V ") else { return unsure }
+      return told.contains("#5") ? [(" Yes", 0.8), (" No", 0.2)] : [(" Yes", 0.3), (" No", 0.7)]
+    }
+    let options = ["n=4", "verifications=1", "verify=V {answer}|", "verdict=", "verify_tokens=0"]
+    let result = try await run(world, "2+3?", "solve-verify", options)
+    for candidate in result.candidates {
+      let expected = candidate.answer == "5" ? 0.8 : 0.3
+      #expect(abs(try #require(candidate.score) - expected) < 1e-6)
+    }
+    // One that begins with the other cannot be: the vote stands, and the run says why.
+    let (session, _) = try makeSession(world)
+    let failed = try await session.run(
+      request("2+3?", "solve-verify", options + ["yes= No", "no= None"]))
+    #expect(failed.failure?.contains("' No' is empty or begins") == true)
+    #expect(failed.text.hasPrefix("#"))
+  }
+
   @Test("generations are divided as the paper found best")
   func split() async throws {
     let world = Replies { $0.hasPrefix("V ") ? verdict($0) : unsure }
@@ -331,16 +351,16 @@ struct MethodClaimTests {
   }
 
   @Test(
-    "where answers agree the vote ends early, and the rest is cancelled",
-    arguments: ["stays", "leads"])
-  func adaptive(rule: String) async throws {
+    "where answers agree the vote ends early",
+    arguments: ["rule=stays", "rule=leads", "cancel=true"])
+  func adaptive(option: String) async throws {
     let text = String(repeating: "thinking ", count: 10)
     let sure = Replies { _ in [(text + "#5", 0.95), (text + "#6", 0.05)] }
     // Many ways to either answer, so that no path has a probability that decides.
     let torn = Replies { _ in
       (0..<100).map { ("\($0): \(text)#\($0 % 2 == 0 ? 5 : 6)", 0.01) }
     }
-    let options = ["n=32", "rule=\(rule)", "threshold=0.97"]
+    let options = ["n=32", option, "threshold=0.97"]
     var (short, long) = (0, 0)
     for seed in UInt64(1)...10 {
       let whole = try await run(sure, "2+3?", "self-consistency", ["n=32"], seed: seed)
