@@ -27,9 +27,9 @@ let pluginNames = [
   "PhiDecoding", "RepeatedSampling", "SaturationStopping", "SelfConsistency",
   "SelfEvaluatedSampling", "SelfEvaluationBeam", "SelfRefine", "SemanticEntropy", "ShortMofK",
   "Synthesis", "TreeSearch", "TwistedParticles", "WeightedVoting",
-  // Scorers, extractors and drafters.
+  // Scorers, extractors, drafters and samplers.
   "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PTrue",
-  "Phrases", "ProcessReward",
+  "Phrases", "PLess", "ProcessReward",
 ]
 /// A plugin in plain C: the header alone, no author kit.
 func cPlugin(_ name: String) -> Target {

@@ -84,7 +84,7 @@ extension EngineCore {
     do throws(EngineError) {
       let drawn = try withRow(lane.freshRow, lane.logits) { row throws(EngineError) in
         try withGuide(of: state) { guide throws(EngineError) in
-          try choose(row, guidedBy: guide, for: state)
+          try chooseProcessed(row, guidedBy: guide, for: state)
         }
       }
       run.statistics.generatedTokens += 1

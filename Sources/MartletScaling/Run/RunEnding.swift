@@ -54,6 +54,6 @@ struct RunEnding: Sendable {
       answer: winner?.answer ?? trimmed, text: winner?.text ?? "", answerCandidate: answer,
       stoppedBecause: cause, failure: failure, seed: request.seed, model: model,
       strategy: request.strategy, scorer: judge.scorerID, extractor: judge.extractorID,
-      usage: usage, timing: timing, notes: notes, candidates: candidates)
+      sampler: request.sampler, usage: usage, timing: timing, notes: notes, candidates: candidates)
   }
 }

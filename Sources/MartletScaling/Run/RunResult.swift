@@ -116,6 +116,8 @@ public struct RunResult: Sendable, Equatable {
   public var scorer: String?
   /// The extractor in use; nil for none.
   public var extractor: String?
+  /// The sampler in use; nil for none.
+  public var sampler: String?
   /// What was used.
   public var usage: Usage
   /// What varies from run to run.
