@@ -30,8 +30,8 @@ let pluginNames = [
   "SelfConsistency", "SelfEvaluatedSampling", "SelfEvaluationBeam", "SelfRefine", "SemanticEntropy",
   "ShortMofK", "SleepTime", "SolveDetectVerify", "SolveVerify", "SpawnJoin", "Synthesis",
   "TreeSearch", "TwistedParticles", "WeightedVoting",
-  // Scorers, extractors and drafters.
-  "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PTrue", "Phrases",
+  // Scorers, extractors, drafters and samplers.
+  "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PLess", "PTrue", "Phrases",
   "ProcessReward",
 ]
 /// A plugin in plain C: the header alone, no author kit.

@@ -24,6 +24,7 @@ struct RequestOptions {
     try request.set(json.fields.assignments("set"))
     request.scorer = try json.fields.optionalText("scorer")
     request.extractor = try json.fields.optionalText("extractor")
+    request.sampler = try json.fields.optionalText("sampler")
     request.seed = try json.seed()
     let budget = try json.fields.assignments("budget").joined(separator: ",")
     if !budget.isEmpty { request.budget = try Budget(parsing: budget) }

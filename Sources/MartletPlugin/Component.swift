@@ -116,6 +116,35 @@ public protocol Drafter: SendableMetatype {
   mutating func guess(_ sequence: DraftSequence, most: Int) throws -> [Guess]
 }
 
+/// The choice of a token that is to be made.
+public struct SamplingChoice: Sendable, Equatable {
+  /// All tokens of the branch, prompt included.
+  public let tokens: [Int32]
+  /// How many of them were generated.
+  public let generatedTokens: Int
+  /// Random bits of this choice alone, the same on every schedule and machine.
+  public let noise: UInt64
+
+  /// A choice; tests of samplers use this.
+  public init(tokens: [Int32], generatedTokens: Int = 0, noise: UInt64 = 0) {
+    self.tokens = tokens
+    self.generatedTokens = generatedTokens
+    self.noise = noise
+  }
+}
+
+/// Changes the model's logits before the run's sampling rules see them. What it writes is a function of
+/// its arguments and options. Used on the engine's own thread; while it works nobody decodes.
+public protocol Sampler: SendableMetatype {
+  /// The component's id, as in the manifest.
+  static var id: String { get }
+  /// Reads the options.
+  init(_ component: ComponentContext) throws
+  /// Changes a row, one logit for each token of the vocabulary, in place. Minus infinity forbids a token;
+  /// at least one stays finite.
+  func process(_ logits: inout MutableSpan<Float>, for choice: SamplingChoice) throws
+}
+
 /// One component of a plugin, by the type that implements it.
 public struct Component: Sendable {
   let kind: martlet_component_kind
@@ -158,6 +187,14 @@ public struct Component: Sendable {
     }
   }
 
+  /// A sampler.
+  public static func sampler<S: Sampler>(_ type: S.Type) -> Component {
+    Component(kind: MARTLET_KIND_SAMPLER, id: S.id) { table in
+      let sampler = try S(ComponentContext(table: table))
+      return SamplerInstance(table: table) { try sampler.process(&$0, for: $1) }
+    }
+  }
+
   /// An extractor.
   public static func extractor<E: Extractor>(_ type: E.Type) -> Component {
     Component(kind: MARTLET_KIND_EXTRACTOR, id: E.id) { table in
@@ -182,6 +219,18 @@ final class DrafterInstance {
   let body: (DraftSequence, Int) throws -> [Guess]
 
   init(table: HostTable, body: @escaping (DraftSequence, Int) throws -> [Guess]) {
+    self.table = table
+    self.body = body
+  }
+}
+
+final class SamplerInstance {
+  let table: HostTable
+  let body: (inout MutableSpan<Float>, SamplingChoice) throws -> Void
+
+  init(
+    table: HostTable, body: @escaping (inout MutableSpan<Float>, SamplingChoice) throws -> Void
+  ) {
     self.table = table
     self.body = body
   }

@@ -14,6 +14,7 @@ func componentFunctions(
   case MARTLET_KIND_SCORER: scorerFunctions.pointer
   case MARTLET_KIND_EXTRACTOR: extractorFunctions.pointer
   case MARTLET_KIND_DRAFTER: drafterFunctions.pointer
+  case MARTLET_KIND_SAMPLER: samplerFunctions.pointer
   default: nil
   }
 }
@@ -116,6 +117,30 @@ private let drafterFunctions = Immortal(
       }
     },
     destroy: { release($0, as: DrafterInstance.self) }))
+
+private let samplerFunctions = Immortal(
+  martlet_sampler(
+    size: UInt32(MemoryLayout<martlet_sampler>.size), reserved: 0, create: create,
+    process: { instance, choice, logits, count in
+      guard let sampler: SamplerInstance = borrow(instance), let choice, let logits else {
+        return MARTLET_E_ARGUMENT
+      }
+      return reporting(sampler.table) {
+        let row = UnsafeMutableBufferPointer(start: logits, count: count)
+        var span = row.mutableSpan
+        try sampler.body(&span, SamplingChoice(choice.pointee))
+      }
+    },
+    destroy: { release($0, as: SamplerInstance.self) }))
+
+extension SamplingChoice {
+  /// Copies what the host shows for the length of one call.
+  fileprivate init(_ view: martlet_sampling_choice) {
+    self.init(
+      tokens: Array(UnsafeBufferPointer(start: view.tokens, count: view.token_count)),
+      generatedTokens: Int(view.generated_tokens), noise: view.noise)
+  }
+}
 
 extension DraftSequence {
   /// Copies what the host shows for the length of one call.

@@ -9,9 +9,9 @@ import Testing
   @Test(arguments: [
     ("wrong_size", "martlet_plugin states size"),
     ("wrong_strategy_size", "martlet_strategy of 'wrong-strategy-size' states size 4096"),
-    ("wrong_major", "plugin interface 1.3"),
+    ("wrong_major", "plugin interface 1.4"),
     ("wrong_version", "version '2.0.0' and its manifest '1.0.0'"),
-    ("reserved_kind", "kind 5"),
+    ("reserved_kind", "kind 6"),
     ("null_function", "a function of strategy 'null-function' is null"),
     ("null_entry", "cannot serve"),
     ("missing_symbol", "martlet_plugin_entry"),
@@ -50,6 +50,17 @@ import Testing
     #expect(report.detail.contains(detail), "\(report.detail)")
   }
 
+  @Test(arguments: [
+    ("sampler_nan", "leaves NaN"), ("sampler_forbids", "nothing finite"),
+    ("sampler_fails", "process"), ("sampler_slow", "of processor time"),
+    ("sampler_remembers", "depends on the rows before it"),
+  ])
+  func aBadSamplerFailsItsCase(name: String, detail: String) async throws {
+    let plugin = try FixturePlugin(name, manifest: FixturePlugin.samplerManifest)
+    let report = try await check(plugin, .lifecycle)
+    #expect(!report.passed && report.detail.contains(detail), "\(report.detail)")
+  }
+
   @Test func aGoodOnePassesAllCases() async throws {
     let plugin = try FixturePlugin("well_behaved")
     for report in await checkAll(plugin.manifestPath) {
@@ -60,7 +71,7 @@ import Testing
   @Test(arguments: [
     "BestOfN", "BestOfNC", "SelfConsistency", "FirstFinish", "ExactChecker", "MeanLogprob",
     "FinalAnswer", "Certainty", "PTrue", "ParticleFilter", "AStarDecoding", "TreeSearch",
-    "SemanticEntropy", "ComputeOptimal", "RepeatedSampling", "Phrases",
+    "SemanticEntropy", "ComputeOptimal", "RepeatedSampling", "Phrases", "PLess",
   ])
   func theShippedOnesPassAllCases(name: String) async throws {
     let folder = URL(fileURLWithPath: PluginSearchPath.currentExecutable)

@@ -108,7 +108,7 @@ typedef struct martlet_request {
   /// A JSON object, NUL-terminated, or null for all defaults. Names, with what `martlet run` takes
   /// in them: `budget` (a text, or an object of amounts), `chat`, `contrast`, `draft`, `extractor`,
   /// `guidance`, `json-schema`, `json-whitespace`, `kl-temperature`, `max-tokens`,
-  /// `negative-prompt`, `regex`, `sampling`, `scorer`, `seed` (a number, or a text where it has more
+  /// `negative-prompt`, `regex`, `sampler`, `sampling`, `scorer`, `seed` (a number, or a text where it has more
   /// than 63 bits), `set` (an object, or a list of texts `name=value`), `stop` (a text or a list),
   /// `strategy`, `verify`.
   const char *options;

@@ -41,19 +41,19 @@
 #include "common.h"
 
 #define MARTLET_PLUGIN_ABI_MAJOR 0
-#define MARTLET_PLUGIN_ABI_MINOR 3
+#define MARTLET_PLUGIN_ABI_MINOR 4
 
 typedef struct martlet_run_handle *martlet_run;
 typedef struct martlet_branch_handle *martlet_branch;
 typedef struct martlet_model_handle *martlet_model;
 
-/// What a component is. SAMPLER and MEMORY are reserved: the host refuses them for now.
+/// What a component is. MEMORY is reserved: the host refuses it for now.
 typedef enum martlet_component_kind {
   MARTLET_KIND_STRATEGY = 1,
   MARTLET_KIND_SCORER = 2,
   MARTLET_KIND_EXTRACTOR = 3,
   MARTLET_KIND_DRAFTER = 4,    ///< Since 0.3.
-  MARTLET_KIND_SAMPLER = 5,
+  MARTLET_KIND_SAMPLER = 5,    ///< Since 0.4.
   MARTLET_KIND_MEMORY = 6,
 } martlet_component_kind;
 
@@ -429,7 +429,7 @@ typedef struct martlet_component {
   uint32_t flags;
   uint32_t reserved;
   const char *id;        ///< `best-of-n`; third parties use reverse-domain ids.
-  const void *functions; ///< martlet_strategy, _scorer, _extractor or _drafter, by kind.
+  const void *functions; ///< martlet_strategy, _scorer, _extractor, _drafter or _sampler.
 } martlet_component;
 MARTLET_STATIC_ASSERT(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 0.1");
 
@@ -536,6 +536,39 @@ typedef struct martlet_drafter {
   void (*destroy)(void *instance);
 } martlet_drafter;
 MARTLET_STATIC_ASSERT(sizeof(martlet_drafter) == 8 + 3 * sizeof(void *), "frozen in 0.3");
+
+/// The choice of a token that is to be made. Since 0.4.
+typedef struct martlet_sampling_choice {
+  uint32_t size;               ///< sizeof(martlet_sampling_choice).
+  uint32_t generated_tokens;   ///< How many of the tokens were generated.
+  const int32_t *tokens;       ///< All tokens of the branch, prompt included. Valid during the call.
+  size_t token_count;
+  /// Random bits of this choice alone, by run seed, branch path and position: the same on every
+  /// schedule, thread count and machine. The only randomness a sampler may use.
+  uint64_t noise;
+} martlet_sampling_choice;
+MARTLET_STATIC_ASSERT(sizeof(martlet_sampling_choice) == 32 || sizeof(void *) != 8, "frozen in 0.4");
+
+/// A sampler: changes the model's logits before the run's sampling rules, its constraint and its
+/// guidance see them. What it writes is a function of the arguments and its options; it keeps nothing
+/// from one choice to the next, so that no batch, schedule or neighbour changes a text.
+/// Log-probabilities and entropies that anybody reads stay the model's own. Its instance lives as long
+/// as the run. Called on the engine's own thread, one row at a time, never twice at once for one
+/// instance: while it works nobody decodes. A row that takes more than 0.1 s of processor time ends the
+/// run. Host functions of the run are not to be had: options are read in `create`. Since 0.4.
+typedef struct martlet_sampler {
+  uint32_t size;  ///< sizeof(martlet_sampler).
+  uint32_t reserved;
+  martlet_status (*create)(const martlet_component *component, const martlet_host *host,
+                           martlet_run run, void **instance);
+  /// Changes `logits`, one for each of the `count` tokens of the vocabulary, in place. Minus infinity
+  /// forbids a token; at least one stays finite, and none becomes NaN or plus infinity. A failure ends
+  /// the run.
+  martlet_status (*process)(void *instance, const martlet_sampling_choice *choice, float *logits,
+                            size_t count);
+  void (*destroy)(void *instance);
+} martlet_sampler;
+MARTLET_STATIC_ASSERT(sizeof(martlet_sampler) == 8 + 3 * sizeof(void *), "frozen in 0.4");
 
 /// What the entry function returns.
 typedef struct martlet_plugin {

@@ -27,7 +27,7 @@ struct RunCommand: AsyncParsableCommand {
   @Option(
     name: .customLong("set"),
     help: ArgumentHelp(
-      "An option of the strategy, or scorer.key=value, extractor.key=value. Repeatable.",
+      "An option of the strategy, or scorer.key=value, extractor.key=value, sampler.key=value. Repeatable.",
       valueName: "key=value"))
   var assignments: [String] = []
 
@@ -51,6 +51,10 @@ struct RunCommand: AsyncParsableCommand {
       option, what it does not name is off.
       """)
   var sampling: String?
+
+  @Option(
+    help: "The id of a sampler from a plugin, which changes logits before --sampling's rules.")
+  var sampler: String?
 
   @OptionGroup var guidance: GuidanceOptions
 
@@ -185,6 +189,7 @@ struct RunCommand: AsyncParsableCommand {
     try request.set(assignments)
     request.scorer = scorer
     request.extractor = extractor
+    request.sampler = sampler
     request.seed = seed
     if let budget { request.budget = try Budget(parsing: budget) }
     if let draft { request.drafting = try Drafting.parse(draft) }

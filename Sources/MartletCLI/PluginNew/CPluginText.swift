@@ -58,6 +58,7 @@ enum CPluginText {
     case .scorer: scorer
     case .extractor: extractor
     case .drafter: drafter
+    case .sampler: sampler
     }
   }
 
@@ -244,6 +245,35 @@ enum CPluginText {
 
       """
 
+  private static let sampler =
+    """
+    /// How far back it looks.
+    enum { WINDOW = 64 };
+
+    /// Each of the last tokens once, however often it is there.
+    static void lower(float *logits, size_t count, const int32_t *tokens, size_t token_count,
+                      float penalty) {
+      const size_t first = token_count > WINDOW ? token_count - WINDOW : 0;
+      for (size_t i = first; i < token_count; ++i) {
+        int is_new = tokens[i] >= 0 && (size_t)tokens[i] < count;
+        for (size_t j = first; j < i && is_new; ++j) is_new = tokens[j] != tokens[i];
+        if (is_new) logits[tokens[i]] -= penalty;
+      }
+    }
+
+
+    """ + create("penalty", "option_number", "double") + """
+      /// A function of its arguments: nothing is kept from one choice to the next.
+      static martlet_status process(void *made, const martlet_sampling_choice *choice, float *logits,
+                                    size_t count) {
+        const instance *self = made;
+        lower(logits, count, choice->tokens, choice->token_count, (float)self->penalty);
+        return MARTLET_OK;
+      }
+
+
+      """
+
   private static func tail(_ kind: ComponentKind) -> String {
     let function =
       switch kind {
@@ -251,6 +281,7 @@ enum CPluginText {
       case .scorer: "score"
       case .extractor: "extract"
       case .drafter: "propose"
+      case .sampler: "process"
       }
     return """
       static const martlet_{{kind}} functions = {
@@ -307,6 +338,12 @@ enum CPluginText {
           CHECK(following((int32_t[]){1, 2, 3, 4, 1, 2}, 6, 2) == 2);
           CHECK(following((int32_t[]){1, 2, 3}, 3, 2) == 3);
           CHECK(following((int32_t[]){5}, 1, 2) == 1);
+        """
+      case .sampler:
+        """
+          float row[] = {1, 2, 3};
+          lower(row, 3, (int32_t[]){2, 2, 0, 9}, 4, 0.5f);
+          CHECK(row[0] == 0.5f && row[1] == 2 && row[2] == 2.5f);
         """
       }
     return """

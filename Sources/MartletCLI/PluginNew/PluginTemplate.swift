@@ -166,6 +166,14 @@ enum PluginText {
                     "summary": "How many tokens must have stood there before."
           """
         )
+      case .sampler:
+        (
+          "",
+          """
+          "name": "penalty", "type": "number", "min": 0, "max": 100, "default": 0.5, "unit": "nats",
+                    "summary": "What a recent token loses."
+          """
+        )
       }
     return """
           {
@@ -189,6 +197,7 @@ enum PluginText {
     case .scorer: "The mean log-probability of the answer's tokens, less a penalty for each."
     case .extractor: "The last whole number in the text."
     case .drafter: "Guess what followed the last tokens where they stood before."
+    case .sampler: "Make the last tokens less likely to come again."
     }
   }
 
@@ -199,6 +208,7 @@ enum PluginText {
     case .scorer: "--strategy best-of-n --scorer {{id}} --set scorer.penalty=0.1"
     case .extractor: "--strategy self-consistency --extractor {{id}}"
     case .drafter: "--strategy best-of-n --draft plugin={{id}}"
+    case .sampler: "--strategy sample --sampler {{id}} --set sampler.penalty=1"
     }
   }
 

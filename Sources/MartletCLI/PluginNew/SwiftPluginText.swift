@@ -191,6 +191,36 @@ enum SwiftPluginText {
       }
 
       """
+    case .sampler:
+      """
+      import MartletPlugin
+
+      /// {{what}}
+      struct {{type}}: Sampler {
+        static let id = "{{id}}"
+
+        /// How far back it looks.
+        static let window = 64
+
+        private let penalty: Float
+
+        init(_ component: ComponentContext) throws {
+          penalty = Float(try component.number("penalty"))
+        }
+
+        /// A function of its arguments: nothing is kept from one choice to the next.
+        func process(_ logits: inout MutableSpan<Float>, for choice: SamplingChoice) throws {
+          Self.lower(&logits, choice.tokens, by: penalty)
+        }
+
+        static func lower(_ logits: inout MutableSpan<Float>, _ tokens: [Int32], by penalty: Float) {
+          for token in Set(tokens.suffix(window)) where logits.indices.contains(Int(token)) {
+            logits[Int(token)] -= penalty
+          }
+        }
+      }
+
+      """
     }
   }
 
@@ -230,6 +260,15 @@ enum SwiftPluginText {
             #expect({{type}}.following([1, 2, 3, 4, 1, 2], match: 2) == [3, 4, 1, 2])
             #expect({{type}}.following([1, 2, 3], match: 2).isEmpty)
             #expect({{type}}.following([5], match: 2).isEmpty)
+          }
+        """
+      case .sampler:
+        """
+          @Test func recentTokensAreLowered() {
+            var row: [Float] = [1, 2, 3]
+            var span = row.mutableSpan
+            {{type}}.lower(&span, [2, 2, 0, 9], by: 0.5)
+            #expect(row == [0.5, 2, 2.5])
           }
         """
       }

@@ -15,6 +15,8 @@ struct RandomStream: Sendable {
     case verification = 5
     /// Drawing guesses.
     case drafts = 6
+    /// What processors of logits are handed.
+    case processing = 7
   }
 
   private let key: (UInt32, UInt32)

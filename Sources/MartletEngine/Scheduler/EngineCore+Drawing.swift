@@ -104,7 +104,7 @@ extension EngineCore {
   private func freshDraw(_ state: BranchState) throws(EngineError) -> SampledToken {
     try withRow(state.lane.freshRow, state.lane.logits) { row throws(EngineError) in
       try withGuide(of: state) { guide throws(EngineError) in
-        try choose(row, guidedBy: guide, for: state)
+        try chooseProcessed(row, guidedBy: guide, for: state)
       }
     }
   }

@@ -38,6 +38,10 @@ final class RunState: @unchecked Sendable {
 
   var gate: (any TokenGate)?
   var sampler: Sampler
+  /// Changes rows before they are chosen from, in `processed`.
+  var processor: (any LogitsProcessor)?
+  var processed: [Float] = []
+  let processing: RandomStream
   /// For prompts that were opened in a guided run, which nothing guides.
   let unguided: FlightSampler?
   /// What guides it; nil for nothing.
@@ -106,6 +110,7 @@ final class RunState: @unchecked Sendable {
     self.recorder = recorder
     stopPatterns = stops.stopStrings.map { Array($0.utf8) }
     draws = RandomStream(seed: seed, purpose: .token)
+    processing = RandomStream(seed: seed, purpose: .processing)
     siblingDraws = RandomStream(seed: seed, purpose: .siblings)
     let fresh = mix64(seed ^ mix64(core.nextRunNumber()))
     verification = RandomStream(seed: fresh, purpose: .verification)

@@ -6,8 +6,8 @@ import MartletModel
 /// of logits that all members share, so it does not matter which of them is drawn for first, or when.
 /// Used with the engine's lock held.
 final class SiblingGroup {
-  private let parent: BranchPath
-  private let first: UInt32
+  let parent: BranchPath
+  let first: UInt32
   private let count: Int
   /// Tokens of the sequence, and of them generated ones, at the fork.
   private let position: Int

@@ -148,6 +148,10 @@ final class PluginLibrary: ComponentSource {
       try checkSize("martlet_drafter of '\(id)'", size, of: martlet_drafter.self)
       let table = functions.load(as: martlet_drafter.self)
       missing = table.create == nil || table.propose == nil || table.destroy == nil
+    case .sampler:
+      try checkSize("martlet_sampler of '\(id)'", size, of: martlet_sampler.self)
+      let table = functions.load(as: martlet_sampler.self)
+      missing = table.create == nil || table.process == nil || table.destroy == nil
     }
     if missing { throw ScalingError(.refused, "a function of \(kind) '\(id)' is null") }
   }

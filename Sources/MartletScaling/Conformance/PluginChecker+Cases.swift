@@ -52,6 +52,8 @@ extension PluginChecker {
         try judge(component, host, sample)
       case .drafter:
         try draft(component, host)
+      case .sampler:
+        try changeRows(component, host)
       }
     }
     return subject.countedComponents

@@ -7,6 +7,7 @@ public enum ComponentKind: String, Sendable, CaseIterable {
   case scorer
   case extractor
   case drafter
+  case sampler
 
   /// The number of the kind in `plugin.h`.
   public var rawABIValue: UInt32 {
@@ -15,11 +16,12 @@ public enum ComponentKind: String, Sendable, CaseIterable {
     case .scorer: MARTLET_KIND_SCORER.rawValue
     case .extractor: MARTLET_KIND_EXTRACTOR.rawValue
     case .drafter: MARTLET_KIND_DRAFTER.rawValue
+    case .sampler: MARTLET_KIND_SAMPLER.rawValue
     }
   }
 
   /// Kinds with a number in `plugin.h` that no host serves yet.
-  static let reserved = ["sampler", "memory"]
+  static let reserved = ["memory"]
 }
 
 /// What a manifest says of one component.

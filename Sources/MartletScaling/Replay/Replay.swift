@@ -79,6 +79,7 @@ public struct Replay: Sendable {
     try change(&request)
     (request.prompt, request.renderedPrompt) = (recorded.prompt, recorded.renderedPrompt)
     (request.seed, request.sampling) = (recorded.seed, recorded.sampling)
+    (request.sampler, request.samplerOptions) = (recorded.sampler, recorded.samplerOptions)
     (request.drafting, request.guidance, request.constraint) = (.off, nil, nil)
     return try await session().run(request, trace: trace)
   }

@@ -35,6 +35,8 @@ struct ReplayDocument: Codable, Sendable {
     var scorerOptions: [String: String]
     var extractor: String?
     var extractorOptions: [String: String]
+    var sampler: String?
+    var samplerOptions: [String: String]
     var budget: Budget
     var sampling: SamplingOptions
     var stops: StopRules
@@ -77,7 +79,8 @@ struct ReplayDocument: Codable, Sendable {
       addSpecial: request.addSpecial, parseSpecial: request.parseSpecial,
       strategy: request.strategy, options: request.options, scorer: request.scorer,
       scorerOptions: request.scorerOptions, extractor: request.extractor,
-      extractorOptions: request.extractorOptions, budget: request.budget,
+      extractorOptions: request.extractorOptions, sampler: request.sampler,
+      samplerOptions: request.samplerOptions, budget: request.budget,
       sampling: request.sampling, stops: request.stops, hasJudge: request.judge != nil,
       seed: String(request.seed))
     name = session.model
@@ -105,6 +108,8 @@ extension ReplayDocument.Request {
     request.scorerOptions = scorerOptions
     request.extractor = extractor
     request.extractorOptions = extractorOptions
+    request.sampler = sampler
+    request.samplerOptions = samplerOptions
     request.budget = budget
     request.budget.seconds = nil
     request.sampling = sampling

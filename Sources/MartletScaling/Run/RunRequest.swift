@@ -25,6 +25,10 @@ public struct RunRequest: Sendable {
   public var extractor: String?
   /// The extractor's options.
   public var extractorOptions: [String: String] = [:]
+  /// The id of a sampler, which changes logits before ``sampling``'s rules; nil for none.
+  public var sampler: String?
+  /// The sampler's options.
+  public var samplerOptions: [String: String] = [:]
   /// What the run may use.
   public var budget = Budget()
   /// How tokens are chosen. `greedy` ignores the temperature.
@@ -47,8 +51,8 @@ public struct RunRequest: Sendable {
     self.strategy = strategy
   }
 
-  /// Adds options written as `name=value`. Those of the scorer and the extractor are written
-  /// `scorer.name=value` and `extractor.name=value`.
+  /// Adds options written as `name=value`. Those of the scorer, the extractor and the sampler are
+  /// written `scorer.name=value`, `extractor.name=value` and `sampler.name=value`.
   /// - Throws: `option` for a text without `=`, or for an option given twice.
   public mutating func set(_ assignments: [String]) throws(ScalingError) {
     for assignment in assignments {
@@ -64,6 +68,9 @@ public struct RunRequest: Sendable {
       } else if pair[0].hasPrefix("extractor.") {
         previous = extractorOptions.updateValue(
           pair[1], forKey: String(pair[0].dropFirst("extractor.".count)))
+      } else if pair[0].hasPrefix("sampler.") {
+        previous = samplerOptions.updateValue(
+          pair[1], forKey: String(pair[0].dropFirst("sampler.".count)))
       } else {
         previous = options.updateValue(pair[1], forKey: pair[0])
       }

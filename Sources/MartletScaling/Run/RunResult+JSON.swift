@@ -2,8 +2,8 @@ import Foundation
 
 extension RunResult: Encodable {
   private enum Key: String, CodingKey {
-    case schema, answer, text, failure, seed, model, strategy, scorer, extractor, attention, usage,
-      timing
+    case schema, answer, text, failure, seed, model, strategy, scorer, extractor, sampler, attention
+    case usage, timing
     case notes, candidates
     case answerCandidate = "answer_candidate"
     case stoppedBecause = "stopped_because"
@@ -23,6 +23,7 @@ extension RunResult: Encodable {
     try fields.encode(strategy, forKey: .strategy)
     try fields.encode(scorer, forKey: .scorer)
     try fields.encode(extractor, forKey: .extractor)
+    try fields.encodeIfPresent(sampler, forKey: .sampler)
     try fields.encodeIfPresent(attention, forKey: .attention)
     try fields.encode(usage, forKey: .usage)
     try fields.encode(timing, forKey: .timing)

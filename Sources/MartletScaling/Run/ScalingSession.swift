@@ -89,6 +89,9 @@ public final class ScalingSession: Sendable {
     let judge = try judge(for: request, strategy: strategy.manifest, trace?.recording)
     defer { judge.end() }
     let engineRun = try makeEngineRun(request, ledger: ledger, trace: trace)
+    engineRun.processor = try chosenSampler(request).map { chosen throws(ScalingError) in
+      try PluginSampler(chosen, logger: logger)
+    }
 
     let ending: RunEnding
     if strategy.plugin == nil {
@@ -142,6 +145,7 @@ public final class ScalingSession: Sendable {
     let strategy = try plugins.component(.strategy, request.strategy)
     _ = try ResolvedOptions(strategy.manifest, set: request.options, suiting: defaults.options)
     try judge(for: request, strategy: strategy.manifest).end()
+    _ = try chosenSampler(request)
     if strategy.plugin != nil { _ = try plugins.load(strategy) }
   }
 
@@ -224,6 +228,18 @@ public final class ScalingSession: Sendable {
     return Judge(
       scorers: scorers, extractor: extractor,
       fallback: recording.map { $0.listening(to: own) } ?? own, logger: logger)
+  }
+
+  /// The sampler that a request names.
+  private func chosenSampler(_ request: RunRequest) throws(ScalingError) -> ChosenComponent? {
+    guard let id = request.sampler else {
+      if let name = request.samplerOptions.keys.min() {
+        throw ScalingError(
+          .option, "option 'sampler.\(name)' does nothing without a sampler; name one")
+      }
+      return nil
+    }
+    return try choose(.sampler, id, request.samplerOptions)
   }
 
   private func choose(

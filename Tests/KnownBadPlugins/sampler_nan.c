@@ -1,0 +1,3 @@
+/// Its logits are no numbers.
+#define SAMPLER_BODY logits[0] = NAN;
+#include "sampler.h"
