@@ -31,8 +31,8 @@ let pluginNames = [
   "ShortMofK", "SleepTime", "SolveDetectVerify", "SolveVerify", "SpawnJoin", "Synthesis",
   "TreeSearch", "TwistedParticles", "WeightedVoting",
   // Scorers, extractors, drafters and samplers.
-  "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PLess", "PTrue", "Phrases",
-  "ProcessReward",
+  "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PLess", "PTrue",
+  "Phrases", "ProcessReward",
 ]
 /// A plugin in plain C: the header alone, no author kit.
 func cPlugin(_ name: String) -> Target {
