@@ -6,23 +6,33 @@ import MartletMachine
 /// When they do, what a search will read is asked for ahead, which takes a scan more. So it is done only
 /// where passes were seen to wait, for some passes; then one tries without. It changes no bit.
 struct DeviceWaits {
-  private static let passes = 64
+  private static let passes = 16
+  /// Fewer waits in a pass are not worth a scan.
+  private static let fewest = 16
 
   /// Page tables of the batch, where this pass asks ahead; empty where it does not.
   private(set) var tables: [[PageID]] = []
   /// The sequence of each row of the batch.
   private(set) var sequences: [Int] = []
-  private var faults = MemoryFile.majorFaults
+  /// Waits of this process when the pass began, and in the pass before.
+  private var faults = 0
+  private var waited = 0
   private var left = 0
 
   mutating func begin(_ slab: KVSlab, tables: [[PageID]], _ batch: ForwardBatch) {
     guard slab.isMapped else { return }
-    let now = MemoryFile.majorFaults
-    left = now > faults ? Self.passes : left - 1
-    faults = now
+    left = waited >= Self.fewest ? Self.passes : max(0, left - 1)
+    waited = 0
+    faults = MemoryFile.majorFaults
     let asks = left > 0 && !tables.isEmpty
     self.tables = asks ? tables : []
     sequences = asks ? batch.tokens.map(\.sequence) : []
+  }
+
+  /// Counts the waits of a pass that searched.
+  mutating func end(_ slab: KVSlab) {
+    guard slab.isMapped else { return }
+    waited = MemoryFile.majorFaults - faults
   }
 }
 

@@ -221,6 +221,7 @@ final class RetrievalMemory: @unchecked Sendable {
     layer: Int, _ attention: AttentionBatch, queries: FloatMatrix, into output: FloatMatrix
   ) {
     prefetch(layer: layer, queries)
+    defer { if layer == slab.layers - 1, !rows.isEmpty { waits.end(slab) } }
     let (groups, heads) = (groups, slab.kvHeads)
     team.forEachChunk(count: groups.count * heads, grain: 1) { units in
       let searcher = searches.withLock { $0.popLast() } ?? Searcher(index)
