@@ -160,6 +160,9 @@ static inline double real_of_word(uint64_t word) {
   return real;
 }
 
+/// The place of a function in the table.
+#define PLACE_OF(name) ((uint32_t)((offsetof(martlet_host, name) - 8) / sizeof(void *)))
+
 extern const signature martlet_signatures[];
 enum { HOST_FUNCTIONS = (sizeof(martlet_host) - 8) / sizeof(void *) };
 

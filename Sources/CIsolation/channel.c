@@ -3,13 +3,13 @@
 #include "channel.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-/// How long a side looks on before it sleeps. Host functions that only read take less; those that
-/// generate take longer, and then the CPU is theirs.
-static const uint64_t look_nanoseconds = 20000;
+/// How long a side looks on without giving its CPU to others that want it: several short calls.
+static const uint64_t own_nanoseconds = 10000;
 
 uint64_t martlet_clock(void) {
   struct timespec now;
@@ -32,7 +32,7 @@ void martlet_lane_give(lane *lane, uint32_t to) {
   if (atomic_load(sleeps)) syscall(SYS_futex, &lane->turn, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-bool martlet_lane_wait(lane *lane, uint32_t for_whom, uint64_t nanoseconds) {
+bool martlet_lane_wait(lane *lane, uint32_t for_whom, uint64_t look, uint64_t nanoseconds) {
   uint64_t began = 0;
   for (uint32_t looks = 1;; ++looks) {
     if (atomic_load_explicit(&lane->turn, memory_order_acquire) == for_whom) return true;
@@ -40,7 +40,8 @@ bool martlet_lane_wait(lane *lane, uint32_t for_whom, uint64_t nanoseconds) {
     if (looks % 64 != 0) continue;
     uint64_t now = martlet_clock();
     if (began == 0) began = now;
-    if (now - began > look_nanoseconds) break;
+    if (now - began >= look) break;
+    if (now - began > own_nanoseconds) sched_yield();
   }
   _Atomic uint32_t *sleeps = for_whom == TURN_HOST ? &lane->host_sleeps : &lane->plugin_sleeps;
   bool came = false;

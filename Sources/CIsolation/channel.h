@@ -51,6 +51,11 @@ typedef struct channel {
 } channel;
 _Static_assert(sizeof(channel) == 4096, "frames begin at a page");
 
+/// How long to look on for what takes a moment: waking takes some 50 µs, and calls come in bursts.
+static const uint64_t look_long = 200000;
+/// How long for what takes a pass of the model or more, and wants the CPUs for it.
+static const uint64_t look_briefly = 3000;
+
 /// The most bytes of a frame; memory that is not written to takes none.
 static const size_t lane_bytes = 64u << 20;
 /// The most bytes of one array in a call.
@@ -63,9 +68,9 @@ static inline uint8_t *frame_of(channel *shared, unsigned which) {
 
 /// Gives the turn to the other side.
 void martlet_lane_give(lane *lane, uint32_t to);
-/// Waits for a turn for at most so many nanoseconds (0: for ever), the first microseconds of them
-/// without sleeping. False when the time is over.
-bool martlet_lane_wait(lane *lane, uint32_t for_whom, uint64_t nanoseconds);
+/// Waits for a turn for at most so many nanoseconds (0: for ever), the first `look` of them awake.
+/// False when the time is over.
+bool martlet_lane_wait(lane *lane, uint32_t for_whom, uint64_t look, uint64_t nanoseconds);
 uint64_t martlet_clock(void);
 
 /// Writes a frame, in units of 8 bytes.

@@ -289,7 +289,7 @@ int martlet_isolated_child(int memory, int connection) {
   martlet_link.main_thread = pthread_self();
   lane *lane = &martlet_link.shared->lanes[LANE_MAIN];
   // The call to load comes at once, unless the host is gone already; after it somebody watches.
-  if (!martlet_lane_wait(lane, TURN_PLUGIN, 30000000000u)) return 71;
-  while (martlet_lane_wait(lane, TURN_PLUGIN, 0)) martlet_child_serve(lane);
+  if (!martlet_lane_wait(lane, TURN_PLUGIN, 0, 30000000000u)) return 71;
+  while (martlet_lane_wait(lane, TURN_PLUGIN, look_long, 0)) martlet_child_serve(lane);
   return 0;
 }

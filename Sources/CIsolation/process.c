@@ -193,7 +193,7 @@ static void end_because(process *process, const char *reason) {
   }
   kill(process->pid, SIGKILL);
   while (!atomic_load(&process->ended)) {
-    martlet_lane_wait(&process->shared->lanes[LANE_MAIN], TURN_HOST, check_nanoseconds);
+    martlet_lane_wait(&process->shared->lanes[LANE_MAIN], TURN_HOST, look_long, check_nanoseconds);
     // It may have given us the turn before it died.
     if (!atomic_load(&process->ended)) usleep(200);
   }
@@ -230,7 +230,7 @@ static bool await_turn(process *process) {
   const martlet_isolated_options *options = &process->plugin->options;
   lane *lane = &process->shared->lanes[LANE_MAIN];
   uint64_t began = 0;
-  while (!martlet_lane_wait(lane, TURN_HOST, check_nanoseconds)) {
+  while (!martlet_lane_wait(lane, TURN_HOST, look_long, check_nanoseconds)) {
     if (atomic_load(&process->ended)) return false;
     uint64_t now = martlet_clock();
     if (began == 0) began = now;

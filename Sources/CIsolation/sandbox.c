@@ -377,6 +377,8 @@ static bool hide_files(const sandbox *sandbox) {
       allow(rules, folder[0] == '\0' ? "/" : folder, read);
     }
     free(folder);
+    // Where the library is a link, the file it names too.
+    allow(rules, sandbox->library, read);
     for (size_t at = 0; at < sandbox->readable_length;) {
       allow(rules, sandbox->readable + at, read);
       at += strlen(sandbox->readable + at) + 1;

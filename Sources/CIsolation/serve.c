@@ -37,7 +37,7 @@ static const char *read_result(call *call, uint32_t index, uint64_t elements) {
   const argument *argument = &call->signature->arguments[index];
   size_t most = most_array_bytes / argument->size;
   // A fork of too many is the host's to refuse, which it does before it writes any.
-  bool is_fork = call->signature == &martlet_signatures[11];
+  bool is_fork = call->signature == &martlet_signatures[PLACE_OF(fork)];
   if (elements > most && !is_fork && argument->kind == RESULTS) {
     return "the result is too large for one call of an isolated plugin";
   }

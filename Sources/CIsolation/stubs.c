@@ -112,6 +112,12 @@ static void take_result(reader *from, const argument *argument, const uint64_t *
   if (bytes != NULL && length > 0) memcpy(place, bytes, length);
 }
 
+/// Whether a function takes a pass of the model or many. Not `wait_any`: one pass ends several.
+static bool runs_model(uint32_t function) {
+  return function == PLACE_OF(advance) || function == PLACE_OF(next_token) ||
+         function == PLACE_OF(run_child);
+}
+
 /// Calls a host function with its arguments as words.
 static martlet_status call_host(uint32_t function, const uint64_t *words) {
   const signature *signature = &martlet_signatures[function];
@@ -132,7 +138,8 @@ static martlet_status call_host(uint32_t function, const uint64_t *words) {
     status = failed(MARTLET_E_ARGUMENT, text, sizeof text - 1);
   } else {
     martlet_child_send(which, FRAME_HOST, function, &frame);
-    while (martlet_lane_wait(lane, TURN_PLUGIN, 0) && lane->kind != FRAME_REPLY) {
+    uint64_t look = runs_model(function) ? look_briefly : look_long;
+    while (martlet_lane_wait(lane, TURN_PLUGIN, look, 0) && lane->kind != FRAME_REPLY) {
       if (lane->kind == FRAME_CALLBACK) answer_callback();
       else martlet_child_serve(lane);
     }
@@ -248,12 +255,12 @@ static martlet_status advance_by(uint32_t function, martlet_run run, const martl
 
 static martlet_status advance_stub(martlet_run run, const martlet_branch *branches, uint32_t count,
                                    const martlet_advance *how) {
-  return advance_by(21, run, branches, count, how);
+  return advance_by(PLACE_OF(advance), run, branches, count, how);
 }
 
 static martlet_status submit_stub(martlet_run run, const martlet_branch *branches, uint32_t count,
                                   const martlet_advance *how) {
-  return advance_by(22, run, branches, count, how);
+  return advance_by(PLACE_OF(submit), run, branches, count, how);
 }
 
 static martlet_status next_token_stub(martlet_run run, const martlet_branch *branches,
@@ -273,7 +280,7 @@ static martlet_status next_token_stub(martlet_run run, const martlet_branch *bra
     words[NEXT_LOGPROB_COUNT] = count * query->token_count;
     words[NEXT_ENTROPIES] = (uint64_t)(uintptr_t)query->entropies;
   }
-  return call_host(41, words);
+  return call_host(PLACE_OF(next_token), words);
 }
 
 static martlet_status run_child_stub(martlet_run run, const martlet_child *child,
@@ -290,7 +297,7 @@ static martlet_status run_child_stub(martlet_run run, const martlet_child *child
     words[CHILD_TOKENS] = child->tokens;
     words[CHILD_SECONDS] = word_of_real(child->seconds);
   }
-  return call_host(50, words);
+  return call_host(PLACE_OF(run_child), words);
 }
 
 #define ENTRY(index, name, ...) .name = name##_stub,

@@ -26,7 +26,7 @@ struct PruningTests {
   ) throws -> Outcome {
     let backend = try fixture.backend(threads: threads, kvType: kvType, attention: attention)
     let engine = try Engine(
-      backend: drafting.isOn ? FreeRows(backend) : backend,
+      backend: drafting.isOn ? PricedBackend(nearlyFree: backend) : backend,
       configuration: .init(prefillChunk: chunk))
     defer { engine.shutdown() }
     var sampling = SamplingOptions()

@@ -43,9 +43,24 @@ import Testing
     ("nondeterministic", .determinism, "under one seed"),
     ("fails_early", .lifecycle, "the moon is in the wrong phase"),
     ("fails_late", .lifecycle, "plugin_failed"),
+    ("over_budget", .totalBudget, "hang"),
+    ("needs_pages", .memory, "eight branches are the least"),
+    ("crashes_on_text", .texts, "crash: signal 6"),
+    (
+      "answers_after_commit", .rules,
+      "4 calls that were refused; the first: the answer was committed"
+    ),
+    ("asks_finished", .rules, "finished"),
+    ("submits_until", .rules, "'until' works with advance"),
+    ("changes_in_until", .rules, "a callback may read branches"),
+    ("keeps_asking", .latency, "101 times for more"),
+    ("scorer_appends", .branches, "changed a branch that it was given"),
+    ("opens_socket", .isolation, "permission \"network\""),
+    ("resamples_biased", .resampling, "the better scored half went on too often"),
+    ("resamples_in_order", .resampling, "the first half of a population went on too often"),
   ])
   func failsItsCase(name: String, failing: PluginChecker.Case, detail: String) async throws {
-    let report = try await check(try FixturePlugin(name), failing)
+    let report = try await check(try FixturePlugin(name, manifest: Self.manifest), failing)
     #expect(!report.passed)
     #expect(report.detail.contains(detail), "\(report.detail)")
   }
@@ -59,6 +74,40 @@ import Testing
     let plugin = try FixturePlugin(name, manifest: FixturePlugin.samplerManifest)
     let report = try await check(plugin, .lifecycle)
     #expect(!report.passed && report.detail.contains(detail), "\(report.detail)")
+  }
+
+  /// The usual manifest with what a case needs: a text option, a claim, another kind.
+  private static func manifest(_ id: String) -> String {
+    var text = FixturePlugin.manifest(id).replacingOccurrences(
+      of: #""minor": 1"#, with: #""minor": 3"#)
+    func add(_ fields: String) {
+      text = text.replacingOccurrences(
+        of: #""summary": "A test fixture.""#, with: #""summary": "A test fixture.", \#(fields)"#)
+    }
+    if id == "crashes-on-text" {
+      add(
+        #""options": [{"name": "step", "type": "text", "default": "a", "summary": "What ends one."}]"#
+      )
+    }
+    if id.hasPrefix("resamples-") { add(#""claims": ["unbiased-resampling"]"#) }
+    if id.hasPrefix("scorer-") {
+      text = text.replacingOccurrences(of: #""kind": "strategy""#, with: #""kind": "scorer""#)
+    }
+    return text
+  }
+
+  @Test func oneSeedGivesOneReport() async throws {
+    let plugin = try FixturePlugin("resamples_biased", manifest: Self.manifest)
+    let (probe, path) = (probe, plugin.manifestPath)
+    func detail(_ seed: Int) async -> String {
+      await checker.run(.resampling, timeout: .seconds(60)) {
+        (probe, [path, $0.rawValue, "\(seed)"])
+      }
+      .detail
+    }
+    let first = await detail(7)
+    #expect(await detail(7) == first)
+    #expect(await detail(8) != first)
   }
 
   @Test func aGoodOnePassesAllCases() async throws {

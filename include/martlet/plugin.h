@@ -104,7 +104,7 @@ MARTLET_STATIC_ASSERT(sizeof(martlet_branch_state) == 48 || sizeof(void *) != 8,
 
 /// Asked after each token of an advance whether the branch goes on: 0 to go on, anything else to stop
 /// it with MARTLET_STOP_CALLBACK. Called on the run thread, branch by branch in the order given. It
-/// may read branches, and must not change any.
+/// may read branches, and must not change any: functions marked [run thread] give MARTLET_E_STATE.
 typedef int32_t (*martlet_until)(void *context, martlet_branch branch);
 
 /// How far to advance. Zero in a field means no such limit.

@@ -22,6 +22,13 @@ struct PluginCheckCommand: AsyncParsableCommand {
   @Option(parsing: .unconditional, help: "Seconds after which a case's process is killed.")
   var timeout: Double = 30
 
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "The seed of every draw, as an earlier check named it. Default: another one each time.",
+      valueName: "seed"))
+  var reproduce: UInt64?
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -37,7 +44,8 @@ struct PluginCheckCommand: AsyncParsableCommand {
         .input, "there is no plugin at \(path); name a manifest, library or folder")
     }
     // A random language; where time is at stake its sequences never end by themselves.
-    let checker = PluginChecker(prompt: "?") { secondsPerForward in
+    let seed = reproduce ?? UInt64.random(in: 1...999_999)
+    let checker = PluginChecker(prompt: "?", seed: seed) { secondsPerForward in
       let isTimed = secondsPerForward > 0
       return SimulatedBackend(
         world: HashedWorld(seed: 5, endBias: isTimed ? -.infinity : 2.5),
@@ -52,7 +60,12 @@ struct PluginCheckCommand: AsyncParsableCommand {
     let reports = await checker.runAll(
       path: path, timeout: .seconds(timeout),
       spawn: { name in
-        (PluginSearchPath.currentExecutable, ["plugin", "check", path, "--case", name.rawValue])
+        (
+          PluginSearchPath.currentExecutable,
+          [
+            "plugin", "check", path, "--case", name.rawValue, "--reproduce", String(seed),
+          ]
+        )
       },
       progress: { report in
         guard !json else { return }
@@ -63,6 +76,7 @@ struct PluginCheckCommand: AsyncParsableCommand {
       try printJSON(reports)
     } else {
       print("\(reports.count - failed) passed, \(failed) failed")
+      if failed > 0 { print("the same again: martlet plugin check \(path) --reproduce \(seed)") }
     }
     if failed > 0 { throw ExitCode.failure }
   }

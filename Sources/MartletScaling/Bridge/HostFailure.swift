@@ -8,6 +8,9 @@ struct HostFailure: Error {
   let message: String
   /// Whether the call came from a thread that must not make it.
   var isWrongThread = false
+  /// Whether a careful caller runs into it too: to find that nothing is left to wait for is one way to
+  /// end a loop.
+  var isOrdinary = false
 
   init(_ status: martlet_status, _ message: String) {
     self.status = status
@@ -18,6 +21,12 @@ struct HostFailure: Error {
     var failure = HostFailure(
       MARTLET_E_STATE, "this function may be called only on the thread that 'run' was called on")
     failure.isWrongThread = true
+    return failure
+  }
+
+  static var nothingSubmitted: HostFailure {
+    var failure = HostFailure(MARTLET_E_STATE, "no submitted branch is left to wait for")
+    failure.isOrdinary = true
     return failure
   }
 

@@ -50,9 +50,7 @@ let hostWaitAny:
       try checkSize(event.pointee.size, of: martlet_event.self, "event")
       try run.checkRunning()
       let next = try run.translatingEnd { () throws(EngineError) in try run.engineRun.waitAny() }
-      guard let next else {
-        throw HostFailure(MARTLET_E_STATE, "no submitted branch is left to wait for")
-      }
+      guard let next else { throw .nothingSubmitted }
       if next.stop == .budget { _ = run.spentBudget() }
       event.pointee.stop = martlet_stop(rawValue: next.stop.rawValue)
       event.pointee.branch = Handle.pointer(try run.handle(of: next.branch))
@@ -181,7 +179,7 @@ extension PluginRun {
       // Another stop than the count of one is the branch's own.
       open.removeAll { branches[$0].stop != .tokens }
       open.removeAll { index in
-        guard until.ask(until.context, handles[index]) != 0 else { return false }
+        guard asking({ until.ask(until.context, handles[index]) }) != 0 else { return false }
         branches[index].mark(.callback)
         return true
       }

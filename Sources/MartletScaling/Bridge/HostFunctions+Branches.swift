@@ -61,6 +61,7 @@ let hostResample:
       let resampled = try engineCall { () throws(EngineError) in
         try owner.resample(branches, ancestors: indices)
       }
+      ContractWatch.noteResampling(handles, indices)
       for handle in handles { run.forget(handle) }
       for (index, branch) in resampled.enumerated() {
         result[index] = Handle.pointer(try run.handle(of: branch, in: owner))

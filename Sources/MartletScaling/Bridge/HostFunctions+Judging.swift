@@ -10,6 +10,7 @@ let hostScore:
     strategyCall(run, onRunThread: true) { run throws(HostFailure) in
       let scores = try place(scores, "scores")
       let judged = try run.judge.score(try run.branches(branches, count), run: run)
+      ContractWatch.noteScores(judged, of: branches)
       for (index, score) in judged.enumerated() { scores[index] = score }
     }
   }

@@ -50,6 +50,7 @@ func componentCall(
     return MARTLET_OK
   } catch {
     LastError.text = error.message
+    ContractWatch.note(error)
     if error.status == MARTLET_E_HANDLE || error.isWrongThread { Misuse.note(error.message) }
     return error.status
   }

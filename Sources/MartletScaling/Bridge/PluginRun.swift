@@ -50,6 +50,8 @@ final class PluginRun: Sendable {
     var kept: [Int: Branch] = [:]
     var branches = BranchTable()
     var thread: pthread_t?
+    /// Whether a callback is being asked.
+    var isAsking = false
     var isOpen = true
     var isEnded = false
     var reachedKVCeiling = false
@@ -90,10 +92,20 @@ final class PluginRun: Sendable {
   var isScorers: Bool { root == nil }
 
   func checkThread() throws(HostFailure) {
-    let isOwn = state.withLock { state in
-      state.thread.map { pthread_equal($0, pthread_self()) != 0 } ?? false
-    }
+    let (thread, isAsking) = state.withLock { ($0.thread, $0.isAsking) }
+    let isOwn = thread.map { pthread_equal($0, pthread_self()) != 0 } ?? false
     if !isOwn { throw .wrongThread }
+    if isAsking {
+      throw HostFailure(
+        MARTLET_E_STATE, "a callback may read branches; it changes none and runs no model")
+    }
+  }
+
+  /// Asks a callback, which may only read meanwhile.
+  func asking(_ body: () -> Int32) -> Int32 {
+    state.withLock { $0.isAsking = true }
+    defer { state.withLock { $0.isAsking = false } }
+    return body()
   }
 
   func checkOpen() throws(HostFailure) {

@@ -30,7 +30,7 @@ struct CheckedPlugin: Sendable {
   }
 
   /// A host that finds this plugin first and the usual ones for its defaults.
-  func host() throws(CaseFailure) -> PluginHost {
+  func host(isolation: PluginIsolation? = nil) throws(CaseFailure) -> PluginHost {
     let standard = PluginSearchPath.standard()
     let isOwn = standard.folders.contains { own in
       own.isOwn && (folder == own.path || folder.hasPrefix(own.path + "/"))
@@ -38,7 +38,8 @@ struct CheckedPlugin: Sendable {
     let own = PluginSearchPath.Folder(path: folder, isExplicit: true, isOwn: isOwn)
     let host = PluginHost(
       searchPath: PluginSearchPath(
-        folders: [own] + standard.folders.filter { $0.path != folder }))
+        folders: [own] + standard.folders.filter { $0.path != folder }),
+      isolation: isolation)
     if !host.plugins.contains(where: { $0.manifestPath == manifestPath }) {
       let refusal = host.refusals.first { $0.path == manifestPath || $0.path == folder }
       throw CaseFailure(refusal?.reason ?? "the host does not find it at \(manifestPath)")

@@ -5,8 +5,6 @@ import MartletEngine
 
 /// The cases themselves. Each returns what it found, or throws what went wrong.
 extension PluginChecker {
-  /// Every run of a case draws from this seed.
-  private static let seed: UInt64 = 20_260_901
   private static let maxTokens = 24
 
   func check(_ name: Case, path: String) async throws(CaseFailure) -> String {
@@ -23,6 +21,14 @@ extension PluginChecker {
     case .options: return try await options(subject)
     case .pages: return try await pages(subject)
     case .handles: return try await handles(subject)
+    case .totalBudget: return try await totalBudget(subject)
+    case .memory: return try await memory(subject)
+    case .texts: return try await texts(subject)
+    case .rules: return try await rules(subject)
+    case .latency: return try await latency(subject)
+    case .branches: return try scoredBranches(subject)
+    case .isolation: return try await isolation(subject)
+    case .resampling: return try await resampling(subject)
     }
   }
 
@@ -230,9 +236,9 @@ extension PluginChecker {
 
   // MARK: Runs
 
-  private static let logger = Logger(label: "martlet.check")
+  static let logger = Logger(label: "martlet.check")
 
-  private func makeEngine(secondsPerForward: Double) throws(CaseFailure) -> Engine {
+  func makeEngine(secondsPerForward: Double) throws(CaseFailure) -> Engine {
     do throws(EngineError) {
       return try Engine(backend: makeBackend(secondsPerForward))
     } catch {
@@ -240,7 +246,7 @@ extension PluginChecker {
     }
   }
 
-  private func run(
+  func run(
     _ strategy: String, _ host: PluginHost, secondsPerForward: Double = 0,
     _ configure: @Sendable (inout RunRequest) -> Void = { _ in }
   ) async throws(CaseFailure) -> RunResult {
@@ -249,7 +255,7 @@ extension PluginChecker {
     return try await run(strategy, host, on: engine, configure)
   }
 
-  private func run(
+  func run(
     _ strategy: String, _ host: PluginHost, on engine: Engine,
     _ configure: @Sendable (inout RunRequest) -> Void
   ) async throws(CaseFailure) -> RunResult {
@@ -258,7 +264,7 @@ extension PluginChecker {
       kvBytesLimit: nil, grace: grace, logger: Self.logger,
       fallbackScorer: { text in Double(text.logprobs.reduce(0, +)) })
     var request = RunRequest(prompt: prompt, strategy: strategy)
-    request.seed = Self.seed
+    request.seed = seed
     request.stops.maxTokens = Self.maxTokens
     configure(&request)
     do throws(ScalingError) {

@@ -32,6 +32,22 @@ public struct PluginChecker: Sendable {
     case pages
     /// It uses no dead handle and no wrong thread, also after its run.
     case handles
+    /// It stays within a budget of tokens of all kinds.
+    case totalBudget = "total-budget"
+    /// It returns what it can where keys and values have few pages.
+    case memory
+    /// Unexpected texts as options neither crash nor hang it.
+    case texts
+    /// It makes no call that is refused for its arguments or its moment.
+    case rules
+    /// It stops asking soon after its run has ended.
+    case latency
+    /// A scorer of branches leaves those it is given as they are.
+    case branches
+    /// It gives the same in a process of its own, with the permissions of its manifest.
+    case isolation
+    /// Who claims to resample without bias does.
+    case resampling
 
     /// What it checks, as a sentence without its end.
     public var summary: String {
@@ -47,6 +63,14 @@ public struct PluginChecker: Sendable {
       case .options: "options work at their limits"
       case .pages: "all pages are given back"
       case .handles: "no dead handle and no wrong thread is used"
+      case .totalBudget: "a budget of tokens of all kinds is kept"
+      case .memory: "few pages of keys and values give a result"
+      case .texts: "unexpected texts as options do no harm"
+      case .rules: "no call is refused for its arguments or its moment"
+      case .latency: "little is asked for after the run has ended"
+      case .branches: "scored branches stay as they are"
+      case .isolation: "a process of its own gives the same"
+      case .resampling: "resampling that claims to be unbiased is"
       }
     }
   }
@@ -80,16 +104,20 @@ public struct PluginChecker: Sendable {
   let makeBackend: MakeBackend
   let prompt: String
   let grace: Duration
+  let seed: UInt64
 
   /// A checker.
   /// - Parameters:
   ///   - prompt: a prompt that the backend's tokenizer can read.
   ///   - grace: how long a strategy may go on after its run has ended.
+  ///   - seed: what every run of a case draws from; the same seed gives the same reports.
   public init(
-    prompt: String, grace: Duration = .seconds(2), makeBackend: @escaping MakeBackend
+    prompt: String, grace: Duration = .seconds(2), seed: UInt64 = 20_260_901,
+    makeBackend: @escaping MakeBackend
   ) {
     self.prompt = prompt
     self.grace = grace
+    self.seed = seed
     self.makeBackend = makeBackend
   }
 

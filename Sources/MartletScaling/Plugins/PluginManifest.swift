@@ -24,6 +24,13 @@ public enum ComponentKind: String, Sendable, CaseIterable {
   static let reserved = ["memory"]
 }
 
+/// A property that a component claims and the conformance checker tests.
+public enum ComponentClaim: String, Sendable, CaseIterable {
+  /// Branches that it resamples go on, in expectation, in proportion to exp(score / temperature), with
+  /// the option `temperature` if there is one, else 1.
+  case resampling = "unbiased-resampling"
+}
+
 /// What a manifest says of one component.
 public struct ComponentManifest: Sendable, Equatable {
   /// What it is.
@@ -34,6 +41,8 @@ public struct ComponentManifest: Sendable, Equatable {
   public let summary: String
   /// The paper that describes the method; empty when there is none.
   public let paper: String
+  /// What it claims of itself.
+  public let claims: [ComponentClaim]
   /// The options that `--set` accepts.
   public let options: [OptionDeclaration]
   /// Scorers to use when the user names none: the first that exists and can judge the prompt.
@@ -160,6 +169,15 @@ extension ComponentManifest {
     id = try fields.identifier("id")
     summary = try fields.text("summary")
     paper = try fields.optionalText("paper") ?? ""
+    var claims: [ComponentClaim] = []
+    for name in try fields.texts("claims") {
+      guard let claim = ComponentClaim(rawValue: name) else {
+        let known = ComponentClaim.allCases.map(\.rawValue).joined(separator: ", ")
+        throw fields.failure("claims", "names '\(name)', which is none of \(known)")
+      }
+      claims.append(claim)
+    }
+    self.claims = claims
     var options: [OptionDeclaration] = []
     for reader in try fields.objects("options") { options.append(try OptionDeclaration(reader)) }
     var seen: Set<String> = []

@@ -15,7 +15,8 @@ public enum BuiltInStrategy: String, Sendable, CaseIterable {
       case .sample: "One answer, drawn with the sampling options."
       }
     return ComponentManifest(
-      kind: .strategy, id: rawValue, summary: summary, paper: "", options: [], defaultScorers: [],
+      kind: .strategy, id: rawValue, summary: summary, paper: "", claims: [], options: [],
+      defaultScorers: [],
       defaultExtractor: nil)
   }
 }

@@ -1,0 +1,293 @@
+import CMartlet
+import Foundation
+import MartletEngine
+
+/// The cases about the rest of the contract: budgets of other kinds, what calls are allowed when, the
+/// end of a run, scorers of branches, processes of their own, resampling.
+extension PluginChecker {
+  /// Calls that a strategy may still make of a run that has ended: one for each of its branches, say.
+  private static let mostCallsAfterEnd = 64
+
+  func totalBudget(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
+    let host = try subject.host()
+    for id in try subject.strategies(host) {
+      for tokens in [2, 9, 40] {
+        let result = try await run(id, host) { $0.budget.totalTokens = tokens }
+        if result.usage.totalTokens > tokens {
+          throw CaseFailure(
+            "strategy '\(id)' used \(result.usage.totalTokens) tokens of all kinds of \(tokens)")
+        }
+        if result.stoppedBecause == .pluginFailed {
+          throw CaseFailure(
+            "strategy '\(id)' failed on a budget of \(tokens) tokens of all kinds: "
+              + (result.failure ?? ""))
+        }
+      }
+    }
+    return subject.ranStrategies
+  }
+
+  func memory(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
+    let host = try subject.host()
+    for id in try subject.strategies(host) {
+      for pages in [2, 4] {
+        let engine = try makeEngine(secondsPerForward: 0)
+        defer { engine.shutdown() }
+        let bytes = pages * engine.backend.bytesPerPage
+        let result = try await run(id, host, on: engine) { $0.budget.kvBytes = bytes }
+        if result.stoppedBecause == .pluginFailed {
+          throw CaseFailure(
+            "strategy '\(id)' failed where keys and values have \(pages) pages: "
+              + (result.failure ?? ""))
+        }
+        if engine.pagesInUse != 0 {
+          throw CaseFailure("strategy '\(id)' left \(engine.pagesInUse) pages behind")
+        }
+      }
+    }
+    return subject.ranStrategies
+  }
+
+  /// Texts that nobody expects. A strategy may refuse one in words; a crash ends the process.
+  func texts(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
+    let host = try subject.host()
+    var tried = 0
+    for id in try subject.strategies(host) {
+      let declared = subject.manifest.components.first { $0.kind == .strategy && $0.id == id }
+      for option in declared?.options ?? [] where option.type == .text {
+        let long = String(repeating: "abc ", count: 1000)
+        for value in ["", "\n", "=|,:;{prompt}{", "\u{1F600}e\u{301}", long] {
+          tried += 1
+          do throws(CaseFailure) {
+            _ = try await run(id, host) {
+              $0.options[option.name] = value
+              $0.stops.maxTokens = 6
+              $0.budget.tokens = 400
+            }
+          } catch {
+            // A hang is none of the ways to refuse a text, and neither is silence.
+            let isMute = error.message.hasSuffix(statusName(MARTLET_E_PLUGIN))
+            if error.message.hasPrefix("hang:") || isMute { throw error }
+          }
+        }
+      }
+    }
+    return "\(tried) values"
+  }
+
+  func rules(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
+    let host = try subject.host()
+    for id in try subject.strategies(host) {
+      let log = try await ContractWatch.during { () throws(CaseFailure) in
+        _ = try await run(id, host)
+        _ = try await run(id, host) { $0.budget.tokens = 11 }
+      }
+      if let first = log.refused.first {
+        throw CaseFailure(
+          "strategy '\(id)' made \(log.refused.count) calls that were refused; the first: \(first)")
+      }
+    }
+    return subject.ranStrategies
+  }
+
+  func latency(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
+    let host = try subject.host()
+    var most = 0
+    for id in try subject.strategies(host) {
+      let log = try await ContractWatch.during { () throws(CaseFailure) in
+        // A language without an end, so that it is the budget that ends the run.
+        _ = try await run(id, host, secondsPerForward: 1e-5) {
+          $0.budget.tokens = 5
+          $0.stops.maxTokens = 100_000
+        }
+      }
+      most = max(most, log.callsAfterEnd)
+      if log.callsAfterEnd > Self.mostCallsAfterEnd {
+        throw CaseFailure(
+          "strategy '\(id)' asked \(log.callsAfterEnd) times for more after its budget had ended; "
+            + "\(Self.mostCallsAfterEnd) are patience enough")
+      }
+    }
+    return "\(most) calls after the end at most"
+  }
+
+  // MARK: Scorers of branches
+
+  func scoredBranches(_ subject: CheckedPlugin) throws(CaseFailure) -> String {
+    let host = try subject.host()
+    var checked = 0
+    for component in try subject.components(host) where component.manifest.kind == .scorer {
+      let id = component.manifest.id
+      do throws(ScalingError) {
+        let chosen = try host.choose(.scorer, id, options: [:])
+        guard martlet_scorer(reading: chosen.component.functions).score_branches != nil else {
+          continue
+        }
+        checked += 1
+        if let problem = try problem(scoringBy: chosen, host) {
+          throw ScalingError(.plugin, "scorer '\(id)' \(problem)")
+        }
+      } catch {
+        throw CaseFailure(error.message)
+      }
+    }
+    return checked == 1 ? "1 scorer of branches" : "\(checked) scorers of branches"
+  }
+
+  /// Has a scorer judge three branches twice; what is wrong with that, as the end of a sentence.
+  private func problem(
+    scoringBy chosen: ChosenComponent, _ host: PluginHost
+  ) throws(ScalingError) -> String? {
+    let judge = Judge(scorers: [chosen], extractor: nil, logger: Self.logger)
+    do throws(EngineError) {
+      let engine = try Engine(backend: makeBackend(0))
+      defer { engine.shutdown() }
+      let engineRun = try engine.makeRun(
+        prompt: engine.tokenizer.encode(prompt, addSpecial: true, parseSpecial: false), seed: seed)
+      let run = PluginRun(
+        engineRun: engineRun, root: engineRun.root, prompt: prompt,
+        ledger: try unlimited(), judge: judge, trace: nil, kvBytesLimit: nil,
+        surroundings: .init(
+          plugins: host, model: ModelSurroundings(), suitableOptions: [:], logger: Self.logger,
+          onAnswer: nil), onEnd: {})
+      run.claimThread()
+      let branches = try engineRun.root.fork(3)
+      try engineRun.advanceBlocking(branches, Advance(maxTokens: 5))
+      let before = branches.map(Snapshot.init)
+      var problem: String?
+      do throws(HostFailure) {
+        let first = try judge.score(branches, run: run)
+        if branches.map(Snapshot.init) != before {
+          problem = "changed a branch that it was given"
+        } else if try judge.score(branches, run: run) != first {
+          problem = "judges the same branches in two ways"
+        }
+      } catch {
+        // The simulated language may hold nothing that it can judge; that is no fault of its own.
+        if branches.map(Snapshot.init) != before { problem = "changed a branch that it was given" }
+      }
+      judge.end()
+      for branch in branches { branch.release() }
+      run.close()
+      if problem == nil, engine.pagesInUse != 0 {
+        problem = "left \(engine.pagesInUse) pages behind"
+      }
+      return problem
+    } catch {
+      throw ScalingError(error)
+    }
+  }
+
+  private func unlimited() throws(EngineError) -> BudgetLedger {
+    do throws(ScalingError) { return try BudgetLedger(Budget()) } catch {
+      throw EngineError(.budget, error.message)
+    }
+  }
+
+  /// A branch as a scorer must leave it.
+  private struct Snapshot: Equatable {
+    let tokens: [Int32]
+    let path: BranchPath
+    let stop: StopReason
+    let logprob: Double
+
+    init(_ branch: Branch) {
+      (tokens, path, stop) = (branch.tokens, branch.path, branch.stop)
+      logprob = branch.logprob
+    }
+  }
+
+  // MARK: Processes of their own
+
+  func isolation(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
+    guard PluginIsolation.standardHelper() != nil else {
+      return "not checked: \(PluginIsolation.helperName) is not here"
+    }
+    let (host, isolated) = (try subject.host(), try subject.host(isolation: PluginIsolation()))
+    for id in try subject.strategies(host) {
+      let here = try await run(id, host)
+      let there = try await run(id, isolated)
+      if here.withoutTiming != there.withoutTiming {
+        throw CaseFailure(
+          "strategy '\(id)' gave '\(here.answer)' and in a process of its own '\(there.answer)'"
+            + (there.failure.map { ": \($0)" } ?? ""))
+      }
+    }
+    return subject.ranStrategies
+  }
+
+  // MARK: Resampling
+
+  /// How often each branch may be expected to go on is its weight times their number, where the weight
+  /// is in proportion to exp(score / temperature). Two sums over many resamplings must be 0 but for
+  /// chance: of what the first half of a population got beyond that, and of what the better scored got.
+  func resampling(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
+    let host = try subject.host()
+    var checked = 0
+    for component in subject.manifest.components where component.claims.contains(.resampling) {
+      // What ends a step must appear in the language that the simulation speaks.
+      let steps = component.options.contains { $0.name == "step" && $0.type == .text }
+      let spoken = try await run(component.id, host).text
+      let step = Dictionary(grouping: spoken, by: \.self).max { $0.value.count < $1.value.count }
+      let log = try await ContractWatch.during { () throws(CaseFailure) in
+        for round in 0..<60 {
+          _ = try await run(component.id, host) {
+            $0.seed = seed &+ UInt64(round)
+            if steps, let step { $0.options["step"] = String(step.key) }
+            // Scores that differ, so that weights do.
+            $0.judge = { text in
+              text.text.utf8.reduce(0) {
+                ($0 * 31 + Double($1)).truncatingRemainder(dividingBy: 17)
+              }
+                / 8
+            }
+          }
+        }
+      }
+      guard log.resamplings.count >= 20 else {
+        throw CaseFailure(
+          "strategy '\(component.id)' claims \(ComponentClaim.resampling.rawValue) and resampled "
+            + "scored branches \(log.resamplings.count) times in 60 runs; too few to tell")
+      }
+      let temperature =
+        component.options.first { $0.name == "temperature" }.flatMap { Double($0.defaultValue) }
+        ?? 1
+      for (name, deviation) in Self.deviations(log.resamplings, temperature: temperature)
+      where abs(deviation) > 5 {
+        throw CaseFailure(
+          "strategy '\(component.id)' resamples with a bias: \(name) went on "
+            + "\(deviation > 0 ? "too often" : "too seldom") by "
+            + "\((abs(deviation) * 10).rounded() / 10) standard deviations in "
+            + "\(log.resamplings.count) resamplings")
+      }
+      checked += 1
+    }
+    return checked == 1 ? "1 strategy claims it" : "\(checked) strategies claim it"
+  }
+
+  /// Standard deviations by which sums of offspring differ from what they should be, at most: chance is
+  /// taken as that of independent draws, which sparing schemes stay below.
+  private static func deviations(
+    _ resamplings: [ContractWatch.Resampling], temperature: Double
+  ) -> [(String, Double)] {
+    var sums = [("the first half of a population", 0.0, 0.0), ("the better scored half", 0.0, 0.0)]
+    for resampling in resamplings {
+      let count = Double(resampling.scores.count)
+      let highest = resampling.scores.max() ?? 0
+      let weights = resampling.scores.map { exp(($0 - highest) / temperature) }
+      let total = weights.reduce(0, +)
+      var offspring = [Double](repeating: 0, count: weights.count)
+      for ancestor in resampling.ancestors { offspring[ancestor] += 1 }
+      let middle = resampling.scores.sorted()[resampling.scores.count / 2]
+      for (index, weight) in weights.enumerated() {
+        let share = weight / total
+        let isIn = [index < weights.count / 2, resampling.scores[index] >= middle]
+        for (which, isIn) in isIn.enumerated() where isIn {
+          sums[which].1 += offspring[index] - count * share
+          sums[which].2 += count * share * (1 - share)
+        }
+      }
+    }
+    return sums.map { ($0.0, $0.2 > 0 ? $0.1 / $0.2.squareRoot() : 0) }
+  }
+}
