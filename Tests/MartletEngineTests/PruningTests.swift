@@ -3,6 +3,7 @@ import MartletEngine
 import MartletKernels
 import MartletMachine
 import MartletModel
+import MartletSimulation
 import Testing
 
 /// Positions that are left out for good: what that may not change, and that it depends on nothing but the
