@@ -84,6 +84,33 @@ extension Session.Configuration {
     prefillChunk = try json.fields.optionalInteger(
       "prefill-chunk", in: 1...Int64(backend.maximumBatchTokens)
     ).map { Int($0) }
+    if let bytes = try json.fields.optionalInteger("kv-bytes", in: 1...Int64.max) {
+      engine.kvBytesLimit = Int(bytes)
+    }
+    engine.contextLength = try json.fields.optionalInteger("context", in: 1...Int64(Int32.max))
+      .map { Int($0) }
+    kvFile = try json.fields.optionalText("kv-file")
+    if let folder = try json.fields.optionalText("prefix-store") {
+      guard let path = folder == "standard" ? PrefixFolder.standardPath : folder, !path.isEmpty
+      else {
+        throw json.fields.failure(
+          "prefix-store",
+          folder.isEmpty
+            ? "is empty; give a folder or 'standard'"
+            : "is 'standard', and neither XDG_CACHE_HOME nor HOME names a folder")
+      }
+      engine.prefixes = PrefixStoreOptions(folder: path)
+    }
+    let isIsolated = try json.fields.flag("isolate")
+    let isUnconfined = try json.fields.flag("unconfined")
+    if isUnconfined, !isIsolated {
+      throw json.fields.failure("unconfined", "does nothing without 'isolate'; add it")
+    }
+    if isIsolated {
+      var plugins = PluginIsolation()
+      plugins.allowsUnconfined = isUnconfined
+      isolation = plugins
+    }
     tuning = try json.fields.flag("no-tuning") ? .off : .quick
     pluginDirectories = try json.pluginDirectories()
     try json.finish()

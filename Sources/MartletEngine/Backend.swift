@@ -118,6 +118,10 @@ public protocol Backend: AnyObject, Sendable {
   /// The largest ``BatchToken/exitLayers`` that `forward` takes: fewer layers than the model has. 0
   /// where a pass cannot give the logits of first layers beside those of all.
   var mostExitLayers: Int { get }
+  /// The most tokens of one sequence that a `forward` takes if any of them is behind the sequence's prompt; nil for
+  /// as many as of any. They attend to what was processed before the pass, and what they leave out of it must be
+  /// decided by then.
+  var mostAppended: Int? { get }
   /// Processes the batch. Row i of `logits` belongs to the i-th token with `wantsLogits`, in order;
   /// after these come the rows of tokens with `exitLayers`, in order.
   /// `logits` has at least ``ForwardBatch/logitsRows`` rows of `vocabularySize`.
@@ -143,6 +147,7 @@ public protocol Backend: AnyObject, Sendable {
 extension Backend {
   public var supportsTrees: Bool { false }
   public var mostExitLayers: Int { 0 }
+  public var mostAppended: Int? { nil }
   public func movePosition(
     from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)
   ) {

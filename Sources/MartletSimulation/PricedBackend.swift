@@ -66,6 +66,7 @@ public final class PricedBackend: Backend {
   public var tokenizer: any TokenCodec { inner.tokenizer }
   public var supportsTrees: Bool { inner.supportsTrees }
   public var mostExitLayers: Int { inner.mostExitLayers }
+  public var mostAppended: Int? { inner.mostAppended }
   public var hiddenWidth: Int? { inner.hiddenWidth }
   public func reservePages(_ count: Int) throws(EngineError) { try inner.reservePages(count) }
   public func copyPage(from source: PageID, to target: PageID, positions: Int) {

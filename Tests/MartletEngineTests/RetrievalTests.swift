@@ -125,6 +125,45 @@ struct RetrievalTests {
     #expect(few != exact, "the index was never used")
   }
 
+  @Test("branches that part before there is an index have the bits they have alone")
+  func branchesOfAShortPrompt() throws {
+    let fixture = try Self.fixture()
+    func texts(_ wanted: [Int]) throws -> [Outcome] {
+      let engine = try Engine(
+        backend: fixture.backend(threads: 2, attention: Self.retrieve(wanted: 16)))
+      defer { engine.shutdown() }
+      let run = try engine.makeRun(prompt: fixture.tokens(20, seed: 5), seed: 3)
+      try run.advanceBlocking([run.root], Advance(maxTokens: 180))
+      let branches = try run.root.fork(2)
+      try run.advanceBlocking(wanted.map { branches[$0] }, Advance(maxTokens: 1_000))
+      return wanted.map { Outcome(texts: [branches[$0].tokens], logprobs: [branches[$0].logprobs]) }
+    }
+    let together = try texts([0, 1])
+    #expect(together[0] != together[1])
+    #expect(try texts([0]) == [together[0]])
+    #expect(try texts([1]) == [together[1]])
+  }
+
+  @Test("long appended text does not depend on how passes divide it", arguments: [40, 128, 512])
+  func appendedText(chunk: Int) throws {
+    let fixture = try Self.fixture()
+    func run(_ method: AttentionMethod, chunk: Int, drafting: Drafting = .off) throws -> Outcome {
+      let backend = try fixture.backend(threads: 2, attention: method)
+      let engine = try Engine(
+        backend: drafting.isOn ? PricedBackend(nearlyFree: backend) : backend,
+        configuration: .init(prefillChunk: chunk))
+      defer { engine.shutdown() }
+      let run = try engine.makeRun(
+        prompt: fixture.tokens(1_300, seed: 5), seed: 3, drafting: drafting)
+      try run.root.append(tokens: fixture.tokens(500, seed: 6))
+      try run.advanceBlocking([run.root], Advance(maxTokens: 20))
+      return Outcome(texts: [run.root.tokens], logprobs: [run.root.logprobs])
+    }
+    let retrieve = Self.retrieve(wanted: 16)
+    #expect(try run(retrieve, chunk: chunk) == run(retrieve, chunk: 64))
+    #expect(try run(Self.retrieve(wanted: 1 << 20), chunk: chunk) == run(.exact, chunk: 64))
+  }
+
   @Test(
     "names",
     arguments: [

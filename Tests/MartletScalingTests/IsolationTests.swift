@@ -120,9 +120,9 @@ private func eventually(_ condition: () -> Bool) async throws -> Bool {
     arguments: [
       ("wrong_size", "martlet_plugin states size"),
       ("wrong_strategy_size", "martlet_strategy of 'wrong-strategy-size' states size 4096"),
-      ("wrong_major", "plugin interface 1.3"),
+      ("wrong_major", "plugin interface 1.4"),
       ("wrong_version", "version '2.0.0' and its manifest '1.0.0'"),
-      ("reserved_kind", "kind 5"),
+      ("reserved_kind", "kind 6"),
       ("null_function", "a function of strategy 'null-function' is null"),
       ("null_entry", "cannot serve"),
       ("missing_symbol", "martlet_plugin_entry"),

@@ -57,9 +57,10 @@ typedef struct martlet_engine_options {
   uint32_t reserved;   ///< 0.
   /// A GGUF file's path, NUL-terminated; null for the small model that comes with Martlet.
   const char *model;
-  /// A JSON object, NUL-terminated, or null for all defaults. Names: `attention`, `kv-type`,
-  /// `no-tuning`, `numa`, `numeric`, `pack-cache`, `placement`, `plugin-dir` (a text or a list),
-  /// `prefill-chunk`, `threads`.
+  /// A JSON object, NUL-terminated, or null for all defaults. Names: `attention`, `context`,
+  /// `isolate`, `kv-bytes` (a number), `kv-file`, `kv-type`, `no-tuning`, `numa`, `numeric`,
+  /// `pack-cache`, `placement`, `plugin-dir` (a text or a list), `prefill-chunk`, `prefix-store`,
+  /// `threads`, `unconfined`.
   const char *options;
   martlet_progress progress;  ///< Null for none.
   void *context;              ///< Handed to `progress`.

@@ -128,11 +128,14 @@ final class RetrievalMemory: @unchecked Sendable {
       let prompt = try promptIndex(table, prompt: batch.promptTokens(of: sequence))
       // Then these tokens attend as if there were no retrieval, at the same cost.
       guard prompt.isUsed else { continue }
-      encode(table[..<options.searchedPages(before: last + 1).upperBound], by: prompt)
+      let first = firstSearchedPage(prompt: batch.promptTokens(of: sequence))
+      encode(
+        table[first..<max(first, options.searchedPages(before: last + 1).upperBound)], by: prompt)
       let addresses = index.table(table, of: slab)
       for row in own {
         let token = batch.tokens[row]
-        let pages = options.searchedPages(before: token.position + 1)
+        let all = options.searchedPages(before: token.position + 1)
+        let pages = min(max(all.lowerBound, first), all.upperBound)..<all.upperBound
         rows.append(
           Row(
             row: row, index: prompt, table: addresses,
@@ -185,6 +188,12 @@ final class RetrievalMemory: @unchecked Sendable {
   /// Whether an index is learned from the prompt itself.
   private func isLong(_ prompt: Int) -> Bool {
     prompt >= minimum / 4 && QuerySamples.suffice(prompt: prompt)
+  }
+
+  /// Where searches begin at the earliest: behind the first positions from which branches of a short prompt learn
+  /// indexes of their own, because they may share pages there, and a page has codes of one index.
+  private func firstSearchedPage(prompt: Int) -> Int {
+    isLong(prompt) ? 0 : minimum / 2 / KVSlab.pageTokens
   }
 
   private var sampled: (prompt: Int, positions: Set<Int>) = (0, [])

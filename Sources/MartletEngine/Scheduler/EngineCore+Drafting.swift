@@ -201,7 +201,7 @@ extension EngineCore {
       wanted = min(wanted, limit - (state.count - flight.startCount))
     }
     if let left = state.run.gate?.remainingTokens { wanted = min(wanted, left) }
-    let depth = min(drafting.maximumDepth, wanted - 1)
+    let depth = min(drafting.maximumDepth, wanted - 1, (backend.mostAppended ?? .max) - 1)
     let slots = contextLength - state.lane.tokens.count
     return .init(
       tail: TokenTail(state.lane.tokens, promptCount: state.promptCount), depth: depth,

@@ -85,7 +85,7 @@ extension EngineCore {
       let run = prefills[(turn + tick) % prefills.count]
       var share = (left + prefills.count - turn - 1) / (prefills.count - turn)
       for var work in run where share > 0 {
-        let count = min(share, work.remaining)
+        let count = stretch(of: work.lane, atMost: min(share, work.remaining))
         work.range = work.lane.processed..<work.lane.processed + count
         stretches.append(work)
         share -= count
@@ -93,6 +93,14 @@ extension EngineCore {
       }
     }
     return stretches
+  }
+
+  /// How many tokens of a lane go into one pass: see ``Backend/mostAppended``.
+  private func stretch(of lane: Lane, atMost count: Int) -> Int {
+    guard let most = backend.mostAppended, lane.processed + count > lane.promptCount else {
+      return count
+    }
+    return min(count, max(most, lane.promptCount - lane.processed))
   }
 
   /// The work at hand, each lane once: single tokens, and longer stretches by run.

@@ -250,6 +250,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
 
   public var supportsTrees: Bool { true }
 
+  /// So that no page is searched that the pass writes.
+  public var mostAppended: Int? { retrieval?.options.recent }
   public var mostExitLayers: Int { pruning?.cuts[0].layers ?? parts.layers.count - 1 }
 
   public func movePosition(
