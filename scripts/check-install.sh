@@ -35,6 +35,18 @@ outside=$(ldd "$prefix/bin/martlet" "$prefix/lib/libmartlet.so" "$prefix"/lib/ma
   grep -i 'swift\|foundation\|dispatch\|not found' | grep '=>' | grep -v "=> $prefix/" || true)
 [[ -z $outside ]] || fail "libraries come from elsewhere: $outside"
 
+step "plugins in processes of their own"
+# The second needs libraries of the runtime that the program for plugins does not load itself.
+for strategy in best-of-n pipeline; do
+  alone "$prefix/bin/martlet" run "$question" --strategy "$strategy" --seed 1 --no-tuning >"$work/here" 2>"$work/summary"
+  alone "$prefix/bin/martlet" run "$question" --strategy "$strategy" --seed 1 --no-tuning --isolate >"$work/apart" \
+    2>"$work/summary" || {
+    cat "$work/summary" >&2
+    fail "martlet run --isolate --strategy $strategy failed"
+  }
+  cmp "$work/here" "$work/apart" || fail "--isolate changes the answer of $strategy"
+done
+
 step "a C program outside the tree, by pkg-config"
 mkdir "$work/outside"
 awk '$0 == "```c" {on = 1; next} on && /^```/ {exit} on' docs/c.md >"$work/outside/ask.c"

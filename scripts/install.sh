@@ -55,6 +55,8 @@ cd "$root"
 mkdir -p "$images"
 link martlet martlet martlet ../lib/martlet/swift \
   -emit-executable -module-name martlet -Xlinker --defsym -Xlinker main=MartletCLI_main
+link martlet-plugin-host martlet-plugin-host martlet-plugin-host ../../lib/martlet/swift \
+  -emit-executable -module-name martlet_plugin_host
 beside=$(realpath -m --relative-to "$libdir" "$support/swift")
 library=libmartlet-${beside//\//_}
 link MartletC libMartletC.so "$library" "$beside" \
@@ -92,6 +94,7 @@ umask 022
 install -d -m 755 "$destination$support" "$destination$support/plugins"
 
 put 755 "$images/martlet" "$prefix/bin/martlet"
+put 755 "$images/martlet-plugin-host" "$prefix/libexec/martlet/martlet-plugin-host"
 put 755 "$images/$library" "$libdir/libmartlet.so.$version"
 point "libmartlet.so.$version" "$libdir/libmartlet.so.$abi"
 point "libmartlet.so.$abi" "$libdir/libmartlet.so"
@@ -101,7 +104,7 @@ for name in "${plugins[@]}"; do
   manifest=$name.martlet-plugin.json
   put 644 "Sources/Plugins/$name/$manifest" "$support/plugins/$manifest"
 done
-for model in Sources/Martlet/Resources/*.gguf; do
+for model in Sources/Martlet/Resources/*.gguf Sources/Martlet/Resources/*.choices; do
   put 644 "$model" "$support/models/$(basename "$model")"
 done
 if [[ $runtime == copy ]]; then

@@ -46,8 +46,11 @@ public struct PluginIsolation: Sendable, Equatable {
     }
     let places =
       folders.map { $0.appendingPathComponent(helperName) }
-      + folders.map {
-        $0.deletingLastPathComponent().appendingPathComponent("libexec/martlet/\(helperName)")
+      // A library may lie in a folder of the platform's beneath lib.
+      + folders.flatMap { folder in
+        ["..", "../.."].map {
+          folder.appendingPathComponent("\($0)/libexec/martlet/\(helperName)").standardizedFileURL
+        }
       }
     return places.map(\.path).first { FileManager.default.isExecutableFile(atPath: $0) }
   }
