@@ -114,6 +114,7 @@ let package = Package(
       ],
       resources: [
         .copy("Resources/martlet-arith.gguf"), .copy("Resources/martlet-arith-prm.gguf"),
+        .copy("Resources/martlet-arith.choices"),
       ], swiftSettings: strict),
     // The functions of include/martlet/engine.h.
     .target(

@@ -114,8 +114,8 @@ public final class ScalingSession: Sendable {
           suitableOptions: defaults.options, logger: logger,
           onAnswer: tell),
         onEnd: { [grace] in
-          Task.detached {
-            try? await Task.sleep(for: grace)
+          // Not on Swift's concurrency pool, whose threads others may block.
+          DispatchQueue.global().asyncAfter(deadline: .now() + grace / .seconds(1)) {
             outcome.send(.hung)
           }
         })

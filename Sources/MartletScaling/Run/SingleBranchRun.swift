@@ -75,16 +75,21 @@ extension String {
 }
 
 /// Calls something once when a ledger's deadline passes.
+///
+/// On a timer of the system's: Swift's concurrency pool has as many threads as there are cores, and a caller that
+/// blocks them would hold up deadlines.
 final class Deadline: Sendable {
-  private let timer: Task<Void, Never>?
+  // Used to cancel it, which any thread may.
+  nonisolated(unsafe) private let timer: DispatchWorkItem?
 
   init(_ ledger: BudgetLedger, _ passed: @escaping @Sendable () -> Void) {
     timer = ledger.remainingSeconds.map { seconds in
-      Task.detached {
-        do { try await Task.sleep(for: .seconds(seconds)) } catch { return }
+      let work = DispatchWorkItem {
         ledger.notesDeadline()
         passed()
       }
+      DispatchQueue.global().asyncAfter(deadline: .now() + min(seconds, 1e9), execute: work)
+      return work
     }
   }
 
