@@ -102,7 +102,10 @@ let package = Package(
       swiftSettings: strict),
     .target(name: "MartletSimulation", dependencies: ["MartletEngine"], swiftSettings: strict),
     .target(name: "CIsolation", dependencies: ["CMartlet"]),
-    .executableTarget(name: "PluginHost", dependencies: ["CIsolation"]),
+    // Swift plugins built without optimisation want this library, which the sandbox would not let them find.
+    .executableTarget(
+      name: "PluginHost", dependencies: ["CIsolation"],
+      linkerSettings: [.linkedLibrary("swiftSwiftOnoneSupport", .when(platforms: [.linux]))]),
     .target(
       name: "MartletScaling", dependencies: ["CIsolation", "CMartlet", "MartletEngine", logging],
       swiftSettings: strict),

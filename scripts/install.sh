@@ -110,7 +110,8 @@ done
 if [[ $runtime == copy ]]; then
   # What the installed images load from the toolchain, however indirectly.
   while read -r file; do put 755 "$file" "$support/swift/$(basename "$file")"; done < <(
-    LD_LIBRARY_PATH=$toolchain ldd "$images/martlet" "$images/$library" "$images"/libMartlet*.so |
+    LD_LIBRARY_PATH=$toolchain ldd "$images/martlet" "$images/martlet-plugin-host" "$images/$library" \
+      "$images"/libMartlet*.so |
       sed -n 's/.* => \(.*\) (0x[0-9a-f]*)$/\1/p' | grep -F "$toolchain/" | sort -u)
 fi
 put 644 scripts/install/plugin-kit.swift "$support/plugin-kit/Package.swift"

@@ -133,6 +133,7 @@ static const martlet_component *find(uint64_t kind, const char *id) {
     }
     if (!is_size("martlet_component", each->size, sizeof *each)) return NULL;
     if (each->kind < MARTLET_KIND_STRATEGY || each->kind > MARTLET_KIND_DRAFTER) {
+      if (each->kind == MARTLET_KIND_SAMPLER) continue;  // Served to others, not apart.
       refuse("component %u has kind %u, which is not served", i, each->kind);
       return NULL;
     }

@@ -251,6 +251,19 @@ static bool await_turn(process *process) {
   return true;
 }
 
+/// Ends a plugin that goes on calling after its run was given up. Asked ten times a second at most.
+static bool is_given_up(process *process, uint64_t *asked) {
+  const martlet_isolated_options *options = &process->plugin->options;
+  uint64_t now = martlet_clock();
+  if (now - *asked < check_nanoseconds) return false;
+  *asked = now;
+  if (process->run == NULL || options->abandoned == NULL || !options->abandoned(process->run)) {
+    return false;
+  }
+  end_because(process, "did not return in time after its run had ended");
+  return true;
+}
+
 bool martlet_process_exchange(process *process, uint32_t kind, uint32_t operation, writer *frame,
                               reader *answer) {
   lane *lane = &process->shared->lanes[LANE_MAIN];
@@ -259,12 +272,14 @@ bool martlet_process_exchange(process *process, uint32_t kind, uint32_t operatio
   lane->operation = operation;
   lane->size = frame->used;
   martlet_lane_give(lane, TURN_PLUGIN);
+  uint64_t asked = martlet_clock();
   for (;;) {
     if (!await_turn(process)) return false;
     uint32_t came = lane->kind;
     uint64_t size = lane->size;
     if (came == FRAME_HOST) {
       martlet_serve(process, LANE_MAIN);
+      if (is_given_up(process, &asked)) return false;
       continue;
     }
     if (came != FRAME_RETURN || size > lane_bytes) {

@@ -299,6 +299,12 @@ void martlet_serve(process *process, unsigned which) {
     reader from = {.start = copy, .size = size};
     call.signature = &martlet_signatures[function];
     problem = read_arguments(&call, &from);
+    // All functions but `extension` and `last_error` begin with the run, and a plugin has one.
+    if (problem == NULL && function >= 2 &&
+        (martlet_run)(uintptr_t)call.words[0] != process->run) {
+      problem = "the run is none of this plugin's";
+      status = MARTLET_E_HANDLE;
+    }
     if (problem == NULL && process->depth >= MOST_DEPTH) {
       problem = "calls within callbacks within calls are too deep";
     }

@@ -89,6 +89,7 @@ let hostBudgetLeft:
           left.pointee = scope.run?.ledger.remainingTokens.map(Double.init) ?? .infinity
         case MARTLET_RESOURCE_SECONDS:
           left.pointee = scope.run?.ledger.remainingSeconds ?? .infinity
+          if left.pointee.isFinite { scope.run?.trace?.recording.noteClock() }
         case MARTLET_RESOURCE_KV_BYTES:
           left.pointee = scope.run?.kvBytesLeft ?? .infinity
         case MARTLET_RESOURCE_TOTAL_TOKENS:

@@ -53,6 +53,12 @@ final class IsolatedLibrary: ComponentSource, @unchecked Sendable {
   deinit { martlet_isolated_close(plugin) }
 
   func component(_ kind: ComponentKind, _ id: String) throws(ScalingError) -> LoadedComponent {
+    guard kind != .sampler else {
+      throw ScalingError(
+        .refused,
+        "sampler '\(id)' is asked about every token, which a process of its own would slow down too much; "
+          + "run it without isolation")
+    }
     let key = "\(kind) \(id)"
     if let descriptor = state.withLock({ known[key] }) { return loaded(descriptor, kind, id) }
     var found: UnsafePointer<martlet_component>?

@@ -39,7 +39,9 @@ public struct PluginIsolation: Sendable, Equatable {
     isPrivileged privileged: Bool = isPrivileged()
   ) -> String? {
     if let path = environment[environmentVariable], !path.isEmpty, !privileged { return path }
+    // For code in the executable itself this is what its starter called it, which may be relative to anywhere.
     let own = martlet_isolated_image(nil).map { String(cString: $0) }
+      .flatMap { $0.hasPrefix("/") ? $0 : nil }
     let images = [executable] + [own].compactMap(\.self)
     let folders = images.map {
       URL(fileURLWithPath: $0).resolvingSymlinksInPath().deletingLastPathComponent()

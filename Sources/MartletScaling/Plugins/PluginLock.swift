@@ -59,7 +59,12 @@ public struct PluginLock: Sendable, Equatable {
   /// - Throws: `refused` for a file that others may write to, `file` for one that cannot be read as
   ///   a lock. Nothing should be loaded then.
   public init(file: String) throws(ScalingError) {
-    guard FileManager.default.fileExists(atPath: file) else { return }
+    var status = stat()
+    if lstat(file, &status) != 0 {
+      if errno == ENOENT || errno == ENOTDIR { return }
+      throw ScalingError(
+        .refused, "the lock file \(file) cannot be looked at: \(String(cString: strerror(errno)))")
+    }
     let trust = FileTrust(executable: PluginSearchPath.currentExecutable)
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
     for path in [folder, file] {
@@ -170,8 +175,14 @@ public struct PluginLock: Sendable, Equatable {
     return "martlet plugin trust \(quoted)"
   }
 
+  private static func resolved(_ path: String) -> String {
+    URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+  }
+
   private static func isInside(_ path: String, _ folder: String) -> Bool {
-    path.hasPrefix(folder.hasSuffix("/") ? folder : folder + "/")
+    // Folders are found under their own names and under links.
+    let (path, folder) = (resolved(path), resolved(folder))
+    return path.hasPrefix(folder.hasSuffix("/") ? folder : folder + "/")
   }
 
   private static func contents(_ path: String) throws(ScalingError) -> Data {

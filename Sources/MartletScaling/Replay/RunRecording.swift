@@ -13,6 +13,7 @@ final class RunRecording: Sendable {
     var others: [String: (log: DrawLog, engine: Engine, surroundings: ModelSurroundings)] = [:]
     var chats: [String: ReplayDocument.Chat] = [:]
     var judgements: [String: Double] = [:]
+    var askedTheClock = false
   }
 
   /// Records a run from its beginning. A recorder is for one run: of several, the last counts.
@@ -38,6 +39,9 @@ final class RunRecording: Sendable {
     }
     run.record(into: log)
   }
+
+  /// A component asked how much time was left, which a replay does not know.
+  func noteClock() { state.withLock { $0.askedTheClock = true } }
 
   /// The surroundings of a model, with its chat format's answers kept under the model's name (empty for the run's own).
   func listening(to surroundings: ModelSurroundings, as name: String) -> ModelSurroundings {
@@ -69,7 +73,9 @@ final class RunRecording: Sendable {
   var document: ReplayDocument? {
     let state = state.withLock { $0 }
     guard var document = state.base, let engine = state.engine else { return nil }
-    document.obstacle = state.log.obstacle
+    document.obstacle =
+      state.log.obstacle
+      ?? (state.askedTheClock ? "its strategy went by how much time was left" : nil)
     document.model = DrawDocument(state.log, of: engine)
     document.others = state.others.sorted { $0.key < $1.key }.map {
       ReplayDocument.OtherModel(

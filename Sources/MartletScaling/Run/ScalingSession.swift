@@ -209,7 +209,7 @@ public final class ScalingSession: Sendable {
       for id in defaults.scorers + strategy.defaultScorers {
         do throws(ScalingError) {
           scorers.append(try choose(.scorer, id, request.scorerOptions))
-        } catch  where error.code != .option {
+        } catch  where error.code != .option && error.code != .refused {
           logger.debug("default scorer '\(id)' is not used: \(error.message)")
         }
       }
@@ -220,7 +220,7 @@ public final class ScalingSession: Sendable {
     } else if let id = defaults.extractor ?? strategy.defaultExtractor {
       do throws(ScalingError) {
         extractor = try choose(.extractor, id, request.extractorOptions)
-      } catch  where error.code != .option {
+      } catch  where error.code != .option && error.code != .refused {
         logger.debug("default extractor '\(id)' is not used: \(error.message)")
       }
     }

@@ -35,7 +35,7 @@ struct Choices {
     }
     var (pilot, weights, edges): ([Double], [Double], [Double]) = ([], [], [])
     var rows: [Choice] = []
-    for (number, words) in lines.enumerated().dropFirst() {
+    for (number, words) in lines.enumerated().dropFirst() where !words.isEmpty {
       func damaged(_ what: String) -> PluginError {
         PluginError(.argument, "line \(number + 1) of 'choices': \(what)")
       }
@@ -114,6 +114,9 @@ struct Choice {
   init(_ bin: Int?, _ numbers: [Double], _ spec: String) throws(PluginError) {
     self.bin = bin
     (right, tokens, tokens90, seconds) = (numbers[0], numbers[1], numbers[2], numbers[3])
+    guard (0...1e15).contains(numbers[4]) else {
+      throw PluginError(.argument, "'\(spec)' has a limit of \(numbers[4]) tokens in 'choices'")
+    }
     limit = numbers[4] >= 1 ? Int(numbers[4]) : nil
     self.spec = spec
     pilot = spec == "pilot" ? () : nil

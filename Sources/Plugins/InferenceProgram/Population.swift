@@ -69,7 +69,16 @@ struct Population {
     }
   }
 
+  /// Branches cost no tokens; this bounds what a program may hold.
+  private static let most = 4096
+
   private mutating func fork(_ count: Int) throws(PluginError) {
+    guard particles.count * count <= Self.most else {
+      throw PluginError(
+        .argument,
+        "fork \(count) would make \(particles.count * count) branches; a program has at most \(Self.most)"
+      )
+    }
     var children: [Particle] = []
     for particle in particles {
       for branch in try particle.branch.fork(count) {

@@ -42,7 +42,7 @@ struct PipelineStack {
   ) throws(PluginError) {
     var written: [(branch: Branch, isOwn: Bool)] = []
     let end = try run.untilRunEnds { () throws(PluginError) in
-      var groups: [([Branch], Advance)] = []
+      var (groups, isOwn): ([([Branch], Advance)], [Bool]) = ([], [])
       for case .samples(let count, let prompt, let model, let sampling) in generators {
         let asked: Branch
         if model.isEmpty, prompt == "{prompt}" {
@@ -53,8 +53,13 @@ struct PipelineStack {
         let some = try asked.fork(count)
         written += some.map { ($0, model.isEmpty) }
         groups.append((some, Advance(sampling: sampling)))
+        isOwn.append(model.isEmpty)
       }
-      try run.advance(together: groups)
+      try run.advance(together: zip(groups, isOwn).filter(\.1).map(\.0))
+      // Another model's branches are its engine's: they advance by themselves.
+      for ((branches, advance), own) in zip(groups, isOwn) where !own {
+        try run.advance(branches, advance)
+      }
     }
     for (branch, isOwn) in written { try add(branch, isOwn: isOwn) }
     try nameBest()
@@ -62,8 +67,9 @@ struct PipelineStack {
     for case .strategy(let id, let options, let tokens, let times) in generators {
       for _ in 0..<times {
         let child = try run.runChild(id, options: options, tokens: tokens)
-        guard let answer = child.answer, let branch = child.branch else { continue }
-        items.append(Item(candidate: answer, text: try branch.text(), branch: branch))
+        guard let answer = child.answer else { continue }
+        let text = try child.branch?.text() ?? run.answer(of: answer) ?? ""
+        items.append(Item(candidate: answer, text: text, branch: child.branch))
         try nameBest()
       }
     }
@@ -72,7 +78,9 @@ struct PipelineStack {
   private mutating func add(_ branch: Branch, isOwn: Bool) throws(PluginError) {
     let text = try branch.text()
     let candidate = isOwn ? try run.candidate(branch) : try run.candidate(text: text)
-    items.append(Item(candidate: candidate, text: text, branch: branch))
+    // Scorers judge branches of the run's own model.
+    if !isOwn { try branch.release() }
+    items.append(Item(candidate: candidate, text: text, branch: isOwn ? branch : nil))
   }
 
   /// Keeps the best by a scorer.

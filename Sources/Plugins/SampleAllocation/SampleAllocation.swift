@@ -106,16 +106,23 @@ struct SampleAllocation: Strategy {
   func run(_ run: RunContext) throws {
     var started: [(branch: Branch, isOwn: Bool)] = []
     try run.untilRunEnds { () throws(PluginError) in
-      var groups: [([Branch], Advance)] = []
+      var (groups, others): ([([Branch], Advance)], [([Branch], Advance)]) = ([], [])
       for (configuration, count) in zip(configurations, counts) where count > 0 {
         let prompt = try opened(configuration, run)
         let some = try prompt.fork(count)
         started += some.map { ($0, configuration.model.isEmpty) }
-        groups.append((some, Advance(sampling: configuration.sampling)))
+        let group = (some, Advance(sampling: configuration.sampling))
+        if configuration.model.isEmpty { groups.append(group) } else { others.append(group) }
       }
       try run.advance(together: groups)
+      // Another model's branches are its engine's: they advance by themselves.
+      for (branches, advance) in others { try run.advance(branches, advance) }
     }
-    let scores = votes ? nil : try run.scoresIfJudged(started.map(\.branch))
+    // Scorers judge branches of the run's own model; what they cannot judge comes last.
+    let own = started.indices.filter { started[$0].isOwn }
+    let judged = votes ? nil : try run.scoresIfJudged(own.map { started[$0].branch })
+    var scores = judged.map { [Double](repeating: $0.min() ?? 0, count: started.count) }
+    for (place, score) in zip(own, judged ?? []) { scores?[place] = score }
     var poll = Votes()
     for (index, (branch, isOwn)) in started.enumerated() {
       let candidate = isOwn ? try run.candidate(branch) : try run.candidate(text: try branch.text())
