@@ -51,8 +51,6 @@ final class Lane {
   var lastServed = 0
   /// Whether pages of its prompt were looked for among those that are kept.
   var hasSought = false
-  /// How many pages of its prompt were handed to the store.
-  var pagesGiven = 0
   /// Index of its work in the pass being gathered.
   var workIndex = -1
   var workTick = -1

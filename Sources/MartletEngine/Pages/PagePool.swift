@@ -2,6 +2,8 @@
 /// prompts of one run that begin alike hold each its own, whether or not that is one page in memory.
 final class PromptTree {
   let run: RunState
+  /// How many pages of the prompt were handed to the store.
+  var pagesGiven = 0
 
   init(_ run: RunState) { self.run = run }
 }

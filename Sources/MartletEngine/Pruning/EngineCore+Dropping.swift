@@ -84,14 +84,25 @@ extension EngineCore {
     }
   }
 
+  /// As when a pass wants pages: guesses and what is being written give way.
+  private func prepareShift(
+    _ lane: Lane, dropping span: Range<Int>
+  ) throws(PageShortage) -> [Int: PageID] {
+    do throws(PageShortage) {
+      return try pool.prepareShift(lane, dropping: span, pageTokens: backend.pageTokens)
+    } catch {
+      guard abandonWaitingDrafts() || abandonWriting() else { throw error }
+      return try pool.prepareShift(lane, dropping: span, pageTokens: backend.pageTokens)
+    }
+  }
+
   private func shift(
     _ lanes: [(lane: Lane, span: Range<Int>)], of state: BranchState
   ) throws(EngineError) {
     var fresh: [[Int: PageID]] = []
     do throws(PageShortage) {
       for (lane, span) in lanes {
-        fresh.append(
-          try pool.prepareShift(lane, dropping: span, pageTokens: backend.pageTokens))
+        fresh.append(try prepareShift(lane, dropping: span))
       }
     } catch {
       for (pages, entry) in zip(fresh, lanes) { pool.cancelShift(pages, for: entry.lane.tree) }

@@ -94,8 +94,10 @@ public struct DrawDocument: Codable, Sendable {
       return number
     }
     try require(vocabularySize > 0, "it has no vocabulary")
-    try require(contextLength > 0 && pageTokens > 0 && bytesPerPage >= 0, "a size is not positive")
-    try require(maximumBatchTokens > 0, "a pass holds no token")
+    let sizes = 1...(1 << 31)
+    try require(
+      [vocabularySize, contextLength, pageTokens, bytesPerPage, maximumBatchTokens]
+        .allSatisfy(sizes.contains), "a size is out of range")
     let known = 0..<Token(clamping: vocabularySize)
     var found: [UInt64: DrawLog.Draw] = [:]
     for entry in draws {

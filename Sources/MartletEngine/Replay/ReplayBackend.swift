@@ -26,6 +26,11 @@ public final class ReplayBackend: Backend {
   public var tokenizer: any TokenCodec { codec }
   public func reservePages(_ count: Int) {}
   public func copyPage(from source: PageID, to target: PageID, positions: Int) {}
+  public var supportsShifts: Bool { true }
+  public func shiftPosition(
+    from source: (page: PageID, slot: Int), at old: Int, to target: (page: PageID, slot: Int),
+    at new: Int
+  ) {}
   public func forward(_ batch: ForwardBatch, logits: LogitsBuffer) {}
   public var costIdentity: String? { nil }
 

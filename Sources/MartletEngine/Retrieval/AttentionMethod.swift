@@ -194,6 +194,7 @@ public enum AttentionMethod: Sendable, Equatable {
     case .pruned(let pruning): try pruning.validate()
     case .window(let recent, let sinks):
       try require(recent >= 1 && sinks >= 0, "a window needs 1 recent position or more")
+      try require(max(recent, sinks) <= 1 << 31, "no sequence has so many positions")
     case .retrieve(let r):
       try require((0...1).contains(r.tolerance), "the tolerance is a share, 0 to 1")
       try require(r.wanted ?? 0 >= 0, "the number of positions wanted is negative")
@@ -201,6 +202,8 @@ public enum AttentionMethod: Sendable, Equatable {
         r.nibbles % 8 == 0 && (8...256).contains(r.nibbles), "nibbles are a multiple of 8 up to 256"
       )
       try require(r.recent >= 1 && r.sinks >= 0, "it needs 1 recent position or more")
+      try require(
+        max(r.recent, r.sinks, r.wanted ?? 0) <= 1 << 31, "no sequence has so many positions")
       try require(
         r.minimumPositions ?? Retrieval.standardMinimum >= 1024,
         "with fewer than 1024 positions there is nothing to learn the index from")

@@ -17,7 +17,9 @@ extension EngineCore {
       takeStored(lane, most, prefixes)
       readFiles(lane, most, prefixes)
       repeatPositions(lane, prefixes)
-      lane.pagesGiven = max(lane.pagesGiven, lane.processed / backend.pageTokens)
+      // What could not be filled is processed: asked once more, the store would give the same answer.
+      lane.hasSought = true
+      lane.tree.pagesGiven = max(lane.tree.pagesGiven, lane.processed / backend.pageTokens)
       lane.run.statistics.cachedPromptTokens += lane.processed
       totals.cachedPromptTokens += lane.processed
     }
@@ -149,8 +151,8 @@ extension EngineCore {
     let size = backend.pageTokens
     let storable = (lane.promptCount - 1) / size
     let full = min(lane.processed / size, storable)
-    guard full > lane.pagesGiven else { return }
-    lane.pagesGiven = full
+    guard full > lane.tree.pagesGiven else { return }
+    lane.tree.pagesGiven = full
     pool.keepPrefix(
       lane.tokens, pages: lane.pages[..<full], pageTokens: size, most: prefixes.mostPages)
     guard full == storable, let folder = prefixes.folder, let identity = prefixIdentity(prefixes)

@@ -68,7 +68,12 @@ struct PipelineStack {
       for _ in 0..<times {
         let child = try run.runChild(id, options: options, tokens: tokens)
         guard let answer = child.answer else { continue }
-        let text = try child.branch?.text() ?? run.answer(of: answer) ?? ""
+        let text: String
+        if let branch = child.branch {
+          text = try branch.text()
+        } else {
+          text = try run.answer(of: answer) ?? ""
+        }
         items.append(Item(candidate: answer, text: text, branch: child.branch))
         try nameBest()
       }
