@@ -56,7 +56,7 @@ mkdir -p "$images"
 link martlet martlet martlet ../lib/martlet/swift \
   -emit-executable -module-name martlet -Xlinker --defsym -Xlinker main=MartletCLI_main
 link martlet-plugin-host martlet-plugin-host martlet-plugin-host ../../lib/martlet/swift \
-  -emit-executable -module-name martlet_plugin_host
+  -emit-executable -module-name martlet_plugin_host -lswiftSwiftOnoneSupport
 beside=$(realpath -m --relative-to "$libdir" "$support/swift")
 library=libmartlet-${beside//\//_}
 link MartletC libMartletC.so "$library" "$beside" \
