@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -61,13 +62,21 @@ static int start(process *process, int memory, int control) {
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
-  char *environment[64];
+  char *environment[65];
   size_t count = 0;
   for (char **variable = environ; *variable != NULL && count < 62; ++variable) {
     if (is_passed_on(*variable)) environment[count++] = *variable;
   }
   // A crash report of the Swift runtime's would be a process of its own.
   environment[count++] = "SWIFT_BACKTRACE=enable=no";
+  // A plugin names the toolchain that it was built with, which it may not read; it gets the host's runtime, as in
+  // the host.
+  char runtime[PATH_MAX + 32];
+  const martlet_isolated_options *options = &process->plugin->options;
+  if (options->readable_length > 1) {
+    int length = snprintf(runtime, sizeof runtime, "LD_LIBRARY_PATH=%s", options->readable);
+    if (length > 0 && (size_t)length < sizeof runtime) environment[count++] = runtime;
+  }
   environment[count] = NULL;
   char *arguments[] = {"martlet-plugin-host", (char *)process->plugin->options.plugin_id, NULL};
   int status = posix_spawn(&process->pid, process->plugin->options.helper, &actions, &attributes,
