@@ -35,7 +35,7 @@ const char *martlet_isolated_image(const char *symbol) {
 
 /// What of the host's environment a plugin's process gets.
 static bool is_passed_on(const char *variable) {
-  static const char *const names[] = {"LANG=", "LC_", "TZ=", "LD_LIBRARY_PATH="};
+  static const char *const names[] = {"LANG=", "LC_", "TZ="};
   for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
     if (strncmp(variable, names[i], strlen(names[i])) == 0) return true;
   }
@@ -71,12 +71,16 @@ static int start(process *process, int memory, int control) {
   environment[count++] = "SWIFT_BACKTRACE=enable=no";
   // A plugin names the toolchain that it was built with, which it may not read; it gets the host's runtime, as in
   // the host.
-  char runtime[PATH_MAX + 32];
+  char libraries[4 * PATH_MAX];
   const martlet_isolated_options *options = &process->plugin->options;
-  if (options->readable_length > 1) {
-    int length = snprintf(runtime, sizeof runtime, "LD_LIBRARY_PATH=%s", options->readable);
-    if (length > 0 && (size_t)length < sizeof runtime) environment[count++] = runtime;
-  }
+  const char *runtime = options->readable_length > 1 ? options->readable : "";
+  const char *others = getenv("LD_LIBRARY_PATH");
+  if (others == NULL) others = "";
+  bool both = *runtime != '\0' && *others != '\0';
+  int length = snprintf(libraries, sizeof libraries, "LD_LIBRARY_PATH=%s%s%s", runtime,
+                        both ? ":" : "", others);
+  bool any = *runtime != '\0' || *others != '\0';
+  if (any && length > 0 && (size_t)length < sizeof libraries) environment[count++] = libraries;
   environment[count] = NULL;
   char *arguments[] = {"martlet-plugin-host", (char *)process->plugin->options.plugin_id, NULL};
   int status = posix_spawn(&process->pid, process->plugin->options.helper, &actions, &attributes,
