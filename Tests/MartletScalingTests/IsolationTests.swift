@@ -1,7 +1,7 @@
 import CIsolation
 import Foundation
 import MartletEngine
-@testable import MartletScaling
+import MartletScaling
 import MartletSimulation
 import Testing
 

@@ -1,6 +1,6 @@
 import Foundation
 import MartletEngine
-@testable import MartletScaling
+import MartletScaling
 import MartletSimulation
 import Testing
 

@@ -1,5 +1,5 @@
 import Foundation
-@testable import MartletScaling
+import MartletScaling
 import Testing
 
 @Suite("Pinned plugins") struct PluginTrustTests {
@@ -45,6 +45,17 @@ import Testing
     }
   }
 
+  /// Loads a strategy as a run would.
+  private func load(_ id: String, from host: PluginHost) throws(ScalingError) {
+    do {
+      try makeSession(endless, plugins: host).session.validate(request("abc", id))
+    } catch let error as ScalingError {
+      throw error
+    } catch {
+      throw ScalingError(.engine, "\(error)")
+    }
+  }
+
   private func path(_ plugin: FixturePlugin, _ lock: String) -> PluginSearchPath {
     PluginSearchPath(
       folders: [.init(path: plugin.folder.path, isExplicit: true, isOwn: false)], lockFile: lock)
@@ -60,7 +71,7 @@ import Testing
     try lock.save(to: file)
     #expect(try PluginLock(file: file) == lock)
     let host = PluginHost(searchPath: path(plugin, file))
-    _ = try host.load(try host.component(.strategy, plugin.id))
+    try load(plugin.id, from: host)
     #expect(host.refusals.isEmpty)
     #expect(lock.pins[0].status == "unchanged")
   }
@@ -83,7 +94,7 @@ import Testing
 
     let host = PluginHost(searchPath: path(plugin, file))
     let error = #expect(throws: ScalingError.self) {
-      try host.load(try host.component(.strategy, plugin.id))
+      try load(plugin.id, from: host)
     }
     #expect(error?.code == .refused)
     for part in [
@@ -95,7 +106,7 @@ import Testing
     try lock.pin(try #require(PluginHost(searchPath: path(plugin, file).unlocked).plugins.first))
     try lock.save(to: file)
     let again = PluginHost(searchPath: path(plugin, file))
-    _ = try again.load(try again.component(.strategy, plugin.id))
+    try load(plugin.id, from: again)
   }
 
   @Test("a plugin that takes a pinned one's id is refused wherever it lies")
@@ -108,7 +119,7 @@ import Testing
     let other = try FixturePlugin("crash") { _ in FixturePlugin.manifest("well-behaved") }
     let host = PluginHost(searchPath: path(other, file))
     let error = #expect(throws: ScalingError.self) {
-      try host.load(try host.component(.strategy, "well-behaved"))
+      try load("well-behaved", from: host)
     }
     #expect(error?.message.contains(lock.pins[0].librarySHA256) == true)
   }

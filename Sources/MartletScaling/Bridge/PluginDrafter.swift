@@ -55,7 +55,7 @@ public final class PluginDrafter: Drafter {
   }
 
   /// Asks the plugin, and checks what it says.
-  func guesses(
+  package func guesses(
     after sequences: [(id: UInt64, tokens: [Int32], depth: Int)], most: Int
   ) throws(EngineError) -> [[martlet_guess]] {
     // One array lends all tokens at once.

@@ -26,7 +26,7 @@ public struct PluginIsolation: Sendable, Equatable {
   /// take this process down.
   public var allowsUnconfined = false
   /// Acts as a kernel without landlock (1) or seccomp (2) would; for tests.
-  var missingFeatures: UInt32 = 0
+  package var missingFeatures: UInt32 = 0
 
   /// The defaults.
   public init(helper: String? = nil) { self.helper = helper }

@@ -1,12 +1,12 @@
-import Foundation
+package import Foundation
 
 /// SHA-256, for naming the very bytes of a plugin.
 ///
 /// Source: FIPS 180-4, "Secure Hash Standard". Linear; some hundred megabytes a second, and run on
 /// plugins that are pinned only.
-enum SHA256 {
+package enum SHA256 {
   /// The digest of `data` as 64 lower-case hexadecimal digits.
-  static func hex(_ data: Data) -> String {
+  package static func hex(_ data: Data) -> String {
     var state = initial
     // Whole blocks where they lie, then the rest with its padding.
     data.withUnsafeBytes { bytes in
