@@ -207,7 +207,7 @@ static martlet_status call_run_child(call *call) {
 #define CALL_2(index, name, a, b) case index: return host->name(PASS(a, w[0]), PASS(b, w[1]));
 #define CALL_3(index, name, a, b, c)                                                               \
   case index: return host->name(PASS(a, w[0]), PASS(b, w[1]), PASS(c, w[2]));
-#define CALL_4(index, name, a, b, c, d)                                                            \
+#define CALL_4_(index, name, a, b, c, d)                                                           \
   case index: return host->name(PASS(a, w[0]), PASS(b, w[1]), PASS(c, w[2]), PASS(d, w[3]));
 #define CALL_5_(index, name, a, b, c, d, e)                                                        \
   case index:                                                                                      \
@@ -217,6 +217,7 @@ static martlet_status call_run_child(call *call) {
     return host->name(PASS(a, w[0]), PASS(b, w[1]), PASS(c, w[2]), PASS(d, w[3]), PASS(e, w[4]),   \
                       PASS(f, w[5]));
 // TEXT_OUT stands for three arguments, so rows are expanded before they are taken apart.
+#define CALL_4(index, name, ...) CALL_4_(index, name, __VA_ARGS__)
 #define CALL_5(index, name, ...) CALL_5_(index, name, __VA_ARGS__)
 #define CALL_6(index, name, ...) CALL_6_(index, name, __VA_ARGS__)
 #define CALL_LOCAL(index, name) case index: return MARTLET_E_UNSUPPORTED;
@@ -229,10 +230,6 @@ static martlet_status call_run_child(call *call) {
 #define CALL_submit call_advance(call, false)
 #define CALL_next_token call_next_token(call)
 #define CALL_run_child call_run_child(call)
-#undef CALL_4
-#define CALL_4_(index, name, a, b, c, d)                                                           \
-  case index: return host->name(PASS(a, w[0]), PASS(b, w[1]), PASS(c, w[2]), PASS(d, w[3]));
-#define CALL_4(index, name, ...) CALL_4_(index, name, __VA_ARGS__)
 
 static martlet_status call_host(call *call, uint32_t function) {
   const martlet_host *host = call->process->host;

@@ -125,17 +125,3 @@ import Testing
     #expect(Set(listed).subtracting(options).isEmpty, "\(Set(listed).subtracting(options))")
   }
 }
-
-/// Runs a program to its end, its output and errors in one text.
-func runProgram(_ words: [String]) throws -> (code: Int32, text: String) {
-  let process = Process()
-  let pipe = Pipe()
-  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  process.arguments = words
-  process.standardOutput = pipe
-  process.standardError = pipe
-  try process.run()
-  let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-  process.waitUntilExit()
-  return (process.terminationStatus, text)
-}

@@ -26,19 +26,6 @@ import Testing
     return blocks
   }
 
-  private func run(_ words: [String]) throws -> (code: Int32, text: String) {
-    let process = Process()
-    let pipe = Pipe()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = words
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (process.terminationStatus, text)
-  }
-
   @Test func examplesPrintWhatTheySay() throws {
     let readme = try String(
       contentsOf: Self.root.appendingPathComponent("include/martlet/README.md"), encoding: .utf8)
@@ -50,13 +37,13 @@ import Testing
       let folder = try TemporaryFolder()
       let source = try folder.file("example.c", Data(program.utf8)).path
       let example = folder.url.appendingPathComponent("example").path
-      let compiled = try run([
+      let compiled = try runProgram([
         "cc", "-std=c17", "-Wall", "-Wextra", "-Werror",
         "-I", Self.root.appendingPathComponent("include").path, source, "-L", products,
         "-lCMartlet", "-Wl,-rpath,\(products)", "-o", example,
       ])
       #expect(compiled.code == 0, "\(compiled.text)")
-      let ran = try run([example])
+      let ran = try runProgram([example])
       #expect(ran.code == 0 && ran.text == output, "\(ran.text)")
     }
   }

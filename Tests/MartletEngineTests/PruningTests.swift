@@ -10,10 +10,7 @@ import Testing
 /// sequence.
 @Suite("Pruning", .serialized)
 struct PruningTests {
-  struct Outcome: Equatable {
-    var texts: [[Token]] = []
-    var logprobs: [[Float]] = []
-  }
+  typealias Outcome = LongPrompt.Outcome
 
   static func fixture(_ seed: UInt64 = 81, layers: Int = 2) throws -> TransformerFixture {
     try TransformerFixture(seed: seed, type: .f16, layers: layers, context: 1_000)
@@ -25,38 +22,9 @@ struct PruningTests {
     kvType: KVType? = nil, threads: Int = 2, chunk: Int = 128, drafting: Drafting = .off,
     beside: Int = 0, appended: Int = 0
   ) throws -> Outcome {
-    let backend = try fixture.backend(threads: threads, kvType: kvType, attention: attention)
-    let engine = try Engine(
-      backend: drafting.isOn ? PricedBackend(nearlyFree: backend) : backend,
-      configuration: .init(prefillChunk: chunk))
-    defer { engine.shutdown() }
-    var sampling = SamplingOptions()
-    // Cool enough to repeat itself, so that guesses come true.
-    sampling.temperature = 0.2
-    var others: [Branch] = []
-    for other in 0..<beside {
-      // Another long prompt on the same pages, before and during the run.
-      let run = try engine.makeRun(
-        prompt: fixture.tokens(290 + 37 * other, seed: 90 + UInt64(other)), seed: 1)
-      try run.advanceBlocking([run.root], Advance(maxTokens: 9))
-      others.append(run.root)
-    }
-    let run = try engine.makeRun(
-      prompt: fixture.tokens(prompt, seed: 5), seed: 3, sampling: sampling, drafting: drafting)
-    if appended > 0 { try run.root.append(tokens: fixture.tokens(appended, seed: 6)) }
-    var branches = try run.root.fork(width)
-    try run.advanceBlocking(branches, Advance(maxTokens: 45))
-    try branches[0].truncate(toGenerated: appended + 18)
-    branches = try run.resample(branches, ancestors: branches.indices.map { $0 / 2 })
-    try run.advanceBlocking(branches, Advance(maxTokens: 30))
-    if !drafting.sources.isEmpty {
-      #expect(run.statistics.draftedTokens > 0, "nothing drafted: the test shows nothing")
-    }
-    let outcome = Outcome(texts: branches.map(\.tokens), logprobs: branches.map(\.logprobs))
-    for branch in branches + others { branch.release() }
-    run.root.release()
-    #expect(engine.pagesInUse == 0)
-    return outcome
+    try LongPrompt(prompt: prompt, besidePrompt: 290, before: 45, kept: 18, after: 30).generate(
+      fixture, attention, width: width, kvType: kvType, threads: threads, chunk: chunk,
+      drafting: drafting, beside: beside, appended: appended)
   }
 
   static let few: [AttentionMethod] = [

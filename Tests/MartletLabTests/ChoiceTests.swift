@@ -86,6 +86,18 @@ import Testing
     #expect(try await auto(table, tokens: 20).candidates.count == 2)
   }
 
+  @Test func whatIsLearnedIsReadAgain() async throws {
+    var records = records
+    for index in records.indices where records[index].strategy.hasPrefix("beam") {
+      // Spaces, new lines and separators in an option.
+      records[index].strategy = "diversified-prompts:n=2:prompts={prompt} a\nb\\:c|{prompt}"
+      records[index].usage.totalTokens = 20
+    }
+    let table = try ChoiceTable(records, bins: 1)
+    let result = try await auto(table.text.replacing("pilot 4 40", with: "pilot 4 1"))
+    #expect(result.candidates.count == 4 + 2, "\(table.text)")
+  }
+
   @Test func figuresThatCannotBeReadAreRefused() async throws {
     for (table, part) in [
       ("", "martlet eval --learn"), ("martlet-choices 2\n", "martlet-choices 1"),

@@ -80,20 +80,21 @@ struct EvalCommand: AsyncParsableCommand {
   @OptionGroup var model: ModelOptions
 
   func run() async throws {
-    if !reportOnly { try await evaluate() }
+    let session = reportOnly ? nil : try await evaluate()
+    let report = try Report(folder: out)
     if learn {
-      let table = try ChoiceTable(RecordFile.read("\(out)/records.jsonl").records)
-      let opened = try model.open().model
+      let table = try ChoiceTable(report.records)
+      let opened = try (session ?? model.open()).model
       try Choices.save(table.text, for: opened)
       StandardError.write("What auto chooses by is \(Choices.path(for: opened))\n")
     }
-    let report = try Report(folder: out)
     try report.write(to: out)
     print(report.sentences.joined(separator: "\n\n"))
     StandardError.write("The report is \(out)/report.html\n")
   }
 
-  private func evaluate() async throws {
+  /// Makes the runs that are missing; returns the session they were made in.
+  private func evaluate() async throws -> Session {
     let plan = try makePlan()
     let session = try model.open()
     try plan.validate(in: session.scaling)
@@ -114,6 +115,7 @@ struct EvalCommand: AsyncParsableCommand {
     if task.isCancelled {
       StandardError.write("martlet: interrupted; the same command goes on from here\n")
     }
+    return session
   }
 
   private func makePlan() throws -> EvalPlan {

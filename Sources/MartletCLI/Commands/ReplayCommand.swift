@@ -42,15 +42,16 @@ struct ReplayCommand: AsyncParsableCommand {
       "Another budget, or 'none'. Time plays no part in a replay.", valueName: "tokens=N,…"))
   var budget: String?
 
-  @Option(help: "A further folder with plugins. Repeatable.", transform: path)
-  var pluginDir: [String] = []
+  @OptionGroup var plugins: PluginOptions
 
   @Flag(help: "Print one JSON object.")
   var json = false
 
   func run() async throws {
-    let plugins = PluginHost(searchPath: .standard(directories: pluginDir))
-    let replay = try Replay(contentsOf: trace, plugins: plugins)
+    let host = PluginHost(
+      searchPath: .standard(directories: try plugins.checkedDirectories()),
+      isolation: try plugins.isolation())
+    let replay = try Replay(contentsOf: trace, plugins: host)
     let result = try await replay.run { try change(&$0) }
     if json { return print(try result.json(), terminator: "") }
     print(result.text)

@@ -18,8 +18,6 @@ public struct PrefixFolder: Sendable {
   private static let suffix = ".martlet-prefix"
   /// More files than this make looking for one slow; the least recently used go.
   private static let mostFiles = 4096
-  /// What is left free on the device for others.
-  private static let spareBytes = 1 << 30
 
   /// A folder, which need not exist.
   public init(
@@ -64,13 +62,7 @@ public struct PrefixFolder: Sendable {
   /// Removes all prefix files and what killed writers left; returns how many bytes that freed.
   /// - Throws: `MachineError` `.file` while another process writes to the folder.
   public func clear() throws(MachineError) -> Int {
-    guard FileManager.default.fileExists(atPath: path) else { return 0 }
-    guard let lock = try FolderLock.tryTaking(path) else {
-      throw MachineError(.file, "another process is writing to \(path); try again later")
-    }
-    defer { withExtendedLifetime(lock) {} }
-    AtomicFile.removeLeftovers(in: path)
-    return files().reduce(0) { $0 + remove($1) }
+    try CachedFile.clear(path, suffix: Self.suffix) { $0.remove() }
   }
 
   // MARK: For the store
@@ -161,10 +153,7 @@ public struct PrefixFolder: Sendable {
   /// Why `bytes` more cannot be kept here, or nil.
   func refusal(ofBytes bytes: Int) -> String? {
     if bytes > byteLimit { return "\(bytes) bytes are more than its limit of \(byteLimit)" }
-    var information = statvfs()
-    guard statvfs(path, &information) == 0 else { return nil }
-    let free = Int(clamping: UInt64(information.f_bavail) &* UInt64(information.f_frsize))
-    if free - Self.spareBytes >= bytes { return nil }
+    guard let free = CachedFile.freeBytes(in: path, tooFewFor: bytes) else { return nil }
     return "it has \(free) bytes free; \(bytes) and a spare gibibyte are needed"
   }
 
@@ -179,7 +168,7 @@ public struct PrefixFolder: Sendable {
     AtomicFile.removeLeftovers(in: path)
     for file in files.reversed()
     where (total > byteLimit || count > Self.mostFiles) && file.path != kept {
-      total -= remove(file)
+      total -= file.remove()
       count -= 1
       logger.info("\(file.path) was removed: the folder holds at most \(byteLimit) bytes")
     }
@@ -187,12 +176,6 @@ public struct PrefixFolder: Sendable {
   }
 
   // MARK: Files
-
-  private struct File {
-    let path: String
-    let bytes: Int
-    let used: Date
-  }
 
   /// Names of an identity's files by the hash of what comes before their pages.
   private func names(of identity: UInt64) -> [String: [String]] {
@@ -203,23 +186,8 @@ public struct PrefixFolder: Sendable {
   }
 
   /// Prefix files, the most recently used first.
-  private func files() -> [File] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    return names.filter { $0.hasSuffix(Self.suffix) }.compactMap { name -> File? in
-      var information = stat()
-      guard lstat("\(path)/\(name)", &information) == 0,
-        information.st_mode & S_IFMT == S_IFREG
-      else { return nil }
-      let time = information.st_mtim
-      return File(
-        path: "\(path)/\(name)", bytes: Int(information.st_size),
-        used: Date(timeIntervalSince1970: Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9))
-    }
-    .sorted { ($1.used, $0.path) < ($0.used, $1.path) }
-  }
+  private func files() -> [CachedFile] { CachedFile.all(in: path, suffix: Self.suffix) }
 
-  /// Removes a file and returns its size, 0 when it could not be removed.
-  private func remove(_ file: File) -> Int { unlink(file.path) == 0 ? file.bytes : 0 }
 }
 
 /// Sixteen hexadecimal digits.

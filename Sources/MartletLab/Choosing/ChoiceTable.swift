@@ -26,7 +26,7 @@ public struct ChoiceTable: Sendable {
     let chances = looks.mapValues { model.chance($0.features) }
     let ordered = chances.values.sorted()
     var edges: [Double] = []
-    for bin in 1..<max(2, bins) {
+    for bin in 1..<max(1, bins) {
       let edge = ordered[bin * ordered.count / bins]
       if edge > edges.last ?? ordered[0] { edges.append(edge) }
     }
@@ -42,11 +42,13 @@ public struct ChoiceTable: Sendable {
     var cells: [String: (spec: String, limit: Int, runs: [RunRecord])] = [:]
     for record in records where !record.strategy.hasPrefix("auto") {
       guard let limit = Self.limit(record.budget) else { continue }
+      // A row is words of one line.
       let spec = record.strategy.replacingOccurrences(of: " ", with: "\\s")
+        .replacingOccurrences(of: "\n", with: "\\n")
       cells["\(spec) \(limit)", default: (spec, limit, [])].runs.append(record)
     }
     for bin in [nil] + (0...edges.count).map(Optional.some) {
-      func isIn(_ place: Place) -> Bool {
+      func isIn(_ place: RunRecord.Place) -> Bool {
         guard let chance = chances[place] else { return false }
         return bin == nil || edges.count { $0 <= chance } == bin
       }
@@ -58,7 +60,7 @@ public struct ChoiceTable: Sendable {
             seconds: 0, limit: 0, "pilot"))
       }
       for (_, cell) in cells.sorted(by: { $0.key < $1.key }) {
-        let runs = cell.runs.filter { isIn(Place($0)) }
+        let runs = cell.runs.filter { isIn($0.place) }
         // A handful of runs says little.
         guard runs.count >= 10 else { continue }
         lines.append(
@@ -94,14 +96,6 @@ public struct ChoiceTable: Sendable {
     return budget.hasPrefix("tokens=") ? Int(budget.dropFirst("tokens=".count)) : nil
   }
 
-  /// A problem and which of its runs.
-  private struct Place: Hashable {
-    let problem: String
-    let seed: Int
-
-    init(_ record: RunRecord) { (problem, seed) = (record.problem, record.seed) }
-  }
-
   /// What the first answers to a problem show, and what came of the others.
   fileprivate struct Look {
     let features: [Double]
@@ -112,11 +106,11 @@ public struct ChoiceTable: Sendable {
     let drawn: Double
   }
 
-  private static func looks(_ records: [RunRecord], _ pilot: Int) -> [Place: Look] {
-    var widest: [Place: RunRecord] = [:]
+  private static func looks(_ records: [RunRecord], _ pilot: Int) -> [RunRecord.Place: Look] {
+    var widest: [RunRecord.Place: RunRecord] = [:]
     for record in records
     where record.strategy.hasPrefix("best-of-n:") || record.strategy == "best-of-n" {
-      let place = Place(record)
+      let place = record.place
       guard record.candidates.count > max(pilot, widest[place]?.candidates.count ?? 0) else {
         continue
       }

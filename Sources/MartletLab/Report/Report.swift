@@ -7,7 +7,7 @@ public struct Report: Sendable {
   static let charted = 8
 
   let settings: EvalSettings
-  let records: [RunRecord]
+  public let records: [RunRecord]
   public let analysis: EvalAnalysis
 
   /// A report on the records of a folder.
@@ -32,8 +32,7 @@ public struct Report: Sendable {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    encoder.writeAllFloats()
     try OutputFile.save(
       encoder.encode(Summary(schema: 1, settings: settings, analysis: analysis)),
       to: "\(folder)/summary.json")

@@ -130,6 +130,14 @@ public struct RunRecord: Codable, Sendable, Equatable {
     case stoppedBecause = "stopped_because"
   }
 
+  /// A problem and which of its runs.
+  struct Place: Hashable {
+    let problem: String
+    let seed: Int
+  }
+
+  var place: Place { Place(problem: problem, seed: seed) }
+
   /// Which run this is.
   public var key: Key { Key(problem: problem, strategy: strategy, budget: budget, seed: seed) }
 
@@ -144,15 +152,13 @@ public struct RunRecord: Codable, Sendable, Equatable {
   package func line() throws -> Data {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    encoder.writeAllFloats()
     return try encoder.encode(self)
   }
 
   static func read(_ line: Data) throws -> RunRecord {
     let decoder = JSONDecoder()
-    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    decoder.readAllFloats()
     return try decoder.decode(RunRecord.self, from: line)
   }
 }

@@ -156,16 +156,11 @@ extension EvalAnalysis.Cell {
 extension PairedTest {
   /// The runs that both have, by problem.
   fileprivate init(_ first: [RunRecord], _ second: [RunRecord]) {
-    struct Place: Hashable {
-      let problem: String
-      let seed: Int
-    }
     let others = Dictionary(
-      second.map { (Place(problem: $0.problem, seed: $0.seed), $0.correct) },
-      uniquingKeysWith: { $1 })
+      second.map { ($0.place, $0.correct) }, uniquingKeysWith: { $1 })
     var tallies: [String: (first: Int, second: Int, runs: Int)] = [:]
     for record in first {
-      guard let other = others[Place(problem: record.problem, seed: record.seed)] else { continue }
+      guard let other = others[record.place] else { continue }
       var tally = tallies[record.problem] ?? (0, 0, 0)
       tally.first += record.correct ? 1 : 0
       tally.second += other ? 1 : 0

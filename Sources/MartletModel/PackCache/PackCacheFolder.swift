@@ -14,8 +14,6 @@ public struct PackCacheFolder: Sendable {
 
   private static let sourcesSuffix = ".sources"
   private static let mostSources = 8
-  /// What is left free on the device for others.
-  private static let spareBytes = 1 << 30
 
   public init(path: String, byteLimit: Int = PackCacheOptions.standard.byteLimit) {
     self.path = path
@@ -49,13 +47,7 @@ public struct PackCacheFolder: Sendable {
   /// Models that are open keep their weights.
   /// - Throws: `MachineError` `.file` while another process writes to the folder.
   public func clear() throws(MachineError) -> Int {
-    guard FileManager.default.fileExists(atPath: path) else { return 0 }
-    guard let lock = try FolderLock.tryTaking(path) else {
-      throw MachineError(.file, "another process is writing to \(path); try again later")
-    }
-    defer { withExtendedLifetime(lock) {} }
-    AtomicFile.removeLeftovers(in: path)
-    return files().reduce(0) { $0 + remove($1) }
+    try CachedFile.clear(path, suffix: PackCacheKey.suffix, remove: remove)
   }
 
   // MARK: For the cache
@@ -84,10 +76,7 @@ public struct PackCacheFolder: Sendable {
   /// Why `bytes` more cannot be kept here, or nil.
   func refusal(ofBytes bytes: Int) -> String? {
     if bytes > byteLimit { return "\(bytes) bytes are more than the cache's limit of \(byteLimit)" }
-    var information = statvfs()
-    guard statvfs(path, &information) == 0 else { return nil }
-    let free = Int(clamping: UInt64(information.f_bavail) &* UInt64(information.f_frsize))
-    if free - Self.spareBytes >= bytes { return nil }
+    guard let free = CachedFile.freeBytes(in: path, tooFewFor: bytes) else { return nil }
     return "\(path) has \(free) bytes free; \(bytes) and a spare gibibyte are needed"
   }
 
@@ -104,32 +93,13 @@ public struct PackCacheFolder: Sendable {
 
   // MARK: Files
 
-  private struct File {
-    let path: String
-    let bytes: Int
-    let used: Date
-  }
-
   /// Pack files, the most recently used first.
-  private func files() -> [File] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-    return names.filter { $0.hasSuffix(PackCacheKey.suffix) }.compactMap { name -> File? in
-      var information = stat()
-      guard lstat("\(path)/\(name)", &information) == 0,
-        information.st_mode & S_IFMT == S_IFREG
-      else { return nil }
-      let time = information.st_mtim
-      return File(
-        path: "\(path)/\(name)", bytes: Int(information.st_size),
-        used: Date(timeIntervalSince1970: Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9))
-    }
-    .sorted { ($1.used, $0.path) < ($0.used, $1.path) }
-  }
+  private func files() -> [CachedFile] { CachedFile.all(in: path, suffix: PackCacheKey.suffix) }
 
   /// Removes a pack file with its list and returns its size, 0 when it could not be removed.
-  private func remove(_ file: File) -> Int {
+  private func remove(_ file: CachedFile) -> Int {
     unlink(file.path + Self.sourcesSuffix)
-    return unlink(file.path) == 0 ? file.bytes : 0
+    return file.remove()
   }
 
   private func sources(of key: PackCacheKey) -> [[FileIdentity]] {

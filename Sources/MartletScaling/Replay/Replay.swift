@@ -126,8 +126,7 @@ public struct Replay: Sendable {
 
   static let decoder: JSONDecoder = {
     let decoder = JSONDecoder()
-    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    decoder.readAllFloats()
     return decoder
   }()
 }

@@ -40,8 +40,7 @@ public final class TraceRecorder: EngineObserver {
     for item in items.withLock({ $0 }) { document.add(item) }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    encoder.writeAllFloats()
     do {
       return try encoder.encode(document.file(result: result, replay: recording.document))
     } catch {

@@ -32,7 +32,7 @@ struct Auto: Strategy {
     try run.component.trace(
       "choice",
       ["strategy": .text(choice.spec), "chance": .number(chance ?? -1)])
-    guard choice.pilot == nil else { return }
+    if choice.isPilot { return }
     try run.untilRunEnds { () throws(PluginError) in
       let child = try run.runChild(choice.id, options: choice.options, tokens: choice.limit)
       if let answer = child.answer { try run.answer(answer) }
@@ -79,12 +79,10 @@ struct Auto: Strategy {
   private static func scores(
     _ branches: [Branch], _ run: RunContext
   ) throws(PluginError) -> [Double]? {
-    do throws(PluginError) {
-      let scores = try run.score(branches)
-      return scores.allSatisfy { (0...1).contains($0) } ? scores : nil
-    } catch  where error.code == .notFound {
-      return nil
-    }
+    guard let scores = try run.scoresIfJudged(branches),
+      scores.allSatisfy({ (0...1).contains($0) })
+    else { return nil }
+    return scores
   }
 }
 

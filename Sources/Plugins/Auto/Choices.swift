@@ -88,10 +88,10 @@ struct Choices {
     let own = rows.filter { $0.bin == bin }
     let known = own.isEmpty ? rows.filter { $0.bin == nil } : own
     let fitting = known.filter { row in
-      row.pilot != nil ? hasPilot : row.tokens90 <= means.tokens && row.seconds <= means.seconds
+      row.isPilot ? hasPilot : row.tokens90 <= means.tokens && row.seconds <= means.seconds
     }
     guard let most = fitting.map(\.right).max() else {
-      return known.filter { $0.pilot == nil }.min { $0.tokens < $1.tokens }
+      return known.filter { !$0.isPilot }.min { $0.tokens < $1.tokens }
     }
     return fitting.filter { $0.right >= most - 0.005 }.min { $0.tokens < $1.tokens }
   }
@@ -108,8 +108,8 @@ struct Choice {
   let spec: String
   let id: String
   let options: [String: String]
-  /// Not nil for answering from the pilot.
-  let pilot: Void?
+  /// Whether it is to answer from the pilot.
+  var isPilot: Bool { spec == "pilot" }
 
   init(_ bin: Int?, _ numbers: [Double], _ spec: String) throws(PluginError) {
     self.bin = bin
@@ -119,7 +119,6 @@ struct Choice {
     }
     limit = numbers[4] >= 1 ? Int(numbers[4]) : nil
     self.spec = spec
-    pilot = spec == "pilot" ? () : nil
     let parts = Self.split(spec)
     id = parts[0]
     var options: [String: String] = [:]
@@ -133,12 +132,14 @@ struct Choice {
     self.options = options
   }
 
-  /// Parts between colons; `\s` stands for a space, and a backslash takes what follows it as it is.
+  /// Parts between colons; `\s` stands for a space and `\n` for a new line, else a backslash takes what follows it
+  /// as it is.
   private static func split(_ spec: String) -> [String] {
     var (parts, isEscaped) = ([""], false)
     for character in spec {
       if isEscaped {
-        parts[parts.count - 1].append(character == "s" ? " " : character)
+        let plain: [Character: Character] = ["s": " ", "n": "\n"]
+        parts[parts.count - 1].append(plain[character] ?? character)
         isEscaped = false
       } else if character == "\\" {
         isEscaped = true

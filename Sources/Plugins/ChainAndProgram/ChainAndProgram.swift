@@ -62,7 +62,8 @@ struct ChainAndProgram: Strategy {
         try branch.release()
       }
       for branch in written {
-        let text = try branch.text()
+        let (text, logprob) = (try branch.text(), try branch.state().logprob)
+        try branch.release()
         guard let value = Arithmetic.value(ofProgram: text, operations: operations) else {
           failed += 1
           continue
@@ -70,9 +71,8 @@ struct ChainAndProgram: Strategy {
         let candidate = try run.candidate(text: "\(text)\n#### \(value)")
         votes.append(
           Vote(
-            answer: try run.answer(of: candidate), logprob: try branch.state().logprob,
-            candidate: candidate, isProgram: true))
-        try branch.release()
+            answer: try run.answer(of: candidate), logprob: logprob, candidate: candidate,
+            isProgram: true))
       }
       if let end { throw end }
     }
