@@ -28,8 +28,8 @@ public struct EngineConfiguration: Sendable, Equatable {
   /// A folder in which the measured cost of steps is kept between starts; nil for none.
   public var tuningFolder: String?
   /// The most bytes in which generated text is remembered for drafts (``Drafting/Source/trie``), taken
-  /// as they are needed; the oldest text goes first. 32 KiB hold some 150 tokens, the default
-  /// some hundred thousand.
+  /// as they are needed; the oldest text goes first. 48 KiB, the least, hold some 200 tokens, the
+  /// default some hundred thousand.
   public var draftMemoryBytes: Int
 
   /// Where prompts' keys and values are kept beyond the runs that read them, so that a run whose prompt

@@ -107,14 +107,16 @@ struct DraftMemoryTests {
       #expect(size < (64 << 10) + 1024 && size > 16 << 10)
       // A larger engine takes all of it, a smaller one the newest.
       let small = try Engine(
-        backend: repetitiveBackend(), configuration: .init(draftMemoryBytes: 32 << 10))
+        backend: repetitiveBackend(), configuration: .init(draftMemoryBytes: 48 << 10))
       try small.loadGenerated(from: path)
       let copy = path + "2"
       try small.saveGenerated(to: copy)
-      #expect(try Data(contentsOf: .init(filePath: copy)).count <= (32 << 10) + 1024)
+      #expect(try Data(contentsOf: .init(filePath: copy)).count <= (48 << 10) + 1024)
     }
+    // Two generations of the smallest table take 48 KiB.
     let error = engineError {
-      try Engine(backend: repetitiveBackend(), configuration: .init(draftMemoryBytes: 100))
+      try Engine(
+        backend: repetitiveBackend(), configuration: .init(draftMemoryBytes: (48 << 10) - 1))
     }
     #expect(error?.code == .argument && error?.message.contains("draftMemoryBytes") ?? false)
   }
@@ -166,6 +168,34 @@ struct DraftMemoryTests {
       }
       let texts = try generate(engine).texts
       #expect(try texts == generate(try Engine(backend: repetitiveBackend())).texts)
+    }
+  }
+
+  @Test("weights at their limit are read, learned with, copied and written")
+  func limits() throws {
+    try withFile { path in
+      let engine = try Engine(backend: repetitiveBackend())
+      _ = try generate(engine)
+      try engine.saveGenerated(to: path)
+      var bytes = [UInt8](try Data(contentsOf: .init(filePath: path)))
+      let numbers = (0..<4).reduce(0) { $0 | Int(bytes[12 + $1]) << (8 * $1) }
+      // The last numbers are weights, eight in a set.
+      for number in numbers - 8..<numbers {
+        let value = (number % 2 == 0 ? Float(1e3) : -1e3).bitPattern
+        for i in 0..<4 {
+          bytes[32 + 4 * number + i] = UInt8(truncatingIfNeeded: value >> UInt32(8 * i))
+        }
+      }
+      let sum = bytes.dropLast(8).withUnsafeBytes { Checksum.xxh64($0) }
+      for i in 0..<8 {
+        bytes[bytes.count - 8 + i] = UInt8(truncatingIfNeeded: sum >> UInt64(8 * i))
+      }
+      try Data(bytes).write(to: URL(filePath: path))
+      try engine.loadGenerated(from: path)
+      let plain = try generate(try Engine(backend: repetitiveBackend()), count: 400).texts
+      #expect(try generate(engine, count: 400).texts == plain)
+      try engine.saveGenerated(to: path)
+      try engine.loadGenerated(from: path)
     }
   }
 

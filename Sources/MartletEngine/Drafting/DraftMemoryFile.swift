@@ -42,19 +42,19 @@ enum DraftMemoryFile {
     bytes.reserveCapacity(
       headerBytes + numbers.count * 4 + entries.count * entryBytes + 8)
     bytes += magic
-    append(version, to: &bytes)
-    append(UInt32(numbers.count), to: &bytes)
-    append(vocabulary, to: &bytes)
-    append(UInt64(entries.count), to: &bytes)
-    for number in numbers { append(number.bitPattern, to: &bytes) }
+    bytes.append(littleEndian: version)
+    bytes.append(littleEndian: UInt32(numbers.count))
+    bytes.append(littleEndian: vocabulary)
+    bytes.append(littleEndian: UInt64(entries.count))
+    for number in numbers { bytes.append(littleEndian: number.bitPattern) }
     for entry in entries {
-      append(entry.key, to: &bytes)
-      for i in 0..<4 { append(UInt32(bitPattern: entry.tokens[i]), to: &bytes) }
+      bytes.append(littleEndian: entry.key)
+      for i in 0..<4 { bytes.append(littleEndian: UInt32(bitPattern: entry.tokens[i])) }
       for numbers in [entry.counts, entry.least, entry.greatest] {
-        for i in 0..<4 { append(numbers[i], to: &bytes) }
+        for i in 0..<4 { bytes.append(littleEndian: numbers[i]) }
       }
     }
-    append(bytes.withUnsafeBytes { Checksum.xxh64($0) }, to: &bytes)
+    bytes.append(littleEndian: bytes.withUnsafeBytes { Checksum.xxh64($0) })
     return bytes
   }
 
@@ -65,7 +65,7 @@ enum DraftMemoryFile {
     guard bytes.count >= headerBytes + 8, bytes.starts(with: magic) else {
       throw Damage("it is no memory of drafts")
     }
-    var reader = Reader(bytes: bytes, offset: magic.count)
+    var reader = LittleEndianReader(bytes: bytes, offset: magic.count)
     let version: UInt32 = reader.next()
     guard version == Self.version else {
       throw Damage("it has version \(version), and this program reads \(Self.version)")
@@ -77,7 +77,7 @@ enum DraftMemoryFile {
       bytes.count
         == headerBytes + Int(numberCount) * 4 + Int(entryCount) * entryBytes + 8
     else { throw Damage("its length is not what its header says; it was cut or damaged") }
-    var end = Reader(bytes: bytes, offset: bytes.count - 8)
+    var end = LittleEndianReader(bytes: bytes, offset: bytes.count - 8)
     let stated: UInt64 = end.next()
     guard bytes.withUnsafeBytes({ Checksum.xxh64(.init(rebasing: $0.dropLast(8))) }) == stated
     else { throw Damage("its checksum is wrong") }
@@ -89,7 +89,7 @@ enum DraftMemoryFile {
 
   /// What was learned, and entries; what no writer would have written is damage too, whatever the checksum.
   private static func content(
-    _ reader: inout Reader, _ entryCount: Int, _ vocabularySize: Int, _ limit: Int
+    _ reader: inout LittleEndianReader, _ entryCount: Int, _ vocabularySize: Int, _ limit: Int
   ) throws(Damage) -> DraftMemory {
     let numbers = (0..<DraftCalibration.numberCount).map { _ in Float(bitPattern: reader.next()) }
     guard let calibration = DraftCalibration(numbers: numbers) else {
@@ -114,23 +114,5 @@ enum DraftMemoryFile {
       memory.index.insert(key, tokens, counts, least: least, greatest: greatest)
     }
     return memory
-  }
-
-  private static func append<I: FixedWidthInteger>(_ value: I, to bytes: inout [UInt8]) {
-    for shift in stride(from: 0, to: I.bitWidth, by: 8) {
-      bytes.append(UInt8(truncatingIfNeeded: value >> I(shift)))
-    }
-  }
-
-  private struct Reader {
-    let bytes: [UInt8]
-    var offset: Int
-
-    mutating func next<I: FixedWidthInteger>() -> I {
-      var value: I = 0
-      for i in 0..<I.bitWidth / 8 { value |= I(truncatingIfNeeded: bytes[offset + i]) << I(8 * i) }
-      offset += I.bitWidth / 8
-      return value
-    }
   }
 }

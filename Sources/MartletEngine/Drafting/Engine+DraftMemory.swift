@@ -67,9 +67,7 @@ extension EngineCore {
   /// Entries of one of the two generations of the memory: the power of two that the configured bytes
   /// allow.
   var draftMemoryLimit: Int {
-    let entries = max(
-      ContinuationIndex.smallest,
-      configuration.draftMemoryBytes / (2 * ContinuationIndex.entryBytes))
+    let entries = configuration.draftMemoryBytes / (2 * ContinuationIndex.entryBytes)
     return 1 << (Int.bitWidth - 1 - entries.leadingZeroBitCount)
   }
 
@@ -97,7 +95,7 @@ extension EngineCore {
     var bytes: [UInt8] = []
     for token in 0..<min(size, codec.vocabularySize) {
       let text = codec.bytes(of: Token(token), renderSpecial: true)
-      bytes += withUnsafeBytes(of: UInt32(text.count).littleEndian) { Array($0) }
+      bytes.append(littleEndian: UInt32(text.count))
       bytes += text
     }
     return bytes.withUnsafeBytes { Checksum.xxh64($0) } ^ UInt64(size)

@@ -47,54 +47,49 @@ struct PrefixHeader: Equatable {
   var bytes: [UInt8] {
     var bytes = Self.magic
     bytes.reserveCapacity(byteCount)
-    func append<N: FixedWidthInteger>(_ number: N) {
-      withUnsafeBytes(of: number.littleEndian) { bytes += $0 }
-    }
     for number in [
       byteCount, fileBytes, firstPage, pageCount, pageBytes, pageTokens, identity.utf8.count,
-    ] { append(UInt64(number)) }
+    ] { bytes.append(littleEndian: UInt64(number)) }
     bytes += identity.utf8
-    for token in tokens { append(token) }
-    for checksum in checksums { append(checksum) }
-    append(bytes.withUnsafeBytes { Checksum.xxh64($0) })
+    for token in tokens { bytes.append(littleEndian: token) }
+    for checksum in checksums { bytes.append(littleEndian: checksum) }
+    bytes.append(littleEndian: bytes.withUnsafeBytes { Checksum.xxh64($0) })
     return bytes
   }
 
   /// Bytes of the header that begins with `prelude`; nil where that is none of this version.
   static func byteCount(prelude: [UInt8]) -> Int? {
     guard prelude.count == preludeBytes, prelude.starts(with: magic) else { return nil }
-    let count = number(prelude, 8)
+    var reader = LittleEndianReader(bytes: prelude, offset: magic.count)
+    let count: Int = reader.next()
     return count > preludeBytes && count < most ? count : nil
   }
 
   /// nil for bytes that are no sound header.
   init?(_ bytes: [UInt8]) {
-    guard Self.byteCount(prelude: Array(bytes.prefix(Self.preludeBytes))) == bytes.count,
-      bytes.dropLast(8).withUnsafeBytes({ Checksum.xxh64($0) })
-        == UInt64(bitPattern: Int64(Self.number(bytes, bytes.count - 8)))
-    else { return nil }
-    let numbers = (1..<8).map { Self.number(bytes, 8 * $0) }
-    let (first, count, text) = (numbers[2], numbers[3], numbers[6])
-    (pageBytes, pageTokens, firstPage) = (numbers[4], numbers[5], first)
-    guard ([first, count, text] + numbers[4...5]).allSatisfy({ (0..<Self.most).contains($0) }),
+    guard Self.byteCount(prelude: Array(bytes.prefix(Self.preludeBytes))) == bytes.count else {
+      return nil
+    }
+    var end = LittleEndianReader(bytes: bytes, offset: bytes.count - 8)
+    guard end.next() == bytes.dropLast(8).withUnsafeBytes({ Checksum.xxh64($0) }) else {
+      return nil
+    }
+    var reader = LittleEndianReader(bytes: bytes, offset: Self.magic.count + 8)
+    let numbers: [Int] = (1..<7).map { _ in reader.next() }
+    let (file, text) = (numbers[0], numbers[5])
+    let (first, count) = (numbers[1], numbers[2])
+    (firstPage, pageBytes, pageTokens) = (first, numbers[3], numbers[4])
+    guard numbers[1...].allSatisfy({ (0..<Self.most).contains($0) }),
       count > 0, pageBytes > 0, pageTokens > 0,
       case let (tokenCount, overflow) = (first + count).multipliedReportingOverflow(by: pageTokens),
       !overflow, tokenCount < Self.most,
       Self.preludeBytes + text + 4 * tokenCount + 8 * count + 8 == bytes.count
     else { return nil }
-    var place = Self.preludeBytes
-    identity = String(decoding: bytes[place..<place + text], as: UTF8.self)
-    place += text
-    tokens = (0..<tokenCount).map { index in
-      let at = place + 4 * index
-      return Token(
-        bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[at + $1]) << UInt32(8 * $1) })
-    }
-    place += 4 * tokenCount
-    checksums = (0..<count).map {
-      UInt64(bitPattern: Int64(Self.number(bytes, place + 8 * $0)))
-    }
-    guard fileBytes == numbers[1] else { return nil }
+    identity = String(decoding: bytes[reader.offset..<reader.offset + text], as: UTF8.self)
+    reader.offset += text
+    tokens = (0..<tokenCount).map { _ in reader.next() }
+    checksums = (0..<count).map { _ in reader.next() }
+    guard fileBytes == file else { return nil }
   }
 
   init(
@@ -106,12 +101,5 @@ struct PrefixHeader: Equatable {
     self.pageBytes = pageBytes
     firstPage = pages.lowerBound
     checksums = Array(repeating: 0, count: pages.count)
-  }
-
-  private static func number(_ bytes: [UInt8], _ at: Int) -> Int {
-    Int(
-      truncatingIfNeeded: (0..<8).reduce(UInt64(0)) {
-        $0 | UInt64(bytes[at + $1]) << UInt64(8 * $1)
-      })
   }
 }

@@ -83,7 +83,8 @@ final class EngineCore: @unchecked Sendable {
     try require("maximumBatchTokens", configuration.maximumBatchTokens, atLeast: 1)
     try require("overrun", configuration.overrun, atLeast: 0)
     try require("logitsCacheBytes", configuration.logitsCacheBytes, atLeast: 0)
-    try require("draftMemoryBytes", configuration.draftMemoryBytes, atLeast: 32 << 10)
+    try require(
+      "draftMemoryBytes", configuration.draftMemoryBytes, atLeast: ContinuationIndex.leastBytes)
     try require("\(backend.name)'s vocabularySize", backend.vocabularySize, atLeast: 1)
     try require("\(backend.name)'s contextLength", backend.contextLength, atLeast: 1)
     try require("\(backend.name)'s pageTokens", backend.pageTokens, atLeast: 1)

@@ -93,6 +93,8 @@ struct ContinuationIndex {
 
   /// Bytes of an entry.
   static let entryBytes = 48
+  /// Bytes of the smallest two generations: 48 KiB.
+  static let leastBytes = 2 * smallest * entryBytes
 
   /// An empty index of at most two generations of `limit` entries, a power of two.
   init(limit: Int) {

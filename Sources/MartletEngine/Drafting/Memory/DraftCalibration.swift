@@ -48,6 +48,8 @@ final class DraftCalibration {
   private let oddsTable: [Float]
 
   private static let learningRate: Float = 0.02
+  /// Far beyond what text teaches; a file may say so.
+  private static let mostWeight: Float = 1e3
   private static let oddsSteps = 1024
 
   init() {
@@ -67,6 +69,11 @@ final class DraftCalibration {
     }
     oddsTable = table
     odds = rates.map { table[Int($0.hits / $0.trials * Float(Self.oddsSteps))] }
+  }
+
+  private init(copying other: DraftCalibration) {
+    (rates, odds, weights) = (other.rates, other.odds, other.weights)
+    (chosen, oddsTable, tokensSeen) = (other.chosen, other.oddsTable, other.tokensSeen)
   }
 
   // MARK: Kinds
@@ -183,7 +190,10 @@ final class DraftCalibration {
   func learn(_ opinions: SIMD8<Float>, suffixes: Int, promised: Float, came isTrue: Bool) {
     chosen[Self.place(promised)].learn(isTrue)
     let error = (isTrue ? 1 : 0) - promised
-    weights[suffixes] += Self.learningRate * error * opinions
+    weights[suffixes] = (weights[suffixes] + Self.learningRate * error * opinions)
+      .clamped(
+        lowerBound: .init(repeating: -Self.mostWeight),
+        upperBound: .init(repeating: Self.mostWeight))
   }
 
   // MARK: Keeping
@@ -214,11 +224,11 @@ final class DraftCalibration {
     let first = 2 * (Self.rateCount + Self.chosenCount)
     for index in 0..<8 * Self.weightSets {
       let weight = numbers[first + index]
-      guard abs(weight) < 1e3 else { return nil }
+      guard abs(weight) <= Self.mostWeight else { return nil }
       weights[index / 8][index % 8] = weight
     }
   }
 
   /// A copy that learns for itself.
-  func copy() -> DraftCalibration { DraftCalibration(numbers: numbers)! }
+  func copy() -> DraftCalibration { DraftCalibration(copying: self) }
 }
