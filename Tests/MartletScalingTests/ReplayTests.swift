@@ -98,6 +98,23 @@ struct ReplayTests {
     #expect(uncut.failure?.contains("never cut 'what is wrong") == true)
   }
 
+  @Test("a run on another model that cannot be replayed is named")
+  func otherModels() async throws {
+    let (session, engine) = try makeJudged()
+    let recorder = TraceRecorder()
+    let result = try await session.run(sumRequest("best-of-n", ["n=2"]), trace: recorder)
+    let guided = try engine.makeRun(
+      prompt: sums.promptTokens, seed: 1, guidance: Guidance(by: .text(sums.prompt), scale: 2))
+    let opened = OpenedModel(engine: engine, surroundings: ModelSurroundings())
+    recorder.recording.attach(guided, model: "critic", opened)
+    do {
+      _ = try Replay(try recorder.json(result: result), plugins: shipped)
+      Issue.record("it was read as one that can be replayed")
+    } catch {
+      #expect(error.message.contains("on the model 'critic', its choices were guided"))
+    }
+  }
+
   @Test("what cannot be replayed is refused with the reason")
   func refusals() async throws {
     func refusal(_ data: Data) -> String {

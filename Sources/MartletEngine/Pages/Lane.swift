@@ -18,6 +18,8 @@ final class Lane {
   let promptCount: Int
   /// All tokens, prompt included.
   var tokens: [Token]
+  /// Stands for them in a run's log.
+  var contextKey = ContextKey()
   /// A lane whose tokens begin this one's and whose pages are still to be adopted. While it is set
   /// this lane has no pages.
   var base: Lane?
@@ -70,6 +72,7 @@ final class Lane {
     tree = base.tree
     promptCount = base.promptCount
     tokens = base.tokens
+    contextKey = base.contextKey
     self.base = base
     isOwned = true
     base.members += 1
@@ -153,6 +156,7 @@ extension PagePool {
     lane.revision += 1
     lane.dropLogits()
     lane.tokens.removeLast(lane.tokens.count - count)
+    lane.contextKey.cut(to: count, promptCount: lane.promptCount)
     lane.irreplaceable = min(lane.irreplaceable, count)
     guard lane.base != nil else {
       setProcessed(lane, min(lane.processed, count), pageTokens: pageTokens)

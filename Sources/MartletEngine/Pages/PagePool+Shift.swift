@@ -52,6 +52,7 @@ extension PagePool {
       lane.pages[index] = page
     }
     lane.tokens.removeSubrange(span)
+    lane.contextKey.cut(to: first, promptCount: lane.promptCount)
     lane.irreplaceable = moved > 0 ? first + moved : min(lane.irreplaceable, first)
     setProcessed(lane, min(first + moved, lane.tokens.count - 1), pageTokens: size)
   }

@@ -85,9 +85,36 @@ public final class DrawLog: Sendable {
 struct DrawKey {
   private var bits: UInt64 = 0x6A09_E667_F3BC_C908
 
-  init(context: [Token]) { for token in context { add(UInt64(UInt32(bitPattern: token))) } }
-
   mutating func add(_ value: UInt64) { bits = mix64(bits &+ mix64(value)) }
 
   var value: UInt64 { bits }
+}
+
+/// The ``DrawKey`` of a lane's tokens, kept up as they grow: a look costs O(1) per token that is new since the last, and
+/// after a cut O(generated text).
+struct ContextKey {
+  private var key = DrawKey()
+  private var count = 0
+  /// That of the prompt, once it was passed.
+  private var ofPrompt: DrawKey?
+
+  /// The key of `tokens`, which begin as those of the last look but for what ``cut(to:promptCount:)`` was told of.
+  mutating func value(of tokens: [Token], promptCount: Int) -> DrawKey {
+    while count < tokens.count {
+      key.add(UInt64(UInt32(bitPattern: tokens[count])))
+      count += 1
+      if count == promptCount { ofPrompt = key }
+    }
+    return key
+  }
+
+  /// Tokens from `count` on are no longer what they were.
+  mutating func cut(to count: Int, promptCount: Int) {
+    guard count < self.count else { return }
+    if let ofPrompt, count >= promptCount {
+      (key, self.count) = (ofPrompt, promptCount)
+    } else {
+      self = ContextKey()
+    }
+  }
 }

@@ -5,16 +5,24 @@ import MartletModel
 extension EngineCore {
   /// Stands for everything that the next draw of a branch depends on but the run's seed.
   private func drawKey(_ state: BranchState) -> UInt64 {
-    var key = DrawKey(context: state.lane.tokens)
+    var key = contextKey(state.lane)
     key.add(state.path.hashBits)
-    key.add(UInt64(state.epoch))
+    // A replay draws nothing ahead and rolls nothing back.
+    let epoch = state.epoch - state.rollbackEpochs
+    key.add(UInt64(epoch))
     key.add(state.flight?.sampler?.fingerprint ?? state.run.rulesFingerprint)
-    if let group = state.siblings, group.isNext(for: state) { key.add(group.fingerprint) }
+    if let group = state.siblings, group.isNext(for: state, epoch: epoch) {
+      key.add(group.fingerprint)
+    }
     return key.value
   }
 
+  private func contextKey(_ lane: Lane) -> DrawKey {
+    lane.contextKey.value(of: lane.tokens, promptCount: lane.promptCount)
+  }
+
   private func answerKey(_ query: NextTokenQuery, _ state: BranchState) -> UInt64 {
-    var key = DrawKey(context: state.lane.tokens)
+    var key = contextKey(state.lane)
     key.add(UInt64(query.top))
     for token in query.tokens { key.add(UInt64(UInt32(bitPattern: token))) }
     return key.value

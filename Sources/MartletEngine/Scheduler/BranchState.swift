@@ -18,6 +18,8 @@ final class BranchState: @unchecked Sendable {
   /// Where the text stands in the run's constraint; nil where none holds.
   var constraintState: ConstraintState?
   var epoch: UInt32 = 0
+  /// How many of its epochs began because what was drawn ahead was rolled back.
+  var rollbackEpochs: UInt32 = 0
   var nextChild: UInt32 = 0
   var stop = StopReason.none
   var flight: Flight?

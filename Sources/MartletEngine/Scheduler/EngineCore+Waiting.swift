@@ -187,7 +187,10 @@ extension EngineCore {
       totals.forcedTokens -= forced
       cut(state, to: kept)
       // What was drawn may be guessed from now on; a test by rejection needs other numbers then.
-      if run.drafting.verifier != .noise { state.epoch += 1 }
+      if run.drafting.verifier != .noise {
+        state.epoch += 1
+        state.rollbackEpochs += 1
+      }
       run.statistics.generatedTokens -= excess
       run.statistics.rolledBackTokens += excess
       totals.sampledTokens -= excess

@@ -31,8 +31,8 @@ final class SiblingGroup {
 
   /// Whether the next token of a member is the first that is chosen since the fork: text that a
   /// constraint forces is the same for all, text of its own or a new epoch takes a branch out.
-  func isNext(for state: BranchState) -> Bool {
-    guard state.epoch == 0 else { return false }
+  func isNext(for state: BranchState, epoch: UInt32? = nil) -> Bool {
+    guard epoch ?? state.epoch == 0 else { return false }
     let since = state.count - generated
     return since == 0
       || since > 0 && state.constraintState?.forcedTokens(from: generated) == since

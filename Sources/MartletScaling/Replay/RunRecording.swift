@@ -3,7 +3,7 @@ import Synchronization
 
 /// Everything that a run hears from outside its strategy: what models said, how prompts were written, how the caller's
 /// own judge scored. Kept beside the trace, so that decisions can be taken again without the models.
-final class RunRecording: Sendable {
+package final class RunRecording: Sendable {
   private let state = Mutex(State())
 
   private struct State {
@@ -14,6 +14,15 @@ final class RunRecording: Sendable {
     var chats: [String: ReplayDocument.Chat] = [:]
     var judgements: [String: Double] = [:]
     var askedTheClock = false
+
+    /// Why the run cannot be replayed; nil if it can.
+    var obstacle: String? {
+      if let own = log.obstacle { return own }
+      for (name, other) in others.sorted(by: { $0.key < $1.key }) {
+        if let obstacle = other.log.obstacle { return "on the model '\(name)', \(obstacle)" }
+      }
+      return askedTheClock ? "its strategy went by how much time was left" : nil
+    }
   }
 
   /// Records a run from its beginning. A recorder is for one run: of several, the last counts.
@@ -31,7 +40,7 @@ final class RunRecording: Sendable {
   }
 
   /// Records what another model says in a run.
-  func attach(_ run: Run, model name: String, _ opened: OpenedModel) {
+  package func attach(_ run: Run, model name: String, _ opened: OpenedModel) {
     let log = state.withLock { state in
       let log = state.others[name]?.log ?? DrawLog()
       state.others[name] = (log, opened.engine, opened.surroundings)
@@ -73,9 +82,7 @@ final class RunRecording: Sendable {
   var document: ReplayDocument? {
     let state = state.withLock { $0 }
     guard var document = state.base, let engine = state.engine else { return nil }
-    document.obstacle =
-      state.log.obstacle
-      ?? (state.askedTheClock ? "its strategy went by how much time was left" : nil)
+    document.obstacle = state.obstacle
     document.model = DrawDocument(state.log, of: engine)
     document.others = state.others.sorted { $0.key < $1.key }.map {
       ReplayDocument.OtherModel(

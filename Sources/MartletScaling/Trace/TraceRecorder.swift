@@ -11,7 +11,7 @@ public final class TraceRecorder: EngineObserver {
   private let items = Mutex<[Item]>([])
   private let decode: @Sendable (Int32) -> String
   /// What a replay needs.
-  let recording = RunRecording()
+  package let recording = RunRecording()
 
   enum Item {
     case engine(EngineTraceEvent)
