@@ -20,7 +20,7 @@ struct MartletCommand: AsyncParsableCommand {
       """,
     version: martletVersion,
     subcommands: [
-      RunCommand.self, ReplayCommand.self, DemoCommand.self, EvalCommand.self,
+      RunCommand.self, ReplayCommand.self, DemoCommand.self, EvalCommand.self, SearchCommand.self,
       ModelCommand.self, PluginCommand.self, KernelsCommand.self,
       CheckCommand.self, BenchCommand.self, TopologyCommand.self, CacheCommand.self,
     ])

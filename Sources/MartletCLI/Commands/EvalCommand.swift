@@ -45,28 +45,10 @@ struct EvalCommand: AsyncParsableCommand {
     help: "The most problems. Default: 100 of a generated suite, all of a file.")
   var limit: Int?
 
-  @Option(parsing: .unconditional, help: "The seed of generated problems.")
-  var seed: UInt64 = 1
-
   @Option(help: "The folder of the records and the report.", transform: path)
   var out: String
 
-  @Option(
-    parsing: .unconditional,
-    help: """
-      Runs in progress at once; no text depends on it. Default: 8, and 1 where a budget has seconds, \
-      which runs beside it would use up.
-      """)
-  var jobs: Int?
-
-  @Option(help: "Sampling, as in `martlet run`. Default: temperature=0.8.")
-  var sampling: String?
-
-  @Option(parsing: .unconditional, help: "The most generated tokens per branch.")
-  var maxTokens: Int?
-
-  @Flag(help: "Wrap each question as a user's message in the model's chat template.")
-  var chat = false
+  @OptionGroup var runs: EvaluationOptions
 
   @Flag(help: "Run nothing: write the report again from the records that --out holds.")
   var reportOnly = false
@@ -103,7 +85,7 @@ struct EvalCommand: AsyncParsableCommand {
     let file = try RecordFile(path: "\(out)/records.jsonl")
     if let warning = file.warning { StandardError.write("martlet: warning: \(warning)\n") }
     let runner = try EvalRunner(
-      session: session.scaling, plan: plan, file: file, jobs: jobs ?? defaultJobs(plan))
+      session: session.scaling, plan: plan, file: file, jobs: runs.jobs(for: plan.budgets))
 
     let progress = EvalProgress()
     let task = Task { try await runner.run { progress.update($0) } }
@@ -126,32 +108,26 @@ struct EvalCommand: AsyncParsableCommand {
       throw CommandError(
         .usage, "there is no strategy; name some with --strategies, such as greedy,best-of-n:n=8")
     }
-    for (name, value) in [
-      ("--seeds", seeds), ("--limit", limit ?? 1), ("--jobs", jobs ?? 1),
-      ("--max-tokens", maxTokens ?? 1),
-    ] where value < 1 {
-      throw CommandError(.usage, "\(name) \(value) is too few; give 1 or more")
-    }
+    try EvaluationOptions.checkCounts([("--seeds", seeds), ("--limit", limit ?? 1)])
+    try runs.check()
     var plan = EvalPlan(
-      suite: try Suite(parsing: suite, seed: seed, limit: limit), problemSeed: seed,
+      suite: try Suite(parsing: suite, seed: runs.seed, limit: limit), problemSeed: runs.seed,
       strategies: try StrategySpec.list(parsing: strategies),
       budgets: try BudgetSpec.list(parsing: budgets), seeds: seeds)
-    plan.sampling = try sampling.map { try SamplingOptions.parse($0) } ?? Session.defaultSampling
-    plan.samplingText = sampling ?? "temperature=0.8"
-    plan.maxTokens = maxTokens
-    plan.isChat = chat
+    plan.sampling = try runs.samplingOptions()
+    plan.samplingText = runs.samplingText
+    plan.maxTokens = runs.maxTokens
+    plan.isChat = runs.chat
     return plan
-  }
-
-  private func defaultJobs(_ plan: EvalPlan) -> Int {
-    plan.budgets.contains { $0.budget.seconds != nil } ? 1 : 8
   }
 }
 
 /// How far an evaluation is, and how long it will take, on standard error.
-private final class EvalProgress: Sendable {
-  private let progress = Progress("evaluating")
+final class EvalProgress: Sendable {
+  private let progress: Progress
   private let started = ContinuousClock.now
+
+  init(_ label: String = "evaluating") { progress = Progress(label) }
 
   func update(_ state: EvalRunner.Progress) {
     let passed = started.duration(to: .now) / .seconds(1)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Martlet
+import MartletLab
 
 /// `martlet run`.
 struct RunCommand: AsyncParsableCommand {
@@ -19,8 +20,8 @@ struct RunCommand: AsyncParsableCommand {
 
   @Option(
     help: """
-      The strategy's id; `martlet plugin list` shows them. Default: greedy, or sample where \
-      --sampling is given.
+      The strategy's id, as `martlet plugin list` shows them, also with options as ID:key=value:…; or \
+      pipeline:FILE. Default: greedy, or sample where --sampling is given.
       """)
   var strategy: String?
 
@@ -185,10 +186,12 @@ struct RunCommand: AsyncParsableCommand {
   }
 
   private func makeRequest(_ text: String) throws -> RunRequest {
-    var request = try RunRequest(prompt: text, strategy: strategy, sampling: sampling)
+    let spec = try strategy.map { try StrategySpec(parsing: $0) }
+    var request = try RunRequest(prompt: text, strategy: spec?.id, sampling: sampling)
+    try spec?.apply(to: &request)
     try request.set(assignments)
-    request.scorer = scorer
-    request.extractor = extractor
+    request.scorer = scorer ?? request.scorer
+    request.extractor = extractor ?? request.extractor
     request.sampler = sampler
     request.seed = seed
     if let budget { request.budget = try Budget(parsing: budget) }

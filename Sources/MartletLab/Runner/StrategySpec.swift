@@ -1,6 +1,7 @@
-package import MartletScaling
+import Foundation
+public import MartletScaling
 
-/// A strategy with its options, as `id:option=value:option=value`.
+/// A strategy with its options, as `id:option=value:option=value`, or `pipeline:FILE`.
 ///
 /// `scorer=ID` and `extractor=ID` choose the judges, `scorer.name=value` and `extractor.name=value` set
 /// their options. A backslash before `:`, `,` or itself takes it as part of a value.
@@ -9,10 +10,14 @@ public struct StrategySpec: Sendable, Equatable {
   public let id: String
   /// Its options and its judges' ones, as written.
   public let options: [String: String]
+  /// What reports call it where that is not its options.
+  private var name: String?
 
-  /// The spec written the same way whatever the order of its options: reports' name for it.
+  /// The spec written the same way whatever the order of its options: reports' name for it. A pipeline's is
+  /// `pipeline:` and its layers.
   public var label: String {
-    ([Self.escaped(id)]
+    name
+      ?? ([Self.escaped(id)]
       + options.sorted { $0.key < $1.key }.map { "\($0.key)=\(Self.escaped($0.value))" })
       .joined(separator: ":")
   }
@@ -20,6 +25,12 @@ public struct StrategySpec: Sendable, Equatable {
   /// A strategy with options.
   public init(id: String, options: [String: String] = [:]) {
     (self.id, self.options) = (id, options)
+  }
+
+  /// A pipeline.
+  public init(_ pipeline: Pipeline) {
+    self.init(id: "pipeline", options: ["pipeline": pipeline.json])
+    name = "pipeline:\(pipeline)"
   }
 
   /// Reads several specs separated by commas.
@@ -33,11 +44,17 @@ public struct StrategySpec: Sendable, Equatable {
     return specs
   }
 
-  private init(parsing text: String) throws(LabError) {
+  /// Reads one spec.
+  /// - Throws: `argument` naming the spec, `input` or `data` for a pipeline's file.
+  public init(parsing text: String) throws(LabError) {
     let parts = Self.split(text, at: ":")
     guard let id = parts.first, !id.isEmpty else {
       throw LabError(
         .argument, "strategy '\(text)' has no id; write ID or ID:option=value, between commas")
+    }
+    if id == "pipeline", parts.count == 2, !parts[1].contains("=") {
+      self.init(try Self.pipeline(file: Self.unescaped(parts[1])))
+      return
     }
     var options: [String: String] = [:]
     for part in parts.dropFirst() {
@@ -51,17 +68,34 @@ public struct StrategySpec: Sendable, Equatable {
         throw LabError(.argument, "strategy '\(text)': option '\(pair[0])' is given twice")
       }
     }
-    (self.id, self.options) = (Self.unescaped(id), options)
+    self.init(id: Self.unescaped(id), options: options)
   }
 
   /// A request for a question under this strategy.
   package func request(_ question: String) throws(ScalingError) -> RunRequest {
     var request = RunRequest(prompt: question, strategy: id)
+    try apply(to: &request)
+    return request
+  }
+
+  /// Gives a request this spec's options and judges.
+  /// - Throws: `option` for an option that the request has already.
+  public func apply(to request: inout RunRequest) throws(ScalingError) {
     var own = options
     request.scorer = own.removeValue(forKey: "scorer")
     request.extractor = own.removeValue(forKey: "extractor")
     try request.set(own.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" })
-    return request
+  }
+
+  private static func pipeline(file: String) throws(LabError) -> Pipeline {
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw LabError(.input, "\(file): cannot be read; name the file of a pipeline")
+    }
+    do {
+      return try Pipeline(json: String(decoding: data, as: UTF8.self), file: file)
+    } catch {
+      throw LabError(.data, error.message)
+    }
   }
 
   /// Parts with their backslashes.

@@ -155,7 +155,7 @@ extension EvalAnalysis.Cell {
 
 extension PairedTest {
   /// The runs that both have, by problem.
-  fileprivate init(_ first: [RunRecord], _ second: [RunRecord]) {
+  init(_ first: [RunRecord], _ second: [RunRecord]) {
     let others = Dictionary(
       second.map { ($0.place, $0.correct) }, uniquingKeysWith: { $1 })
     var tallies: [String: (first: Int, second: Int, runs: Int)] = [:]

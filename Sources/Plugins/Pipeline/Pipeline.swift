@@ -8,7 +8,7 @@ import MartletPlugin
 /// is left of the budget or on `tokens` of it.
 ///
 /// Paper: Archon: An Architecture Search Framework for Inference-Time Techniques (Saad-Falcon et al., 2024). Its unit tests
-/// are a verifier's prompt here; its search over architectures is not part of this.
+/// are a verifier's prompt here; its search over architectures is `martlet search`.
 struct Pipeline: Strategy {
   static let id = "pipeline"
 
