@@ -14,6 +14,9 @@ public enum RecallBench {
     public var problems: [RecallProblem]
     /// Ways of attending; exact attention is always measured too.
     public var methods: [AttentionMethod] = [.exact, .retrieve(.init(minimumPositions: 1024))]
+    /// Shares of a text that are dropped before a question is asked which is not about them: what a finished
+    /// subtask would be. A row for each.
+    public var dropped: [DroppedShare] = []
     /// nil for the standard type.
     public var kvType: KVType?
     /// Tokens at the end of a text without questions that are predicted.
@@ -107,14 +110,17 @@ public enum RecallBench {
       settings: [
         "model": session.model.path, "predicted": "\(settings.predicted)",
         "methods": settings.methods.map { "\($0)" }.joined(separator: "; "),
+        "dropped": settings.dropped.map(\.name).joined(separator: "; "),
       ])
     context.formula = formula
     let searching = settings.methods.filter { $0 != .exact }
     // Prompts that tokens leave have nothing to be exact about: then exact attention reads for itself.
     let isApart = searching.first?.prunesPrompts ?? true
-    let lanes = try ((isApart ? [.exact] : []) + searching).map {
-      try RecallBenchLane(session, settings, $0)
-    }
+    let lanes =
+      try ((isApart ? [.exact] : []) + searching).map {
+        try RecallBenchLane(session, settings, $0)
+      }
+      + settings.dropped.map { try RecallBenchLane(session, settings, .exact, dropping: $0) }
     context.settings["kv_type"] = lanes[0].kvType.rawValue
     var (groups, order): ([Group: Tallies], [Group]) = ([:], [])
     for (index, problem) in settings.problems.enumerated() {
@@ -125,7 +131,7 @@ public enum RecallBench {
       try measure(problem, lanes, into: &groups[group, default: Tallies(lanes: lanes.count)])
     }
     let rows = order.flatMap { group in
-      groups[group]!.rows(group, lanes.map(\.method), settings)
+      groups[group]!.rows(group, lanes, settings)
     }
     return BenchReport(context: context, rows: rows)
   }
@@ -137,7 +143,7 @@ public enum RecallBench {
       try lane.read(problem)
       // Exact attention is the same in every lane.
       if number == 0 { tallies.exact.append(try lane.answer(searching: false)) }
-      if lane.method != .exact { tallies.lanes[number].append(try lane.answer(searching: true)) }
+      if !lane.isExact { tallies.lanes[number].append(try lane.answer(searching: true)) }
     }
   }
 
@@ -154,15 +160,19 @@ public enum RecallBench {
     init(lanes: Int) { self.lanes = Array(repeating: [], count: lanes) }
 
     func rows(
-      _ group: Group, _ methods: [AttentionMethod], _ settings: Settings
+      _ group: Group, _ ways: [RecallBenchLane], _ settings: Settings
     ) -> [Row] {
-      let others = zip(methods, lanes).filter { $0.0 != .exact }
-      return [row(group, .exact, exact, settings)]
-        + others.map { row(group, $0, $1, settings) }
+      let others = zip(ways, lanes).filter { !$0.0.isExact }
+      return [row(group, AttentionMethod.exact.name, " --methods exact", exact, settings)]
+        + others.map { way, outcomes in
+          let words = way.dropping.map { " --methods exact --dropped \($0.word)" }
+          return row(
+            group, way.name, words ?? " --methods exact,\(way.name)", outcomes, settings)
+        }
     }
 
     private func row(
-      _ group: Group, _ method: AttentionMethod, _ outcomes: [RecallBenchLane.Outcome],
+      _ group: Group, _ name: String, _ words: String, _ outcomes: [RecallBenchLane.Outcome],
       _ settings: Settings
     ) -> Row {
       let (answers, truths) = (outcomes.flatMap(\.right), exact.flatMap(\.right))
@@ -172,7 +182,9 @@ public enum RecallBench {
       let difference = Proportion.difference(gained: gained, lost: lost, of: answers.count)
       let losses = outcomes.compactMap(\.loss)
       let changes = Proportion.mean(zip(losses, exact.compactMap(\.loss)).map { $0 - $1 })
-      let (asked, read, other) = (!answers.isEmpty, !losses.isEmpty, method != .exact)
+      let (asked, read, other) = (
+        !answers.isEmpty, !losses.isEmpty, name != AttentionMethod.exact.name
+      )
       func mean(_ value: (RecallBenchLane.Outcome) -> Double) -> Double {
         outcomes.reduce(0) { $0 + value($1) } / Double(max(1, outcomes.count))
       }
@@ -180,7 +192,7 @@ public enum RecallBench {
       let meanError = errors.isEmpty ? nil : errors.reduce(0, +) / Double(errors.count)
       func ends(_ range: ClosedRange<Double>) -> [Double] { [range.lowerBound, range.upperBound] }
       return Row(
-        suite: group.suite, length: group.length, attention: method.name,
+        suite: group.suite, length: group.length, attention: name,
         contexts: outcomes.count, problems: right.of, right: right.right,
         accuracy: asked ? right.share : nil, accuracyInterval: asked ? ends(right.interval) : nil,
         difference: asked && other ? Double(gained - lost) / Double(right.of) : nil,
@@ -190,8 +202,7 @@ public enum RecallBench {
         perplexityChangeInterval: read && other
           ? ends(changes.interval).map { exp($0) - 1 } : nil,
         touched: mean(\.touched), exactHeads: mean(\.exactHeads), outputError: meanError,
-        command: "\(settings.command) --suite \(group.suite) --lengths \(group.length) "
-          + "--methods exact\(other ? ",\(method.name)" : "")")
+        command: "\(settings.command) --suite \(group.suite) --lengths \(group.length)" + words)
     }
   }
 }

@@ -16,6 +16,10 @@ final class RecallBenchLane {
   }
 
   let method: AttentionMethod
+  /// What is dropped of the text before each question; nil for nothing.
+  let dropping: DroppedShare?
+  var isExact: Bool { method == .exact && dropping == nil }
+  var name: String { dropping?.name ?? method.name }
   var kvType: KVType { backend.kvType }
 
   private let backend: TransformerBackend
@@ -28,12 +32,20 @@ final class RecallBenchLane {
   /// Tokens of the text, and how many of them were read as the prompt.
   private var tokens: [Token] = []
   private var prompt = 0
+  /// Positions dropped before each question of the text.
+  private var dropped: [Int] = []
 
   /// Rows of logits at a time.
   private static let batch = 128
+  /// Positions on either side of a text, and around what is asked for, that are no part of a dropped span.
+  private static let margin = 32
 
-  init(_ session: Session, _ settings: RecallBench.Settings, _ method: AttentionMethod) throws {
+  init(
+    _ session: Session, _ settings: RecallBench.Settings, _ method: AttentionMethod,
+    dropping: DroppedShare? = nil
+  ) throws {
     self.method = method
+    self.dropping = dropping
     predicted = settings.predicted
     layers = session.model.configuration.layers
     group = session.model.configuration.queryHeads / session.model.configuration.kvHeads
@@ -89,6 +101,7 @@ final class RecallBenchLane {
   /// - Parameter searching: whether these tokens attend as ``method`` says, instead of to everything.
   func answer(searching: Bool) throws -> Outcome {
     var outcome = Outcome()
+    dropped = []
     if searching { try backend.measureOutputError() }
     let questions = problem?.questions ?? []
     var last = prompt
@@ -96,7 +109,8 @@ final class RecallBenchLane {
       let asked = encode(question.question)
       let answer = encode(question.answer)
       let rows = asked + answer.dropLast()
-      let found = try likeliest(rows, from: asked.count - 1, searching)
+      let span = searching ? try finished(besides: question) : nil
+      let found = try likeliest(rows, from: asked.count - 1, searching, dropping: span)
       outcome.right.append(found == answer)
       last = max(last, prompt + rows.count)
     }
@@ -116,9 +130,11 @@ final class RecallBenchLane {
   }
 
   /// The likeliest tokens after those of `rows` from an index on.
-  private func likeliest(_ rows: [Token], from first: Int, _ searching: Bool) throws -> [Token] {
+  private func likeliest(
+    _ rows: [Token], from first: Int, _ searching: Bool, dropping span: Range<Int>?
+  ) throws -> [Token] {
     var found: [Token] = []
-    try process(rows, searching) { row, values in
+    try process(rows, searching, dropping: span) { row, values in
       guard row >= first else { return }
       var best = 0
       for i in values.indices where values[i] > values[best] { best = i }
@@ -129,7 +145,10 @@ final class RecallBenchLane {
 
   private func loss(_ searching: Bool) throws -> Double {
     var sum = 0.0
-    try process(Array(tokens[prompt..<tokens.count - 1]), searching) { row, values in
+    let span = searching ? finished(besides: prompt..<prompt) : nil
+    try process(
+      Array(tokens[prompt..<tokens.count - 1]), searching, dropping: span
+    ) { row, values in
       let largest = values.max() ?? 0
       let total = values.reduce(0.0) { $0 + exp(Double($1 - largest)) }
       sum += log(total) - Double(values[Int(tokens[prompt + row + 1])] - largest)
@@ -137,28 +156,83 @@ final class RecallBenchLane {
     return sum / Double(predicted)
   }
 
-  /// Processes tokens in a fork of the text and hands on the logits of each.
+  /// Processes tokens in a fork of the text, without `span` of it, and hands on the logits of each.
   private func process(
-    _ rows: [Token], _ searching: Bool, _ body: (_ row: Int, _ logits: [Float]) -> Void
+    _ rows: [Token], _ searching: Bool, dropping span: Range<Int>?,
+    _ body: (_ row: Int, _ logits: [Float]) -> Void
   ) throws {
     let size = KVSlab.pageTokens
-    let shared = prompt / size
-    let own = pages(of: prompt + rows.count) - shared
+    let kept = span?.lowerBound ?? prompt
+    let start = prompt - (span?.count ?? 0)
+    if dropping != nil { dropped.append(span?.count ?? 0) }
+    let shared = kept / size
+    let own = pages(of: start + rows.count) - shared
     let first = PageID(pages(of: prompt))
     try backend.reservePages(Int(first) + own)
-    if prompt % size > 0 {
-      backend.copyPage(from: PageID(shared), to: first, positions: prompt % size)
+    if kept % size > 0 {
+      backend.copyPage(from: PageID(shared), to: first, positions: kept % size)
     }
     let table = (0..<PageID(shared)).map { $0 } + (0..<PageID(own)).map { first + $0 }
+    if let span { try moveDown(what: span.upperBound..<prompt, to: span.lowerBound, table) }
     for begin in stride(from: 0, to: rows.count, by: Self.batch) {
       let end = min(rows.count, begin + Self.batch)
       try backend.forward(
         ForwardBatch(
           tokens: (begin..<end).map {
-            BatchToken(token: rows[$0], position: prompt + $0, sequence: 0, wantsLogits: true)
-          }, sequences: [table], promptTokens: [searching ? prompt : .max]), logits: logits)
+            BatchToken(token: rows[$0], position: start + $0, sequence: 0, wantsLogits: true)
+          }, sequences: [table], promptTokens: [searching ? start : .max]), logits: logits)
       for row in begin..<end { body(row, logits.row(row - begin)) }
     }
+  }
+
+  // MARK: Dropping
+
+  /// Gives what follows a dropped span its new positions.
+  private func moveDown(what follows: Range<Int>, to first: Int, _ table: [PageID]) throws {
+    guard dropping?.following == .processedAgain else {
+      let whole = (0..<PageID(pages(of: prompt))).map { $0 }
+      backend.shift(
+        whole, dropping: first..<follows.lowerBound, end: follows.upperBound, into: table)
+      return
+    }
+    let count = follows.lowerBound - first
+    for begin in stride(from: follows.lowerBound, to: prompt, by: backend.maximumBatchTokens) {
+      try backend.forward(
+        ForwardBatch(
+          tokens: (begin..<min(prompt, begin + backend.maximumBatchTokens)).map {
+            BatchToken(
+              token: tokens[$0], position: $0 - count, sequence: 0, wantsLogits: false)
+          }, sequences: [table]), logits: logits)
+    }
+  }
+
+  /// The span to drop before a question: as much as asked for of the text on one side of what states the
+  /// answer, or all there is.
+  private func finished(besides question: RecallProblem.Question) throws -> Range<Int>? {
+    guard dropping != nil, let problem else { return nil }
+    let asked = question.question + question.answer.filter { !$0.isNewline }
+    let place = asked.indices.lazy.compactMap { problem.text.range(of: asked[$0...]) }.first
+    guard let place, problem.text[place].count > question.answer.count else {
+      throw BenchError(
+        .argument,
+        "a text of family '\(problem.family)' does not state '\(question.answer)' as the answer to "
+          + "'\(question.question)' in these words: what to drop besides is not known")
+    }
+    let before = backend.tokenizer.encode(
+      String(problem.text[..<place.lowerBound]), addSpecial: true, parseSpecial: false)
+    return finished(besides: before.count..<before.count + encode(asked).count)
+  }
+
+  private func finished(besides needed: Range<Int>) -> Range<Int>? {
+    guard let dropping else { return nil }
+    let count = Int(dropping.share * Double(prompt))
+    let before = Self.margin..<max(Self.margin, needed.lowerBound - Self.margin)
+    let last = max(Self.margin, prompt - 8 * Self.margin)
+    let after = min(needed.upperBound + Self.margin, last)..<last
+    // The later side where both are long enough: less has to move.
+    let side = after.count >= min(count, before.count) ? after : before
+    guard !side.isEmpty else { return nil }
+    return max(side.lowerBound, side.upperBound - count)..<side.upperBound
   }
 
   // MARK: Accounting
@@ -167,7 +241,10 @@ final class RecallBenchLane {
   private func account(for positions: Range<Int>, in outcome: inout Outcome) {
     guard !positions.isEmpty else { return }
     switch method {
-    case .exact: break
+    case .exact:
+      guard !dropped.isEmpty else { break }
+      let mean = Double(dropped.reduce(0, +)) / Double(dropped.count)
+      outcome.touched = self.mean(positions) { end in 1 - mean / Double(end) }
     case .window(let recent, let sinks):
       outcome.exactHeads = 0
       outcome.touched = mean(positions) { end in

@@ -58,6 +58,51 @@ import MartletBench
     }
   }
 
+  /// A span that a question is not about can be dropped before it.
+  @Test func finishedSpansAreDropped() throws {
+    var settings = RecallBench.Settings(problems: try Self.problems())
+    settings.methods = [.exact]
+    settings.dropped = [
+      try DroppedShare.parse("0.5"), try DroppedShare.parse("again=0.5"),
+      try DroppedShare.parse("0.001"),
+    ]
+    settings.predicted = 64
+    let report = try RecallBench.run(settings, session: try Self.session())
+    #expect(
+      report.rows.prefix(4).map(\.attention)
+        == ["exact", "dropped=0.5", "dropped, again=0.5", "dropped=0.001"])
+    for rows in stride(from: 0, to: report.rows.count, by: 4).map({ report.rows[$0..<$0 + 4] }) {
+      let (exact, half, few) = (rows[rows.startIndex], rows[rows.startIndex + 1], rows.last!)
+      #expect(half.touched > 0.4 && half.touched < 0.7 && few.touched > 0.98)
+      guard exact.suite != "text" else {
+        #expect(try abs(#require(few.perplexityChange)) < 0.05)
+        continue
+      }
+      // What was asked for is still there.
+      #expect(rows.allSatisfy { $0.right >= exact.right - 2 }, "\(rows.map(\.right))")
+    }
+  }
+
+  /// What is dropped is gone: the question about it.
+  @Test func whatIsNotStatedIsRefused() throws {
+    let stated = try #require(try Self.problems().first { !$0.questions.isEmpty })
+    let line = #"{"family":"recall","length":9,"tokens":\#(stated.tokens),"text":"#
+    let text = String(decoding: try JSONEncoder().encode(stated.text), as: UTF8.self)
+    let other = try RecallProblem.read(
+      [UInt8]((line + text + #","questions":[{"question":"? kamo","answer":" xyz\n"}]}"#).utf8),
+      file: "other.jsonl")
+    var settings = RecallBench.Settings(problems: other)
+    settings.methods = [.exact]
+    settings.dropped = [DroppedShare(share: 0.5)]
+    let session = try Self.session()
+    #expect { try RecallBench.run(settings, session: session) } throws: {
+      "\($0)".contains("does not state ' xyz")
+    }
+    for word in ["0", "1", "again=", "half"] {
+      #expect(throws: BenchError.self) { try DroppedShare.parse(word) }
+    }
+  }
+
   /// So are the ways of pruning: prompts that tokens leave are read apart from exact attention's.
   @Test func waysOfPruningAreCompared() throws {
     var settings = RecallBench.Settings(

@@ -83,8 +83,33 @@ import Testing
     #expect(rows[1]["output_error"] as? Double ?? 1 <= 0.5)
   }
 
+  /// Ways that leave positions out for good, a dropped span and memory taken by one way at a time.
+  @Test func contextPruning() throws {
+    let rows = try rows([
+      "context", "--positions", "1056", "--methods", "exact,h2o=128,critic=0.25,lazyllm=0.5",
+      "--dropped", "0.75,again=0.75", "--prefill", "--apart", "--generate", "2", "--repetitions",
+      "2",
+      "--threads", "1",
+    ])
+    #expect(
+      rows.map { $0["attention"] as? String } == [
+        "exact", "h2o=128", "critic=0.25", "lazyllm=0.5", "dropped=0.75", "dropped, again=0.75",
+      ])
+    for row in rows {
+      expectPositive(row, ["tokens_per_s", "speedup", "median_ns", "kv_bytes", "prefill_seconds"])
+      expectPositive(row, ["first_ms", "stated_bytes"])
+    }
+    for row in rows[1...3] { expectPositive(row, ["index_bytes"]) }
+    for row in rows[1...2] { expectPositive(row, ["output_error"]) }
+    for row in rows[4...5] {
+      expectPositive(row, ["drop_seconds"])
+      #expect((row["kv_bytes"] as? Int ?? 0) * 4 < (rows[0]["kv_bytes"] as? Int ?? 0) * 2)
+    }
+  }
+
   @Test func contextRefusals() throws {
     for (arguments, mention) in [
+      (["--dropped", "2"], "'2'"), (["--dropped", "0.99", "--positions", "1024"], "last 128"),
       (["--methods", "retrieve=2"], "retrieve=2"), (["--methods", "nothing"], "nothing"),
       (["--positions", "12"], "positions"),
     ] {

@@ -50,6 +50,28 @@ struct PruningTests {
     stages(.lazy, [1, 1]), stages(.slim, [1, 1]), stages(.lazy, [0.5, 0.1], from: 600),
   ]
 
+  /// The states of later stages are as many bytes as those of the first.
+  @Test("what is kept beside pages is part of what they are said to take", arguments: few)
+  func bytes(method: AttentionMethod) throws {
+    let fixture = try Self.fixture(layers: 3)
+    let backend = try TransformerBackend(
+      parts: fixture.parts, team: ThreadTeam(threads: 1),
+      options: .init(maximumBatchTokens: 128, attention: method))
+    let engine = try Engine(backend: backend)
+    defer { engine.shutdown() }
+    let run = try engine.makeRun(prompt: fixture.tokens(640, seed: 3), seed: 1)
+    let branches = try run.root.fork(3)
+    // Every branch chooses other tokens, which come back.
+    try run.advanceBlocking(branches, Advance(maxTokens: 30))
+    let beside = backend.bytesPerPage - backend.prefixPageBytes
+    let promptPages = 640 / backend.pageTokens
+    #expect(backend.heldStateBytes <= promptPages * beside)
+    guard case .pruned(let pruning) = method else { return }
+    let ofOneStage = promptPages * backend.pageTokens * fixture.parts.configuration.width * 4
+    #expect(backend.heldStateBytes >= ofOneStage)
+    if pruning.scheme == .lazy { #expect(backend.heldStateBytes > ofOneStage, "nothing came back") }
+  }
+
   @Test("nothing left out is exact attention, bit for bit", arguments: all)
   func everything(method: AttentionMethod) throws {
     let fixture = try Self.fixture(layers: 3)

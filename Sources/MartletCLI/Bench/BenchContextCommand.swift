@@ -21,6 +21,18 @@ struct BenchContextCommand: ParsableCommand {
   @Option(help: "Ways of attending, as in --attention, with commas; exact is always measured too.")
   var methods = "exact,retrieve=0.02"
 
+  @Option(
+    help:
+      "Shares of the context to drop as a finished span, such as 0.75, or again=0.75 where what follows is processed again."
+  )
+  var dropped: WordList?
+
+  @Flag(
+    help:
+      "One way of attending after the other, each alone in memory; exact attention only where it is named."
+  )
+  var apart = false
+
   @Option(help: "Numbers of branches on one context.")
   var branches = NumberList([1])
 
@@ -45,6 +57,8 @@ struct BenchContextCommand: ParsableCommand {
   func run() throws {
     var settings = ContextBench.Settings()
     settings.methods = try AttentionMethod.parseList(methods)
+    settings.dropped = try options.refusing { try (dropped?.values ?? []).map(DroppedShare.parse) }
+    settings.isApart = apart
     settings.positions = positions.values
     settings.branches = branches.values
     settings.generate = generate

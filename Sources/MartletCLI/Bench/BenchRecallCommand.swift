@@ -29,6 +29,12 @@ struct BenchRecallCommand: ParsableCommand {
   @Option(help: "Ways of attending, as in --attention, with commas; exact is always measured too.")
   var methods = "exact,retrieve=0.02"
 
+  @Option(
+    help:
+      "Shares of a text to drop before a question that is not about them, such as 0.5, or again=0.5 where what follows is processed again."
+  )
+  var dropped: WordList?
+
   @Option(help: "Tokens at fewer positions attend to everything, at least 1024.")
   var minimumPositions = 1024
 
@@ -49,6 +55,7 @@ struct BenchRecallCommand: ParsableCommand {
         if let recent { retrieval.recent = recent }
         return .retrieve(retrieval)
       }
+      settings.dropped = try (dropped?.values ?? []).map(DroppedShare.parse)
       settings.predicted = predicted
       settings.kvType = model.kvType
       settings.version = MartletCommand.configuration.version

@@ -36,8 +36,21 @@ final class PromptPruningMemory: @unchecked Sendable {
     self.scale = scale
   }
 
-  /// Bytes of hidden states beside a page of a prompt.
-  var bytesPerPage: Int { KVSlab.pageTokens * width * MemoryLayout<Float>.stride }
+  /// Bytes of hidden states beside a page of a prompt, at most: those before each stage. Where tokens leave for
+  /// good, those behind the first stage go when the prompt has come to its end.
+  var bytesPerPage: Int { cuts.count * bytesOfStates }
+  private var bytesOfStates: Int { KVSlab.pageTokens * width * MemoryLayout<Float>.stride }
+
+  /// Bytes of hidden states that are kept now.
+  var heldBytes: Int {
+    var held = Set(pages.compactMap { $0.states.map { ObjectIdentifier($0) } })
+    for prompt in pages.compactMap(\.prompt) {
+      for states in prompt.states {
+        held.formUnion(states.pages.compactMap { $0.map { ObjectIdentifier($0) } })
+      }
+    }
+    return held.count * bytesOfStates
+  }
 
   func reserve(_ count: Int) {
     if pages.count < count {

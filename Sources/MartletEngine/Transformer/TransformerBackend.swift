@@ -60,6 +60,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     slab.bytesPerPage + (retrieval?.bytesPerPage ?? 0) + (eviction?.bytesPerPage ?? 0)
       + (pruning?.bytesPerPage ?? 0)
   }
+  /// Bytes of hidden states that prompts which tokens leave have beside their pages now.
+  package var heldStateBytes: Int { pruning?.heldBytes ?? 0 }
   /// Element type of stored keys and values.
   public var kvType: KVType { slab.type }
   /// The threads that compute.
