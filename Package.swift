@@ -30,9 +30,9 @@ let pluginNames = [
   "SelfConsistency", "SelfEvaluatedSampling", "SelfEvaluationBeam", "SelfRefine", "SemanticEntropy",
   "ShortMofK", "SleepTime", "SolveDetectVerify", "SolveVerify", "SpawnJoin", "Synthesis",
   "TreeSearch", "TwistedParticles", "WeightedVoting",
-  // Scorers, extractors, drafters and samplers.
-  "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "PLess", "PTrue",
-  "Phrases", "ProcessReward",
+  // Scorers, extractors, drafters, samplers and memories.
+  "Certainty", "ExactChecker", "FinalAnswer", "GenerativeJudge", "MeanLogprob", "NearestNotes",
+  "PLess", "PTrue", "Phrases", "ProcessReward",
 ]
 /// A plugin in plain C: the header alone, no author kit.
 func cPlugin(_ name: String) -> Target {

@@ -103,16 +103,20 @@ typedef struct signature {
   F1(49, abstain, RUN)                                                                             \
   BY_HAND(50, run_child)                                                                           \
   F2(51, usage, RUN, SIZED(martlet_usage))                                                         \
-  F3(52, capability, RUN, S, OUT(double))
+  F3(52, capability, RUN, S, OUT(double))                                                          \
+  F5(53, remember, RUN, IN(char, 2), V(size_t), IN(char, 4), V(size_t))                            \
+  F6(54, recall, RUN, IN(char, 2), V(size_t), V(uint32_t), OUTS(martlet_note, 3), OUT(uint32_t))   \
+  F6(55, note, RUN, V(uint64_t), V(uint32_t), TEXT_OUT)                                            \
+  F5(56, hidden_state, RUN, BRANCH, BUF(float), V(size_t), OUT(size_t))
 
 /// The functions by hand with their structs spread out; the enums below name the places.
 #define FLAT_ADVANCE                                                                               \
-  RUN, IN(martlet_branch, 2), V(uint32_t), V(uint32_t), V(uint32_t), V(uint32_t), IN(char, 7),     \
-      V(uint32_t), IN(char, 9), V(size_t), IN(char, 11), V(size_t), D, D, V(martlet_until),        \
-      V(void *)
+  RUN, IN(martlet_branch, 2), V(uint32_t), V(uint32_t), V(uint32_t), V(uint32_t), V(uint32_t),     \
+      IN(char, 8), V(uint32_t), IN(char, 10), V(size_t), IN(char, 12), V(size_t), D, D,            \
+      V(martlet_until), V(void *)
 enum {
   ADVANCE_RUN, ADVANCE_BRANCHES, ADVANCE_COUNT, ADVANCE_HOW, ADVANCE_SIZE, ADVANCE_TOKENS,
-  ADVANCE_DELIMITER, ADVANCE_DELIMITER_LENGTH, ADVANCE_DELIMITERS, ADVANCE_DELIMITERS_LENGTH,
+  ADVANCE_FLAGS, ADVANCE_DELIMITER, ADVANCE_DELIMITER_LENGTH, ADVANCE_DELIMITERS, ADVANCE_DELIMITERS_LENGTH,
   ADVANCE_SAMPLING, ADVANCE_SAMPLING_LENGTH, ADVANCE_ENTROPY, ADVANCE_LOGPROB, ADVANCE_UNTIL,
   ADVANCE_CONTEXT, ADVANCE_WORDS
 };

@@ -13,6 +13,9 @@
 #include <stddef.h>
 #include <string.h>
 
+/// The descriptor of a sealed copy of the library in the plugin's process, where there is one.
+enum { library_file = 5 };
+
 enum { TURN_HOST = 0, TURN_PLUGIN = 1 };
 enum { LANE_MAIN = 0, LANE_SIDE = 1, LANES = 2 };
 
@@ -28,7 +31,7 @@ enum {
 /// What is asked of the plugin.
 enum {
   CALL_LOAD, CALL_FIND, CALL_CREATE, CALL_RUN, CALL_DESTROY, CALL_SCORE, CALL_SCORE_BRANCHES,
-  CALL_EXTRACT, CALL_PROPOSE
+  CALL_EXTRACT, CALL_PROPOSE, CALL_PROCESS, CALL_STORE, CALL_RECALL, CALL_READ
 };
 
 typedef struct lane {
@@ -60,10 +63,21 @@ static const uint64_t look_briefly = 3000;
 static const size_t lane_bytes = 64u << 20;
 /// The most bytes of one array in a call.
 static const size_t most_array_bytes = 16u << 20;
-static const size_t channel_bytes = sizeof(channel) + LANES * ((size_t)64 << 20);
+/// The most bytes of a row of logits, and of the tokens before it. They lie behind the lanes, where the
+/// plugin works on them in place: what it calls meanwhile writes over lanes, not over them.
+static const size_t row_bytes = 64u << 20;
+static const size_t channel_bytes = sizeof(channel) + (LANES + 2) * ((size_t)64 << 20);
 
 static inline uint8_t *frame_of(channel *shared, unsigned which) {
   return (uint8_t *)(shared + 1) + which * lane_bytes;
+}
+
+static inline float *row_of(channel *shared) {
+  return (float *)(void *)((uint8_t *)(shared + 1) + LANES * lane_bytes);
+}
+
+static inline int32_t *row_tokens_of(channel *shared) {
+  return (int32_t *)(void *)((uint8_t *)row_of(shared) + row_bytes);
 }
 
 /// Gives the turn to the other side.

@@ -60,6 +60,7 @@ static martlet_status load(reader *from) {
   rules.allow_unconfined = (uint32_t)take_word(from);
   rules.memory_bytes = take_word(from);
   rules.missing = (uint32_t)take_word(from);
+  bool is_sealed = take_word(from) != 0;
   if (from->failed || rules.library == NULL) return refuse("memory is short");
   // Before a single instruction of the plugin: its constructors are its code too.
   if (!martlet_sandbox_enter(&rules, martlet_link.shared, problem, sizeof problem)) {
@@ -68,7 +69,9 @@ static martlet_status load(reader *from) {
   // Not sooner: the rules bind threads, and a thread without them would be a way out.
   pthread_t watch;
   if (pthread_create(&watch, NULL, watch_host, NULL) != 0) return refuse("it gets no thread");
-  void *image = dlopen(rules.library, RTLD_NOW | RTLD_LOCAL);
+  char sealed[32];
+  snprintf(sealed, sizeof sealed, "/proc/self/fd/%d", library_file);
+  void *image = dlopen(is_sealed ? sealed : rules.library, RTLD_NOW | RTLD_LOCAL);
   if (image == NULL) return refuse("it does not load: %s", dlerror());
   martlet_plugin_entry_function entry =
       (martlet_plugin_entry_function)dlsym(image, MARTLET_PLUGIN_ENTRY_SYMBOL);
@@ -112,14 +115,21 @@ static bool has_functions(const martlet_component *of) {
       [MARTLET_KIND_STRATEGY] = {"strategy", "martlet_strategy", sizeof(martlet_strategy)},
       [MARTLET_KIND_SCORER] = {"scorer", "martlet_scorer", sizeof(martlet_scorer)},
       [MARTLET_KIND_EXTRACTOR] = {"extractor", "martlet_extractor", sizeof(martlet_extractor)},
-      [MARTLET_KIND_DRAFTER] = {"drafter", "martlet_drafter", sizeof(martlet_drafter)}};
+      [MARTLET_KIND_DRAFTER] = {"drafter", "martlet_drafter", sizeof(martlet_drafter)},
+      [MARTLET_KIND_SAMPLER] = {"sampler", "martlet_sampler", sizeof(martlet_sampler)},
+      [MARTLET_KIND_MEMORY] = {"memory", "martlet_memory", sizeof(martlet_memory)}};
   snprintf(name, sizeof name, "%s of '%s'", tables[of->kind].table, of->id);
   bool is_old_scorer =
       of->kind == MARTLET_KIND_SCORER && size == offsetof(martlet_scorer, score_branches);
   if (!is_old_scorer && !is_size(name, size, tables[of->kind].size)) return false;
   // In each table the three functions that must be there come first.
   const martlet_strategy *first = of->functions;
-  if (first->create != NULL && first->run != NULL && first->destroy != NULL) return true;
+  const martlet_memory *memory = of->functions;
+  bool has_others =
+      of->kind != MARTLET_KIND_MEMORY || (memory->recall != NULL && memory->read != NULL);
+  if (first->create != NULL && first->run != NULL && first->destroy != NULL && has_others) {
+    return true;
+  }
   refuse("a function of %s '%s' is null", tables[of->kind].kind, of->id);
   return false;
 }
@@ -132,8 +142,7 @@ static const martlet_component *find(uint64_t kind, const char *id) {
       return NULL;
     }
     if (!is_size("martlet_component", each->size, sizeof *each)) return NULL;
-    if (each->kind < MARTLET_KIND_STRATEGY || each->kind > MARTLET_KIND_DRAFTER) {
-      if (each->kind == MARTLET_KIND_SAMPLER) continue;  // Served to others, not apart.
+    if (each->kind < MARTLET_KIND_STRATEGY || each->kind > MARTLET_KIND_MEMORY) {
       refuse("component %u has kind %u, which is not served", i, each->kind);
       return NULL;
     }
@@ -187,6 +196,34 @@ static martlet_status propose(reader *from, writer *results, void **kept) {
   free(guesses);
   *kept = counts;
   return status;
+}
+
+/// The row and the tokens lie in shared memory, where the sampler works on them.
+static martlet_status process(reader *from) {
+  uint64_t count = take_word(from);
+  martlet_sampling_choice choice = {.size = sizeof choice,
+                                    .tokens = row_tokens_of(martlet_link.shared)};
+  choice.token_count = take_word(from);
+  choice.generated_tokens = (uint32_t)take_word(from);
+  choice.noise = take_word(from);
+  return ((const martlet_sampler *)component->functions)
+      ->process(instance, &choice, row_of(martlet_link.shared), count);
+}
+
+static void recall(reader *from, writer *results, void **kept) {
+  size_t length;
+  const char *query = take_text(from, &length);
+  uint32_t top = (uint32_t)take_word(from), count = 0;
+  martlet_note *notes = calloc((size_t)top + 1, sizeof *notes);
+  *kept = notes;
+  martlet_status status = MARTLET_E_MEMORY;
+  if (notes != NULL) {
+    status = ((const martlet_memory *)component->functions)
+                 ->recall(instance, query, length, top, notes, &count);
+  }
+  put_word(results, (uint64_t)(int64_t)status);
+  put_word(results, count);
+  if (status == MARTLET_OK) put_bytes(results, notes, (count < top ? count : top) * sizeof *notes);
 }
 
 void martlet_child_serve(lane *lane) {
@@ -275,6 +312,32 @@ void martlet_child_serve(lane *lane) {
       break;
     }
     case CALL_PROPOSE: propose(&from, &results, &kept); break;
+    case CALL_PROCESS: put_word(&results, (uint64_t)(int64_t)process(&from)); break;
+    case CALL_STORE: {
+      size_t text_length;
+      const char *key = take_text(&from, &length), *text = take_text(&from, &text_length);
+      martlet_status status = ((const martlet_memory *)component->functions)
+                                  ->store(instance, key, length, text, text_length);
+      put_word(&results, (uint64_t)(int64_t)status);
+      break;
+    }
+    case CALL_RECALL: recall(&from, &results, &kept); break;
+    case CALL_READ: {
+      uint64_t id = take_word(&from);
+      uint32_t part = (uint32_t)take_word(&from);
+      size_t capacity = take_word(&from), needed = 0;
+      char *buffer = malloc(capacity + 1);
+      kept = buffer;
+      martlet_status status = MARTLET_E_MEMORY;
+      if (buffer != NULL) {
+        status = ((const martlet_memory *)component->functions)
+                     ->read(instance, id, part, buffer, capacity, &needed);
+      }
+      put_word(&results, (uint64_t)(int64_t)status);
+      put_word(&results, needed);
+      put_text(&results, buffer, status == MARTLET_OK && needed <= capacity ? needed : 0);
+      break;
+    }
     default: _exit(70);
   }
   martlet_child_send(LANE_MAIN, FRAME_RETURN, operation, &results);

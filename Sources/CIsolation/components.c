@@ -196,6 +196,117 @@ static const martlet_drafter drafter = {.size = sizeof(martlet_drafter),
                                         .propose = propose,
                                         .destroy = destroy};
 
+// MARK: Samplers
+
+/// Says why a component's call failed for want of room or time.
+static martlet_status refuse(process *process, martlet_status status, const char *text) {
+  process->host->explain(process->run, text, strlen(text));
+  return status;
+}
+
+/// The most processor time of a row, seconds; as where samplers are in the host's own process.
+static const double most_row_seconds = 0.1;
+
+static martlet_status process_row(void *instance, const martlet_sampling_choice *choice,
+                                  float *logits, size_t count) {
+  process *process = instance;
+  if (count > row_bytes / sizeof *logits || choice->token_count > row_bytes / sizeof(int32_t)) {
+    return refuse(process, MARTLET_E_MEMORY, "the row is too large for an isolated sampler");
+  }
+  pthread_mutex_lock(&process->calls);
+  memcpy(row_of(process->shared), logits, count * sizeof *logits);
+  if (choice->token_count > 0) {
+    memcpy(row_tokens_of(process->shared), choice->tokens, choice->token_count * sizeof(int32_t));
+  }
+  writer frame = martlet_process_writer(process);
+  put_word(&frame, count);
+  put_word(&frame, choice->token_count);
+  put_word(&frame, choice->generated_tokens);
+  put_word(&frame, choice->noise);
+  martlet_process_limit(process, most_row_seconds);
+  reader answer;
+  martlet_status status = ask(process, CALL_PROCESS, &frame, &answer);
+  free(answer.start);
+  char message[160];
+  if (!martlet_process_within_limit(process, message, sizeof message) && status == MARTLET_OK) {
+    status = refuse(process, MARTLET_E_PLUGIN, message);
+  }
+  // Whatever it still does to the row there, this copy is what counts.
+  if (status == MARTLET_OK) memcpy(logits, row_of(process->shared), count * sizeof *logits);
+  pthread_mutex_unlock(&process->calls);
+  return status;
+}
+
+static const martlet_sampler sampler = {.size = sizeof(martlet_sampler),
+                                        .create = create,
+                                        .process = process_row,
+                                        .destroy = destroy};
+
+// MARK: Memories
+
+static martlet_status store(void *instance, const char *key, size_t key_length, const char *text,
+                            size_t text_length) {
+  process *process = instance;
+  pthread_mutex_lock(&process->calls);
+  writer frame = martlet_process_writer(process);
+  put_text(&frame, key, key_length);
+  put_text(&frame, text, text_length);
+  reader answer;
+  martlet_status status = ask(process, CALL_STORE, &frame, &answer);
+  free(answer.start);
+  pthread_mutex_unlock(&process->calls);
+  return status;
+}
+
+static martlet_status recall(void *instance, const char *query, size_t query_length, uint32_t top,
+                             martlet_note *notes, uint32_t *count) {
+  process *process = instance;
+  pthread_mutex_lock(&process->calls);
+  writer frame = martlet_process_writer(process);
+  put_text(&frame, query, query_length);
+  put_word(&frame, top);
+  reader answer;
+  martlet_status status = ask(process, CALL_RECALL, &frame, &answer);
+  // More than there is room for is passed on as it is, for the host to refuse.
+  uint64_t found = take_word(&answer);
+  uint64_t most = found < top ? found : top;
+  if (status == MARTLET_OK) {
+    const void *bytes = take_bytes(&answer, most * sizeof *notes);
+    if (bytes != NULL) memcpy(notes, bytes, most * sizeof *notes);
+    if (answer.failed) status = MARTLET_E_PLUGIN;
+  }
+  *count = found > UINT32_MAX ? UINT32_MAX : (uint32_t)found;
+  free(answer.start);
+  pthread_mutex_unlock(&process->calls);
+  return status;
+}
+
+static martlet_status read_note(void *instance, uint64_t id, uint32_t part, char *buffer,
+                                size_t capacity, size_t *needed) {
+  process *process = instance;
+  pthread_mutex_lock(&process->calls);
+  writer frame = martlet_process_writer(process);
+  put_word(&frame, id);
+  put_word(&frame, part);
+  put_word(&frame, capacity);
+  reader answer;
+  martlet_status status = ask(process, CALL_READ, &frame, &answer);
+  *needed = take_word(&answer);
+  size_t length;
+  const char *text = take_text(&answer, &length);
+  if (status == MARTLET_OK && length <= capacity && length > 0) memcpy(buffer, text, length);
+  free(answer.start);
+  pthread_mutex_unlock(&process->calls);
+  return status;
+}
+
+static const martlet_memory memory = {.size = sizeof(martlet_memory),
+                                      .create = create,
+                                      .store = store,
+                                      .destroy = destroy,
+                                      .recall = recall,
+                                      .read = read_note};
+
 // MARK: Finding
 
 static const void *functions(uint32_t kind, bool scores_branches) {
@@ -204,6 +315,8 @@ static const void *functions(uint32_t kind, bool scores_branches) {
     case MARTLET_KIND_SCORER: return scores_branches ? &branch_scorer : &text_scorer;
     case MARTLET_KIND_EXTRACTOR: return &extractor;
     case MARTLET_KIND_DRAFTER: return &drafter;
+    case MARTLET_KIND_SAMPLER: return &sampler;
+    case MARTLET_KIND_MEMORY: return &memory;
     default: return NULL;
   }
 }

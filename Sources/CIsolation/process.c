@@ -55,7 +55,9 @@ static int start(process *process, int memory, int control) {
   posix_spawn_file_actions_adddup2(&actions, 2, 1);
   posix_spawn_file_actions_adddup2(&actions, memory, 3);
   posix_spawn_file_actions_adddup2(&actions, control, 4);
-  posix_spawn_file_actions_addclosefrom_np(&actions, 5);
+  int sealed = process->plugin->options.library_file;
+  if (sealed > 0) posix_spawn_file_actions_adddup2(&actions, sealed, library_file);
+  posix_spawn_file_actions_addclosefrom_np(&actions, library_file + (sealed > 0));
   // A group of its own, so that an interrupted host can still ask it for its best answer.
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
                                             POSIX_SPAWN_SETSIGDEF);
@@ -98,6 +100,24 @@ static int moved(int file) {
   return other;
 }
 
+int martlet_isolated_sealed(const void *bytes, size_t count) {
+  // Said where the kernel knows it, so that one that forbids running such files can tell.
+  int file = memfd_create("martlet-plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10u);
+  if (file < 0) file = memfd_create("martlet-plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (file < 0) return -1;
+  size_t written = 0;
+  while (written < count) {
+    ssize_t more = write(file, (const char *)bytes + written, count - written);
+    if (more < 0 && errno == EINTR) continue;
+    if (more <= 0) break;
+    written += (size_t)more;
+  }
+  int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  if (written == count && fcntl(file, F_ADD_SEALS, seals) == 0) return moved(file);
+  close(file);
+  return -1;
+}
+
 static void *listen_to(void *argument) {
   process *process = argument;
   char byte;
@@ -127,6 +147,7 @@ static void put_load(writer *frame, const martlet_isolated_options *options) {
   put_word(frame, options->allow_unconfined);
   put_word(frame, options->memory_bytes);
   put_word(frame, options->missing);
+  put_word(frame, options->library_file > 0);
 }
 
 static void end(process *process);
@@ -238,6 +259,31 @@ writer martlet_process_writer(process *process) {
   return (writer){.start = frame_of(process->shared, LANE_MAIN), .room = lane_bytes};
 }
 
+/// Processor time that a process has taken, seconds.
+static double processor_seconds(const process *process) {
+  clockid_t clock;
+  struct timespec time;
+  if (clock_getcpuclockid(process->pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+void martlet_process_limit(process *process, double seconds) {
+  process->processor_limit = seconds;
+  process->processor_began = processor_seconds(process);
+}
+
+bool martlet_process_within_limit(process *process, char *message, size_t capacity) {
+  double taken = processor_seconds(process) - process->processor_began;
+  double limit = process->processor_limit;
+  process->processor_limit = 0;
+  if (taken <= limit) return true;
+  snprintf(message, capacity,
+           "it took %.3g s of processor time for one row, where nobody decodes meanwhile; %g s is "
+           "the most",
+           taken, limit);
+  return false;
+}
+
 /// Waits until the plugin has given back the turn. False when its process is gone.
 static bool await_turn(process *process) {
   const martlet_isolated_options *options = &process->plugin->options;
@@ -249,6 +295,13 @@ static bool await_turn(process *process) {
     if (began == 0) began = now;
     if (process->run != NULL && options->abandoned != NULL && options->abandoned(process->run)) {
       end_because(process, "did not return in time after its run had ended");
+    } else if (process->processor_limit > 0 &&
+               processor_seconds(process) - process->processor_began > process->processor_limit) {
+      char reason[160];
+      snprintf(reason, sizeof reason,
+               "took more than %g s of processor time for one row, where nobody decodes meanwhile",
+               process->processor_limit);
+      end_because(process, reason);
     } else if (options->stall_seconds > 0 &&
                (double)(now - began) * 1e-9 > options->stall_seconds) {
       char reason[96];
@@ -366,6 +419,7 @@ static void free_plugin(martlet_isolated_plugin *plugin) {
   free((char *)plugin->options.plugin_id);
   free((char *)plugin->options.version);
   free((char *)plugin->options.readable);
+  if (plugin->options.library_file > 0) close(plugin->options.library_file);
   pthread_mutex_destroy(&plugin->lock);
   free(plugin);
 }
@@ -381,7 +435,12 @@ martlet_isolated_plugin *martlet_isolated_open(const martlet_isolated_options *o
   plugin->options.plugin_id = copied(options->plugin_id, strlen(options->plugin_id));
   plugin->options.version = copied(options->version, strlen(options->version));
   plugin->options.readable = copied(options->readable, options->readable_length);
-  if (plugin->options.helper != NULL && plugin->options.library != NULL &&
+  bool has_file = options->library_file > 0;
+  if (has_file) {
+    plugin->options.library_file = fcntl(options->library_file, F_DUPFD_CLOEXEC, 16);
+    has_file = plugin->options.library_file > 0;
+  }
+  if (has_file == (options->library_file > 0) && plugin->options.helper != NULL && plugin->options.library != NULL &&
       plugin->options.plugin_id != NULL && plugin->options.version != NULL &&
       plugin->options.readable != NULL) {
     return plugin;

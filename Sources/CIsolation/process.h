@@ -32,6 +32,8 @@ typedef struct process {
   martlet_run run;
   /// Calls to a scorer or extractor may come from several threads.
   pthread_mutex_t calls;
+  /// The most processor time of the call in progress, seconds, and what it began with; 0 for no limit.
+  double processor_limit, processor_began;
   /// Host functions inside one another.
   uint32_t depth;
   struct process *next;
@@ -61,6 +63,10 @@ writer martlet_process_writer(process *process);
 /// answer is a copy that the caller frees (`start`). False when the process is gone.
 bool martlet_process_exchange(process *process, uint32_t kind, uint32_t operation, writer *frame,
                               reader *answer);
+/// Allows the next exchange so much processor time: a process that takes more is ended.
+void martlet_process_limit(process *process, double seconds);
+/// Whether the exchange kept to it. Ends the limit.
+bool martlet_process_within_limit(process *process, char *message, size_t capacity);
 /// Serves the frame that lies on a lane: calls the host function and writes the reply.
 void martlet_serve(process *process, unsigned which);
 

@@ -115,7 +115,7 @@ static void take_result(reader *from, const argument *argument, const uint64_t *
 /// Whether a function takes a pass of the model or many. Not `wait_any`: one pass ends several.
 static bool runs_model(uint32_t function) {
   return function == PLACE_OF(advance) || function == PLACE_OF(next_token) ||
-         function == PLACE_OF(run_child);
+         function == PLACE_OF(run_child) || function == PLACE_OF(hidden_state);
 }
 
 /// Calls a host function with its arguments as words.
@@ -237,6 +237,7 @@ static martlet_status advance_by(uint32_t function, martlet_run run, const martl
   if (how != NULL) words[ADVANCE_SIZE] = how->size;
   if (how != NULL && how->size >= offsetof(martlet_advance, delimiters)) {
     words[ADVANCE_TOKENS] = how->max_tokens;
+    words[ADVANCE_FLAGS] = how->flags;
     words[ADVANCE_DELIMITER] = (uint64_t)(uintptr_t)how->delimiter;
     words[ADVANCE_DELIMITER_LENGTH] = how->delimiter_length;
   }

@@ -25,6 +25,7 @@ struct RequestOptions {
     request.scorer = try json.fields.optionalText("scorer")
     request.extractor = try json.fields.optionalText("extractor")
     request.sampler = try json.fields.optionalText("sampler")
+    request.memory = try json.fields.optionalText("memory")
     request.seed = try json.seed()
     let budget = try json.fields.assignments("budget").joined(separator: ",")
     if !budget.isEmpty { request.budget = try Budget(parsing: budget) }

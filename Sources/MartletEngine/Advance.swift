@@ -6,6 +6,10 @@ public struct Advance: Sendable, Equatable {
   public var maxTokens: Int?
   /// Stop each branch when its new text contains one of these; the delimiter stays in the text.
   public var delimiters: [String]
+  /// Whether the text in which delimiters are looked for begins where that of the branch's last advance
+  /// began, so that one which a stop cut in two is found. Not past a delimiter that ended that advance,
+  /// nor text that was appended or truncated since.
+  public var continues = false
   /// Stop each branch after a token before which the model's distribution had more entropy than
   /// this, nats.
   public var entropyAbove: Float?

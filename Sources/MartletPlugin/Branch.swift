@@ -64,6 +64,9 @@ public struct Advance: Sendable, Equatable {
   /// Rules for drawing these tokens in place of the run's, `temperature=0.8,top-p=0.95`, or with a
   /// leading `+` on top of them, `+temperature=0`.
   public var sampling: String?
+  /// Whether delimiters are looked for from where the branch's last advance began, so that one which a
+  /// stop cut in two is found.
+  public var continues = false
 
   /// Advances until the branch finishes, or to the nearest of the limits given.
   public init(
@@ -126,6 +129,16 @@ public struct Branch: Hashable {
   public func entropies() throws(PluginError) -> [Float] {
     try table.read("entropies", Float(0)) { buffer, capacity, needed in
       table.host.pointee.entropies?(table.run, handle, buffer, capacity, needed)
+    }
+  }
+
+  /// The model's hidden state after the last token, behind the final norm: what the logits of the next
+  /// token are computed from. The branch stays as it is.
+  /// - Throws: `unsupported` where the model has none to give (`capability("hidden_size")` is 0), `state`
+  ///   for a finished branch.
+  public func hiddenState() throws(PluginError) -> [Float] {
+    try table.read("hidden_state", Float(0)) { buffer, capacity, needed in
+      table.host.pointee.hidden_state?(table.run, handle, buffer, capacity, needed)
     }
   }
 

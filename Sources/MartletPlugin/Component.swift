@@ -145,6 +145,35 @@ public protocol Sampler: SendableMetatype {
   func process(_ logits: inout MutableSpan<Float>, for choice: SamplingChoice) throws
 }
 
+/// A note that a memory found.
+public struct Note: Sendable, Equatable {
+  /// What it was stored under.
+  public let key: String
+  /// What it says.
+  public let text: String
+  /// How well it suits the query; finite, higher is better.
+  public let score: Double
+
+  /// A note.
+  public init(key: String, text: String, score: Double) {
+    (self.key, self.text, self.score) = (key, text, score)
+  }
+}
+
+/// Keeps texts under keys from one run to the next, and finds those that suit a query. One value serves a
+/// whole session, one call at a time, on any thread. What it gives is a function of what was stored, in
+/// which order, of the query and of its options.
+public protocol Memory: SendableMetatype {
+  /// The component's id, as in the manifest.
+  static var id: String { get }
+  /// Reads the options, and what an earlier session left.
+  init(_ component: ComponentContext) throws
+  /// Keeps a text under a key.
+  mutating func store(_ text: String, under key: String) throws
+  /// At most `top` notes, best first, equal ones in the order in which they were stored.
+  mutating func recall(_ query: String, top: Int) throws -> [Note]
+}
+
 /// One component of a plugin, by the type that implements it.
 public struct Component: Sendable {
   let kind: martlet_component_kind
@@ -195,6 +224,17 @@ public struct Component: Sendable {
     }
   }
 
+  /// A memory.
+  public static func memory<M: Memory>(_ type: M.Type) -> Component {
+    Component(kind: MARTLET_KIND_MEMORY, id: M.id) { table in
+      // One reference for both functions.
+      let memory = Kept(try M(ComponentContext(table: table)))
+      return MemoryInstance(
+        table: table, store: { try memory.value.store($0, under: $1) },
+        recall: { try memory.value.recall($0, top: $1) })
+    }
+  }
+
   /// An extractor.
   public static func extractor<E: Extractor>(_ type: E.Type) -> Component {
     Component(kind: MARTLET_KIND_EXTRACTOR, id: E.id) { table in
@@ -221,6 +261,29 @@ final class DrafterInstance {
   init(table: HostTable, body: @escaping (DraftSequence, Int) throws -> [Guess]) {
     self.table = table
     self.body = body
+  }
+}
+
+private final class Kept<Value> {
+  var value: Value
+
+  init(_ value: Value) { self.value = value }
+}
+
+final class MemoryInstance {
+  let table: HostTable
+  let store: (_ text: String, _ key: String) throws -> Void
+  let recall: (_ query: String, _ top: Int) throws -> [Note]
+  /// What was last recalled; ids count from 0.
+  var found: [Note] = []
+
+  init(
+    table: HostTable, store: @escaping (String, String) throws -> Void,
+    recall: @escaping (String, Int) throws -> [Note]
+  ) {
+    self.table = table
+    self.store = store
+    self.recall = recall
   }
 }
 

@@ -15,6 +15,7 @@ func componentFunctions(
   case MARTLET_KIND_EXTRACTOR: extractorFunctions.pointer
   case MARTLET_KIND_DRAFTER: drafterFunctions.pointer
   case MARTLET_KIND_SAMPLER: samplerFunctions.pointer
+  case MARTLET_KIND_MEMORY: memoryFunctions.pointer
   default: nil
   }
 }
@@ -133,6 +134,51 @@ private let samplerFunctions = Immortal(
     },
     destroy: { release($0, as: SamplerInstance.self) }))
 
+private let memoryFunctions = Immortal(
+  martlet_memory(
+    size: UInt32(MemoryLayout<martlet_memory>.size), reserved: 0, create: create,
+    store: { instance, key, keyLength, start, count in
+      guard let memory: MemoryInstance = borrow(instance) else { return MARTLET_E_ARGUMENT }
+      return reporting(memory.table) {
+        memory.found = []
+        try memory.store(copied(start, count), copied(key, keyLength))
+      }
+    },
+    destroy: { release($0, as: MemoryInstance.self) },
+    recall: { instance, query, length, top, notes, count in
+      guard let memory: MemoryInstance = borrow(instance), let notes, let count else {
+        return MARTLET_E_ARGUMENT
+      }
+      return reporting(memory.table) {
+        memory.found = []
+        memory.found = Array(try memory.recall(copied(query, length), Int(top)).prefix(Int(top)))
+        for (index, note) in memory.found.enumerated() {
+          notes[index] = martlet_note(id: UInt64(index), score: note.score)
+        }
+        count.pointee = UInt32(memory.found.count)
+      }
+    },
+    read: { instance, id, part, buffer, capacity, needed in
+      guard let memory: MemoryInstance = borrow(instance), let needed else {
+        return MARTLET_E_ARGUMENT
+      }
+      guard id < memory.found.count else { return MARTLET_E_NOT_FOUND }
+      let note = memory.found[Int(id)]
+      return (part == MARTLET_NOTE_KEY.rawValue ? note.key : note.text).withCharacters {
+        characters, count in
+        needed.pointee = count
+        if count > capacity { return MARTLET_E_TOO_SMALL }
+        if let buffer, let characters { buffer.update(from: characters, count: count) }
+        return MARTLET_OK
+      }
+    }))
+
+/// Copies a text of the host's; null is empty.
+private func copied(_ start: UnsafePointer<CChar>?, _ count: Int) -> String {
+  String(
+    decoding: UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : count), as: UTF8.self)
+}
+
 extension SamplingChoice {
   /// Copies what the host shows for the length of one call.
   fileprivate init(_ view: martlet_sampling_choice) {
@@ -198,13 +244,8 @@ extension GeneratedText {
   /// Copies what the host shows for the length of one call.
   fileprivate init(_ view: UnsafePointer<martlet_text_view>) {
     let view = view.pointee
-    func text(_ start: UnsafePointer<CChar>?, _ count: Int) -> String {
-      String(
-        decoding: UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : count),
-        as: UTF8.self)
-    }
     self.init(
-      prompt: text(view.prompt, view.prompt_length), text: text(view.text, view.text_length),
+      prompt: copied(view.prompt, view.prompt_length), text: copied(view.text, view.text_length),
       logprobs: view.logprobs.map { Array(UnsafeBufferPointer(start: $0, count: view.token_count)) }
         ?? [],
       tokenCount: view.token_count, isFinished: view.finished != 0)

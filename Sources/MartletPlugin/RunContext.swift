@@ -231,6 +231,7 @@ public struct RunContext {
     var how = martlet_advance()
     how.size = UInt32(MemoryLayout<martlet_advance>.size)
     how.max_tokens = UInt32(clamping: advance.maxTokens ?? 0)
+    how.flags = advance.continues ? UInt32(MARTLET_ADVANCE_CONTINUES) : 0
     how.entropy_above = advance.entropyAbove ?? 0
     how.logprob_below = advance.logprobBelow ?? 0
     return advance.delimiters.joined(separator: "\0").withCharacters { characters, count in

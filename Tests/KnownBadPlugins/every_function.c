@@ -82,7 +82,8 @@ static martlet_status run_fixture(const fixture *self) {
   TRY(prompt, run, text, sizeof text, &needed);
   note("'%.*s' ", (int)needed, text);
 
-  const martlet_advance two = {.size = sizeof two, .max_tokens = 2};
+  const martlet_advance two = {.size = sizeof two, .max_tokens = 2,
+                               .flags = MARTLET_ADVANCE_CONTINUES};
   TRY(advance, run, forks, 3, &two);
   const martlet_advance old = {.size = 24, .max_tokens = 1};
   TRY(advance, run, forks, 3, &old);
@@ -169,6 +170,22 @@ static martlet_status run_fixture(const fixture *self) {
   TRY(extract, run, others[0], text, sizeof text, &needed);
   TRY(extract_text, run, "so 3", 4, text, sizeof text, &needed);
   note("%zu ", needed);
+
+  TRY(remember, run, "a key", 5, "a text", 6);
+  TRY(remember, run, "", 0, "a text", 6);
+  martlet_note found[3];
+  uint32_t found_count = 0;
+  TRY(recall, run, "key", 3, 3, found, &found_count);
+  for (uint32_t i = 0; i < found_count; ++i) {
+    note("%llu %.9g ", (unsigned long long)found[i].id, found[i].score);
+    TRY(note, run, found[i].id, MARTLET_NOTE_KEY, text, sizeof text, &needed);
+    note("'%.*s' ", (int)needed, text);
+    TRY(note, run, found[i].id, MARTLET_NOTE_TEXT, text, sizeof text, &needed);
+    note("'%.*s' ", (int)needed, text);
+  }
+  TRY(note, run, 99, MARTLET_NOTE_TEXT, text, sizeof text, &needed);
+  TRY(recall, run, "key", 3, 0, found, &found_count);
+  TRY(hidden_state, run, others[0], reals, 64, &needed);
 
   martlet_child inner = {.size = sizeof inner, .strategy = "sample", .branch = root, .tokens = 5};
   martlet_child_result result = {.size = sizeof result};

@@ -5,7 +5,7 @@ import Testing
 @Suite struct PluginNewTests {
   private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent()
-  private static let kinds = ["strategy", "scorer", "extractor", "drafter", "sampler"]
+  private static let kinds = ["strategy", "scorer", "extractor", "drafter", "sampler", "memory"]
 
   private func make(_ name: String, _ arguments: String..., in folder: TemporaryFolder) throws
     -> Tool.Output

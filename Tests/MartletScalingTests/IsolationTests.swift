@@ -66,6 +66,53 @@ private func eventually(_ condition: () -> Bool) async throws -> Bool {
     }
   }
 
+  @Test("samplers change rows in place and texts stay the same")
+  func sameSamples() async throws {
+    let (session, engine) = try makeSession(HashedWorld(seed: 5, endBias: -.infinity))
+    let (other, otherEngine) = try makeSession(
+      HashedWorld(seed: 5, endBias: -.infinity), plugins: isolated)
+    var plain: Set<String> = []
+    for strategy in ["sample", "best-of-n"] {
+      var wanted = try request("abc", strategy, maxTokens: 60)
+      plain.insert(try await session.run(wanted).text)
+      wanted.sampler = "p-less"
+      let (here, there) = (try await session.run(wanted), try await other.run(wanted))
+      #expect(here.withoutTiming == there.withoutTiming)
+      #expect(!plain.contains(here.text))
+    }
+    #expect(engine.pagesInUse == 0 && otherEngine.pagesInUse == 0)
+    // A row as large as vocabularies are, with a long text before it.
+    let (here, there) = (
+      try PluginSampler("p-less", plugins: shipped), try PluginSampler("p-less", plugins: isolated)
+    )
+    var rows = [[Float]](
+      repeating: (0..<128_256).map { Float(($0 &* 2_654_435_761) % 1000) * 0.02 }, count: 2)
+    let choice = LogitsChoice(tokens: Array(0..<30_000), generatedTokens: 3, noise: 9)
+    try here.process(&rows[0], for: choice)
+    try there.process(&rows[1], for: choice)
+    #expect(rows[0] == rows[1] && rows[0].contains(-.infinity))
+  }
+
+  @Test(
+    "a bad sampler apart ends its run with the reason",
+    arguments: [
+      ("sampler_slow", "of processor time for one row"), ("sampler_fails", "process"),
+      ("sampler_crashes", "signal 11"), ("sampler_hangs", "of processor time for one row"),
+    ])
+  func badSamplers(name: String, reason: String) async throws {
+    let plugin = try FixturePlugin(name, manifest: FixturePlugin.samplerManifest)
+    let (session, engine) = try makeSession(
+      HashedWorld(seed: 5, endBias: -.infinity), plugins: plugin.host(PluginIsolation()))
+    var wanted = try request("abc", "sample", maxTokens: 60)
+    wanted.sampler = plugin.id
+    let bad = wanted
+    let error = await #expect(throws: ScalingError.self) { try await session.run(bad) }
+    #expect(error?.message.contains(reason) == true, "\(error?.message ?? "")")
+    wanted.sampler = nil
+    #expect(try await session.run(wanted).stoppedBecause == .length)
+    #expect(engine.pagesInUse == 0)
+  }
+
   private static func manifestOfAll(_ id: String) -> String {
     FixturePlugin.manifest(id).replacingOccurrences(of: #""minor": 1"#, with: #""minor": 3"#)
       .replacingOccurrences(
@@ -87,6 +134,7 @@ private func eventually(_ condition: () -> Bool) async throws -> Bool {
     var wanted = try request("abc", plugin.id, maxTokens: 20, budget: Budget(tokens: 500))
     wanted.scorer = "mean-logprob"
     wanted.extractor = "final-answer"
+    wanted.memory = "nearest-notes"
     let here = try await session.run(wanted)
     let there = try await other.run(wanted)
     #expect(here.withoutTiming == there.withoutTiming)
@@ -120,9 +168,9 @@ private func eventually(_ condition: () -> Bool) async throws -> Bool {
     arguments: [
       ("wrong_size", "martlet_plugin states size"),
       ("wrong_strategy_size", "martlet_strategy of 'wrong-strategy-size' states size 4096"),
-      ("wrong_major", "plugin interface 1.4"),
+      ("wrong_major", "plugin interface 1.5"),
       ("wrong_version", "version '2.0.0' and its manifest '1.0.0'"),
-      ("reserved_kind", "kind 6"),
+      ("reserved_kind", "kind 7"),
       ("null_function", "a function of strategy 'null-function' is null"),
       ("null_entry", "cannot serve"),
       ("missing_symbol", "martlet_plugin_entry"),

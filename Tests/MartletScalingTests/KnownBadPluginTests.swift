@@ -9,9 +9,9 @@ import Testing
   @Test(arguments: [
     ("wrong_size", "martlet_plugin states size"),
     ("wrong_strategy_size", "martlet_strategy of 'wrong-strategy-size' states size 4096"),
-    ("wrong_major", "plugin interface 1.4"),
+    ("wrong_major", "plugin interface 1.5"),
     ("wrong_version", "version '2.0.0' and its manifest '1.0.0'"),
-    ("reserved_kind", "kind 6"),
+    ("reserved_kind", "kind 7"),
     ("null_function", "a function of strategy 'null-function' is null"),
     ("null_entry", "cannot serve"),
     ("missing_symbol", "martlet_plugin_entry"),
@@ -44,7 +44,7 @@ import Testing
     ("fails_early", .lifecycle, "the moon is in the wrong phase"),
     ("fails_late", .lifecycle, "plugin_failed"),
     ("over_budget", .totalBudget, "hang"),
-    ("needs_pages", .memory, "eight branches are the least"),
+    ("needs_pages", .fewPages, "eight branches are the least"),
     ("crashes_on_text", .texts, "crash: signal 6"),
     (
       "answers_after_commit", .rules,
@@ -120,7 +120,7 @@ import Testing
   @Test(arguments: [
     "BestOfN", "BestOfNC", "SelfConsistency", "FirstFinish", "ExactChecker", "MeanLogprob",
     "FinalAnswer", "Certainty", "PTrue", "ParticleFilter", "AStarDecoding", "TreeSearch",
-    "SemanticEntropy", "ComputeOptimal", "RepeatedSampling", "Phrases", "PLess",
+    "SemanticEntropy", "ComputeOptimal", "RepeatedSampling", "Phrases", "PLess", "NearestNotes",
   ])
   func theShippedOnesPassAllCases(name: String) async throws {
     let folder = URL(fileURLWithPath: PluginSearchPath.currentExecutable)

@@ -165,7 +165,7 @@ import Testing
     (#""language": "c""#, #""language": "swift""#, "swift_runtime"),
     (#""license": "Apache-2.0","#, "", "license"),
     (#""license": "Apache-2.0","#, #""license": "Apache-2.0", "licence": "x","#, "licence"),
-    (#""kind": "strategy""#, #""kind": "memory""#, "components[0].kind"),
+    (#""kind": "strategy""#, #""kind": "oracle""#, "components[0].kind"),
     (#""kind": "strategy""#, #""kind": "oracle""#, "components[0].kind"),
     (#""type": "integer""#, #""type": "int""#, "components[0].options[0].type"),
     (#""default": 3"#, #""default": 30"#, "components[0].options[0].default"),

@@ -1,5 +1,6 @@
 import Foundation
 import MartletScaling
+import MartletSimulation
 import Testing
 
 @Suite("Pinned plugins") struct PluginTrustTests {
@@ -74,6 +75,32 @@ import Testing
     try load(plugin.id, from: host)
     #expect(host.refusals.isEmpty)
     #expect(lock.pins[0].status == "unchanged")
+  }
+
+  @Test(
+    "what is loaded is what was hashed, whatever becomes of the file", arguments: [false, true])
+  func sealed(isIsolated: Bool) async throws {
+    let (plugin, place) = (try FixturePlugin("well_behaved"), try TemporaryFolder())
+    let file = "\(place.path)/lock.json"
+    var lock = PluginLock()
+    try lock.pin(try #require(PluginHost(searchPath: path(plugin, file)).plugins.first))
+    try lock.save(to: file)
+    var isolation = PluginIsolation()
+    // Each run a process of its own, which loads the library anew.
+    isolation.idleProcesses = 0
+    let host = PluginHost(
+      searchPath: path(plugin, file), isolation: isIsolated ? isolation : nil)
+    let (session, _) = try makeSession(HashedWorld(seed: 5, endBias: 2.5), plugins: host)
+    let wanted = try request("abc", plugin.id, maxTokens: 20)
+    let first = try await session.run(wanted)
+    let library = "\(plugin.folder.path)/libfixture.so"
+    try Data("something else".utf8).write(to: URL(fileURLWithPath: library))
+    #expect(try await session.run(wanted).withoutTiming == first.withoutTiming)
+    // A host that begins now compares what is there now.
+    let later = PluginHost(
+      searchPath: path(plugin, file), isolation: isIsolated ? isolation : nil)
+    let error = #expect(throws: ScalingError.self) { try load(plugin.id, from: later) }
+    #expect(error?.message.contains("its library has SHA-256") == true)
   }
 
   @Test(

@@ -108,10 +108,10 @@ typedef struct martlet_request {
   size_t prompt_length;  ///< Bytes, or MARTLET_NUL_TERMINATED.
   /// A JSON object, NUL-terminated, or null for all defaults. Names, with what `martlet run` takes
   /// in them: `budget` (a text, or an object of amounts), `chat`, `contrast`, `draft`, `extractor`,
-  /// `guidance`, `json-schema`, `json-whitespace`, `kl-temperature`, `max-tokens`,
-  /// `negative-prompt`, `regex`, `sampler`, `sampling`, `scorer`, `seed` (a number, or a text where it has more
-  /// than 63 bits), `set` (an object, or a list of texts `name=value`), `stop` (a text or a list),
-  /// `strategy`, `verify`.
+  /// `guidance`, `json-schema`, `json-whitespace`, `kl-temperature`, `max-tokens`, `memory`,
+  /// `negative-prompt`, `regex`, `sampler`, `sampling`, `scorer`, `seed` (a number, or a text where
+  /// it has more than 63 bits), `set` (an object, or a list of texts `name=value`), `stop` (a text or
+  /// a list), `strategy`, `verify`.
   const char *options;
   martlet_stream stream;  ///< Null for none.
   void *context;          ///< Handed to `stream`.

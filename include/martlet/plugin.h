@@ -41,20 +41,20 @@
 #include "common.h"
 
 #define MARTLET_PLUGIN_ABI_MAJOR 0
-#define MARTLET_PLUGIN_ABI_MINOR 4
+#define MARTLET_PLUGIN_ABI_MINOR 5
 
 typedef struct martlet_run_handle *martlet_run;
 typedef struct martlet_branch_handle *martlet_branch;
 typedef struct martlet_model_handle *martlet_model;
 
-/// What a component is. MEMORY is reserved: the host refuses it for now.
+/// What a component is.
 typedef enum martlet_component_kind {
   MARTLET_KIND_STRATEGY = 1,
   MARTLET_KIND_SCORER = 2,
   MARTLET_KIND_EXTRACTOR = 3,
   MARTLET_KIND_DRAFTER = 4,    ///< Since 0.3.
   MARTLET_KIND_SAMPLER = 5,    ///< Since 0.4.
-  MARTLET_KIND_MEMORY = 6,
+  MARTLET_KIND_MEMORY = 6,     ///< Since 0.5.
 } martlet_component_kind;
 
 enum {
@@ -107,13 +107,22 @@ MARTLET_STATIC_ASSERT(sizeof(martlet_branch_state) == 48 || sizeof(void *) != 8,
 /// may read branches, and must not change any: functions marked [run thread] give MARTLET_E_STATE.
 typedef int32_t (*martlet_until)(void *context, martlet_branch branch);
 
+/// Bits of `martlet_advance.flags`. Since 0.5.
+enum {
+  /// The advance goes on where the branch's last one stopped: a delimiter that begins in the text of
+  /// that one counts too. For who goes forward by counts of tokens, by limits or by a callback and does
+  /// not want to miss a delimiter that the stop cut in two. Nothing for a branch that was truncated,
+  /// appended to or forked since.
+  MARTLET_ADVANCE_CONTINUES = 1u << 0,
+};
+
 /// How far to advance. Zero in a field means no such limit.
 typedef struct martlet_advance {
   uint32_t size;               ///< sizeof(martlet_advance).
   uint32_t max_tokens;         ///< Stop each branch after this many more tokens.
   const char *delimiter;       ///< Stop each branch when its new text contains this; may be null.
   uint32_t delimiter_length;
-  uint32_t reserved;
+  uint32_t flags;              ///< MARTLET_ADVANCE_…; 0 for none.
   // ---- since 0.3; a struct of the old size has none of these
   /// Further delimiters, separated by NUL; null for none. The first NUL-separated piece is one too.
   const char *delimiters;
@@ -209,6 +218,19 @@ typedef struct martlet_usage {
   double flops;
 } martlet_usage;
 MARTLET_STATIC_ASSERT(sizeof(martlet_usage) == 56, "frozen in 0.3");
+
+/// A note that a memory found. Since 0.5.
+typedef struct martlet_note {
+  uint64_t id;                 ///< Names it where its texts are asked for.
+  double score;                ///< How well it suits the query; finite, higher is better.
+} martlet_note;
+MARTLET_STATIC_ASSERT(sizeof(martlet_note) == 16, "frozen in 0.5");
+
+/// The texts of a note. Since 0.5.
+typedef enum martlet_note_part {
+  MARTLET_NOTE_KEY = 0,        ///< What it was stored under.
+  MARTLET_NOTE_TEXT = 1,       ///< What it says.
+} martlet_note_part;
 
 /// The host's functions. `size` says how many are there: check before calling one that a later
 /// minor version added.
@@ -411,16 +433,42 @@ typedef struct martlet_host {
   /// What the run has used so far. [any thread]
   martlet_status (*usage)(martlet_run run, martlet_usage *usage);
   /// What the host, the model or the run can do: 1 or 0, or a number. Names: `chat` (the model has a
-  /// chat format), `context` (tokens that fit), `scorer`, `extractor`, `models` (`model` works),
-  /// `parameters`, `vocabulary`, `seeded` (draws are reproducible). MARTLET_E_NOT_FOUND for a name
-  /// this host does not know. NUL-terminated. [any thread]
+  /// chat format), `context` (tokens that fit), `scorer`, `extractor`, `memory`, `models` (`model`
+  /// works), `parameters`, `vocabulary`, `hidden_size` (floats that `hidden_state` gives; 0 where the
+  /// model has none), `seeded` (draws are reproducible). MARTLET_E_NOT_FOUND for a name this host does
+  /// not know. NUL-terminated. [any thread]
   martlet_status (*capability)(martlet_run run, const char *name, double *value);
+
+  // ---- since 0.5 -------------------------------------------------------------------------------
+  /// Has the run's memory keep a text under a key, for this run and later ones. Each at most 1 MiB, the
+  /// key not empty. MARTLET_E_NOT_FOUND when the run has no memory. [run thread, may block]
+  martlet_status (*remember)(martlet_run run, const char *key, size_t key_length, const char *text,
+                             size_t text_length);
+  /// Asks the run's memory what suits a query: writes at most `top` notes (1 to 4,096), best first, and
+  /// their number to `*count`, which may be 0. Their ids are good until the run ends.
+  /// MARTLET_E_NOT_FOUND when the run has no memory. [run thread, may block]
+  martlet_status (*recall)(martlet_run run, const char *query, size_t query_length, uint32_t top,
+                           martlet_note *notes, uint32_t *count);
+  /// A text of a note that this run recalled; `part` is a martlet_note_part. MARTLET_E_NOT_FOUND for an
+  /// id that `recall` did not give. [any thread]
+  martlet_status (*note)(martlet_run run, uint64_t id, uint32_t part, char *buffer, size_t capacity,
+                         size_t *needed);
+  /// The model's hidden state after the branch's last token, behind the final norm: what the logits of
+  /// the next token are computed from, `capability("hidden_size")` floats; `capacity` and `needed` count
+  /// floats. Nothing is drawn and the branch stays as it is; its last token may be processed again, and
+  /// from the first call on the model keeps its states, which takes memory beside keys and values.
+  /// MARTLET_E_UNSUPPORTED where the model has none to give, MARTLET_E_STATE for a finished branch (see
+  /// `reopen`). [run thread, blocks]
+  martlet_status (*hidden_state)(martlet_run run, martlet_branch branch, float *buffer,
+                                 size_t capacity, size_t *needed);
 } martlet_host;
 MARTLET_STATIC_ASSERT(offsetof(martlet_host, answer) == 8 + 29 * sizeof(void *),
                       "the last of 30 functions, frozen in 0.1");
 MARTLET_STATIC_ASSERT(offsetof(martlet_host, knee_width) == 8 + 31 * sizeof(void *),
                       "the last of 32 functions, frozen in 0.2");
-MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 53 * sizeof(void *), "53 functions in 0.3");
+MARTLET_STATIC_ASSERT(offsetof(martlet_host, capability) == 8 + 52 * sizeof(void *),
+                      "the last of 53 functions, frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 57 * sizeof(void *), "57 functions in 0.5");
 
 /// One thing a plugin offers. All strings are NUL-terminated and static.
 typedef struct martlet_component {
@@ -429,7 +477,7 @@ typedef struct martlet_component {
   uint32_t flags;
   uint32_t reserved;
   const char *id;        ///< `best-of-n`; third parties use reverse-domain ids.
-  const void *functions; ///< martlet_strategy, _scorer, _extractor, _drafter or _sampler.
+  const void *functions; ///< martlet_strategy, _scorer, _extractor, _drafter, _sampler or _memory.
 } martlet_component;
 MARTLET_STATIC_ASSERT(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 0.1");
 
@@ -569,6 +617,36 @@ typedef struct martlet_sampler {
   void (*destroy)(void *instance);
 } martlet_sampler;
 MARTLET_STATIC_ASSERT(sizeof(martlet_sampler) == 8 + 3 * sizeof(void *), "frozen in 0.4");
+
+/// A memory: keeps texts under keys from one run to the next, and finds those that suit a query.
+///
+/// Its instance lives as long as the session and serves every run that names it with the same options;
+/// what it holds when the session ends is gone, unless an option names where it is to be kept (which needs
+/// the permission `files`). What it gives is a function of what was stored, in which order, of the query
+/// and of its options: runs that come one after another repeat exactly, runs side by side see what the
+/// others stored meanwhile. The host serialises all calls, on any thread, and notes what was recalled, so
+/// that a replay of the run decides the same. Since 0.5.
+typedef struct martlet_memory {
+  uint32_t size;  ///< sizeof(martlet_memory).
+  uint32_t reserved;
+  martlet_status (*create)(const martlet_component *component, const martlet_host *host,
+                           martlet_run run, void **instance);
+  /// Keeps a text under a key. Which notes give way when there are too many is its own rule; a failure is
+  /// passed on to the strategy and leaves what was there before.
+  martlet_status (*store)(void *instance, const char *key, size_t key_length, const char *text,
+                          size_t text_length);
+  void (*destroy)(void *instance);
+  /// Writes at most `top` notes that suit the query, best first, equal ones in the order in which they
+  /// were stored, and their number to `*count`. The first of many are those of few. Ids are good until the
+  /// next call of `recall` or `store`.
+  martlet_status (*recall)(void *instance, const char *query, size_t query_length, uint32_t top,
+                           martlet_note *notes, uint32_t *count);
+  /// A text of a note of the last `recall`; `part` is a martlet_note_part. The key and the text are the
+  /// bytes that were stored.
+  martlet_status (*read)(void *instance, uint64_t id, uint32_t part, char *buffer, size_t capacity,
+                         size_t *needed);
+} martlet_memory;
+MARTLET_STATIC_ASSERT(sizeof(martlet_memory) == 8 + 5 * sizeof(void *), "frozen in 0.5");
 
 /// What the entry function returns.
 typedef struct martlet_plugin {

@@ -27,6 +27,9 @@ typedef struct martlet_isolated_plugin martlet_isolated_plugin;
 typedef struct martlet_isolated_options {
   const char *helper;    ///< The program `martlet-plugin-host`.
   const char *library;   ///< The plugin's library.
+  /// A descriptor of the bytes to load in place of `library`, whose folder and name stay those it is known
+  /// by; duplicated. 0 for none.
+  int library_file;
   const char *plugin_id; ///< As its manifest says, and its library must.
   const char *version;
   /// Folders that the plugin may read besides its own and the system's libraries, each
@@ -61,6 +64,10 @@ uint64_t martlet_isolated_served(uint32_t function);
 const char *martlet_isolated_function(uint32_t function);
 /// How many processes there are now, idle ones included.
 uint32_t martlet_isolated_processes(void);
+
+/// A file in memory that nobody can change any more, with these bytes; -1 with errno where the system
+/// refuses one. The caller closes it.
+int martlet_isolated_sealed(const void *bytes, size_t count);
 
 /// The file that holds a symbol of this process, or this very code for a null name; null when it
 /// cannot be told. Lives as long as the image.

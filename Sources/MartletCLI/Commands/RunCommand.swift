@@ -28,7 +28,7 @@ struct RunCommand: AsyncParsableCommand {
   @Option(
     name: .customLong("set"),
     help: ArgumentHelp(
-      "An option of the strategy, or scorer.key=value, extractor.key=value, sampler.key=value. Repeatable.",
+      "An option of the strategy, or scorer.key=value, extractor.key=value, sampler.key=value, memory.key=value. Repeatable.",
       valueName: "key=value"))
   var assignments: [String] = []
 
@@ -56,6 +56,10 @@ struct RunCommand: AsyncParsableCommand {
   @Option(
     help: "The id of a sampler from a plugin, which changes logits before --sampling's rules.")
   var sampler: String?
+
+  @Option(
+    help: "The id of a memory from a plugin, which strategies ask for what earlier runs left.")
+  var memory: String?
 
   @OptionGroup var guidance: GuidanceOptions
 
@@ -193,6 +197,7 @@ struct RunCommand: AsyncParsableCommand {
     request.scorer = scorer ?? request.scorer
     request.extractor = extractor ?? request.extractor
     request.sampler = sampler
+    request.memory = memory
     request.seed = seed
     if let budget { request.budget = try Budget(parsing: budget) }
     if let draft { request.drafting = try Drafting.parse(draft) }

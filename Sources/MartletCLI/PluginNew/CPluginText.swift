@@ -59,6 +59,7 @@ enum CPluginText {
     case .extractor: extractor
     case .drafter: drafter
     case .sampler: sampler
+    case .memory: memory
     }
   }
 
@@ -274,6 +275,117 @@ enum CPluginText {
 
       """
 
+  private static let memory =
+    """
+    /// The most notes that the option `capacity` allows.
+    enum { MOST = 4096 };
+
+    typedef struct note {
+      char *key, *text;
+      size_t key_length, text_length;
+    } note;
+
+    /// How many bytes two texts have in common at their beginning.
+    static size_t common(const char *a, size_t a_length, const char *b, size_t b_length) {
+      size_t same = 0;
+      while (same < a_length && same < b_length && a[same] == b[same]) ++same;
+      return same;
+    }
+
+    /// Puts the best `top` of `count` notes first, by what they share with the query, equal ones as they
+    /// came, and gives how many there are. `found` has room for `top`.
+    static uint32_t nearest(const note *notes, size_t count, const char *query, size_t length,
+                            uint32_t top, martlet_note *found) {
+      uint32_t made = 0;
+      for (size_t i = 0; i < count; ++i) {
+        const double score = (double)common(notes[i].key, notes[i].key_length, query, length);
+        if (score == 0) continue;
+        uint32_t place = made;
+        while (place > 0 && found[place - 1].score < score) --place;
+        if (place >= top) continue;
+        if (made < top) ++made;
+        memmove(found + place + 1, found + place, (made - place - 1) * sizeof *found);
+        found[place] = (martlet_note){.id = i, .score = score};
+      }
+      return made;
+    }
+
+    typedef struct instance {
+      const martlet_host *host;
+      martlet_run run;
+      int64_t capacity;
+      size_t count;
+      note notes[MOST];
+    } instance;
+
+    static martlet_status create(const martlet_component *component, const martlet_host *host,
+                                 martlet_run run, void **made) {
+      (void)component;
+      instance *self = calloc(1, sizeof *self);
+      if (!self) return MARTLET_E_MEMORY;
+      self->host = host;
+      self->run = run;
+      const martlet_status status = host->option_integer(run, "capacity", &self->capacity);
+      if (status != MARTLET_OK) {
+        free(self);
+        return status;
+      }
+      *made = self;
+      return MARTLET_OK;
+    }
+
+    static void drop(note *old) {
+      free(old->key);
+      free(old->text);
+    }
+
+    static void finish(void *made) {
+      instance *self = made;
+      for (size_t i = 0; i < self->count; ++i) drop(&self->notes[i]);
+      free(self);
+    }
+
+    static martlet_status store(void *made, const char *key, size_t key_length, const char *text,
+                                size_t text_length) {
+      instance *self = made;
+      note fresh = {malloc(key_length + 1), malloc(text_length + 1), key_length, text_length};
+      if (!fresh.key || !fresh.text) {
+        drop(&fresh);
+        return MARTLET_E_MEMORY;
+      }
+      if (key_length) memcpy(fresh.key, key, key_length);
+      if (text_length) memcpy(fresh.text, text, text_length);
+      if (self->count == (size_t)self->capacity) {
+        drop(&self->notes[0]);
+        memmove(self->notes, self->notes + 1, --self->count * sizeof fresh);
+      }
+      self->notes[self->count++] = fresh;
+      return MARTLET_OK;
+    }
+
+    static martlet_status recall(void *made, const char *query, size_t query_length, uint32_t top,
+                                 martlet_note *notes, uint32_t *count) {
+      const instance *self = made;
+      *count = nearest(self->notes, self->count, query, query_length, top, notes);
+      return MARTLET_OK;
+    }
+
+    /// Ids are places, which the next `store` may change.
+    static martlet_status read(void *made, uint64_t id, uint32_t part, char *buffer, size_t capacity,
+                               size_t *needed) {
+      const instance *self = made;
+      if (id >= self->count) return MARTLET_E_NOT_FOUND;
+      const note *found = &self->notes[id];
+      const int is_key = part == MARTLET_NOTE_KEY;
+      *needed = is_key ? found->key_length : found->text_length;
+      if (*needed > capacity) return MARTLET_E_TOO_SMALL;
+      if (*needed) memcpy(buffer, is_key ? found->key : found->text, *needed);
+      return MARTLET_OK;
+    }
+
+
+    """
+
   private static func tail(_ kind: ComponentKind) -> String {
     let function =
       switch kind {
@@ -282,10 +394,14 @@ enum CPluginText {
       case .extractor: "extract"
       case .drafter: "propose"
       case .sampler: "process"
+      case .memory: "store"
       }
+    let (others, end) =
+      kind == .memory ? (".recall = recall, .read = read, ", "finish") : ("", "free")
     return """
       static const martlet_{{kind}} functions = {
-          .size = sizeof functions, .create = create, .\(function) = \(function), .destroy = free};
+          .size = sizeof functions, .create = create, .\(function) = \(function),
+          \(others).destroy = \(end)};
 
       static const martlet_component component = {
           .size = sizeof component, .kind = MARTLET_KIND_{{KIND}}, .id = id, .functions = &functions};
@@ -344,6 +460,16 @@ enum CPluginText {
           float row[] = {1, 2, 3};
           lower(row, 3, (int32_t[]){2, 2, 0, 9}, 4, 0.5f);
           CHECK(row[0] == 0.5f && row[1] == 2 && row[2] == 2.5f);
+        """
+      case .memory:
+        """
+          note notes[] = {{.key = "b1", .key_length = 2}, {.key = "a", .key_length = 1},
+                          {.key = "b12", .key_length = 3}, {.key = "b", .key_length = 1}};
+          martlet_note found[3];
+          CHECK(nearest(notes, 4, "b1", 2, 3, found) == 3);
+          CHECK(found[0].id == 0 && found[1].id == 2 && found[2].id == 3 && found[2].score == 1);
+          CHECK(nearest(notes, 4, "b1", 2, 1, found) == 1 && found[0].id == 0);
+          CHECK(nearest(notes, 4, "x", 1, 3, found) == 0);
         """
       }
     return """

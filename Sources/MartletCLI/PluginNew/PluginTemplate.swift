@@ -174,6 +174,14 @@ enum PluginText {
                     "summary": "What a recent token loses."
           """
         )
+      case .memory:
+        (
+          "",
+          """
+          "name": "capacity", "type": "integer", "min": 1, "max": 4096, "default": 64, "unit": "notes",
+                    "summary": "How many notes are kept."
+          """
+        )
       }
     return """
           {
@@ -198,6 +206,7 @@ enum PluginText {
     case .extractor: "The last whole number in the text."
     case .drafter: "Guess what followed the last tokens where they stood before."
     case .sampler: "Make the last tokens less likely to come again."
+    case .memory: "Keep the latest notes and find those whose keys begin most like the query."
     }
   }
 
@@ -209,6 +218,7 @@ enum PluginText {
     case .extractor: "--strategy self-consistency --extractor {{id}}"
     case .drafter: "--strategy best-of-n --draft plugin={{id}}"
     case .sampler: "--strategy sample --sampler {{id}} --set sampler.penalty=1"
+    case .memory: "--strategy associated-thoughts --memory {{id}} --set memory.capacity=8"
     }
   }
 

@@ -221,6 +221,47 @@ enum SwiftPluginText {
       }
 
       """
+    case .memory:
+      """
+      import MartletPlugin
+
+      /// {{what}}
+      struct {{type}}: Memory {
+        static let id = "{{id}}"
+
+        private let capacity: Int
+        private var notes: [(key: String, text: String)] = []
+
+        init(_ component: ComponentContext) throws {
+          capacity = try component.integer("capacity")
+        }
+
+        mutating func store(_ text: String, under key: String) throws {
+          notes = Array((notes + [(key, text)]).suffix(capacity))
+        }
+
+        /// The same query finds the same notes in the same order, oldest first among equals.
+        func recall(_ query: String, top: Int) throws -> [Note] {
+          let found = notes.map {
+            Note(key: $0.key, text: $0.text, score: Double(Self.common($0.key, query)))
+          }
+          return Array(Self.best(found).prefix(top))
+        }
+
+        /// How many characters two texts have in common at their beginning.
+        static func common(_ a: String, _ b: String) -> Int {
+          zip(a, b).prefix { $0 == $1 }.count
+        }
+
+        /// Those that have something in common with the query, best first.
+        static func best(_ notes: [Note]) -> [Note] {
+          notes.enumerated().filter { $0.element.score > 0 }
+            .sorted { ($1.element.score, $0.offset) < ($0.element.score, $1.offset) }
+            .map(\\.element)
+        }
+      }
+
+      """
     }
   }
 
@@ -269,6 +310,14 @@ enum SwiftPluginText {
             var span = row.mutableSpan
             {{type}}.lower(&span, [2, 2, 0, 9], by: 0.5)
             #expect(row == [0.5, 2, 2.5])
+          }
+        """
+      case .memory:
+        """
+          @Test func theLongestCommonBeginningIsFound() {
+            #expect({{type}}.common("2+3", "2+4") == 2)
+            let notes = ["b", "a", "c"].map { Note(key: $0, text: $0, score: $0 == "c" ? 0 : 1) }
+            #expect({{type}}.best(notes).map(\\.key) == ["b", "a"])
           }
         """
       }

@@ -23,6 +23,8 @@ final class BranchState: @unchecked Sendable {
   var nextChild: UInt32 = 0
   var stop = StopReason.none
   var flight: Flight?
+  /// Where the text of the last advance began; nil when the text was changed since.
+  var lastStart: Int?
   /// The branch's own text, where its run drafts from that.
   var memory: DraftMemory?
   /// What its run's drafter last guessed.

@@ -119,6 +119,7 @@ extension EngineCore {
       }
       state.run.record(.truncated(path: state.path, generated: generated))
       state.epoch += 1
+      state.lastStart = nil
       if generated < state.count {
         cut(state, to: generated)
         state.stop = .none
@@ -150,6 +151,7 @@ extension EngineCore {
       state.run.record(.appended(path: state.path, tokens: tokens.count))
       state.run.statistics.promptTokens += tokens.count
       let known = state.lane.tokens.count
+      state.lastStart = nil
       state.append(tokens)
       remember(from: known, state)
       state.logprobs += tokens.map { _ in 0 }
@@ -168,6 +170,7 @@ extension EngineCore {
       let kept = endsWithEndToken(child) ? child.count - 1 : child.text.tokensInText
       let rest = child.text.rest(afterTokens: kept)
       child.epoch += 1
+      child.lastStart = nil
       child.constraintState = nil
       if kept < child.count { cut(child, to: kept) }
       child.stop = .none
@@ -298,6 +301,7 @@ extension EngineCore {
       child.entropies = state.entropies
       child.mirostatStates = state.mirostatStates
       child.text = state.text
+      child.lastStart = state.stop == .step ? nil : state.lastStart
       child.constraintState = state.constraintState
       child.stop = state.stop.isFinal ? state.stop : .none
       return child

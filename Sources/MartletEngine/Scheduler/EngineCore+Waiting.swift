@@ -144,9 +144,12 @@ extension EngineCore {
     events: Bool, onToken: (@Sendable (TokenEvent) -> Void)?
   ) {
     let run = state.run
+    let end = state.text.bytes.count
+    // A delimiter that ended the last advance is done with.
+    let start = advance.continues && state.stop != .step ? state.lastStart ?? end : end
+    if advance.query == nil { state.lastStart = start }
     state.flight = Flight(
-      handle: state.handle, startRound: round, startCount: state.count,
-      startText: state.text.bytes.count,
+      handle: state.handle, startRound: round, startCount: state.count, startText: start,
       maxTokens: advance.maxTokens, delimiters: advance.delimiters.map { Array($0.utf8) },
       entropyAbove: advance.entropyAbove, logprobBelow: advance.logprobBelow, sampler: sampler,
       query: advance.query, wantsEvent: events, onToken: onToken, streamed: state.text.completeEnd)

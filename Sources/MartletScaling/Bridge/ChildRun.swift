@@ -64,7 +64,7 @@ struct ChildRun {
       engineRun: parent.engineRun, root: root, prompt: parent.prompt, ledger: ledger,
       judge: parent.judge, trace: parent.trace, kvBytesLimit: parent.kvBytesLimit,
       surroundings: surroundings.silent, depth: parent.depth + 1,
-      abandonment: parent.abandonment, onEnd: parent.noteEnd)
+      abandonment: parent.abandonment, payer: parent.payer, onEnd: parent.noteEnd)
     scope = ComponentScope(
       run: run, kind: .strategy, id: found.manifest.id, options: resolved,
       logger: surroundings.logger)
@@ -76,6 +76,7 @@ struct ChildRun {
   func end() throws(HostFailure) -> Ending {
     let engineRun = parent.engineRun
     engineRun.gate = run.ledger
+    parent.payer.current = run.ledger
     let before = engineRun.statistics.generatedTokens
     parent.trace?.note("child", by: "martlet", ["strategy": .text(scope.id)])
     run.claimThread()
@@ -83,6 +84,7 @@ struct ChildRun {
     run.cancelSubmitted()
     if let error = run.engineFailure { parent.noteEngine(error) }
     engineRun.gate = parent.ledger
+    parent.payer.current = parent.ledger
 
     let candidates = run.candidates
     let own = run.answer ?? (run.hasAbstained ? nil : StrategyExecution.best(of: candidates))
@@ -155,6 +157,6 @@ extension PluginRun.Surroundings {
   fileprivate var silent: Self {
     Self(
       plugins: plugins, model: model, suitableOptions: suitableOptions, logger: logger,
-      onAnswer: nil)
+      onAnswer: nil, memory: memory)
   }
 }

@@ -94,6 +94,30 @@ let hostNextToken:
     }
   }
 
+let hostHiddenState:
+  @convention(c) (
+    martlet_run?, martlet_branch?, UnsafeMutablePointer<Float>?, Int, UnsafeMutablePointer<Int>?
+  ) -> martlet_status = { run, branch, buffer, capacity, needed in
+    branchCall(run, onRunThread: true) { run throws(HostFailure) in
+      let needed = try place(needed, "needed")
+      let held = try run.held(branch)
+      guard let width = held.run.engine.backend.hiddenWidth else {
+        throw HostFailure(MARTLET_E_UNSUPPORTED, "the model has no hidden states to give")
+      }
+      needed.pointee = width
+      // Asking for the size alone runs no model.
+      if capacity < width {
+        try deliver([Float](repeating: 0, count: width), nil, capacity, needed)
+      }
+      try run.checkRunning()
+      let state = try run.translatingEnd { () throws(EngineError) in
+        try held.run.hiddenStateBlocking(held.branch)
+      }
+      run.trace?.recording.noteHiddenState()
+      try deliver(state, buffer, capacity, needed)
+    }
+  }
+
 /// Checks the size that a caller states of a struct of this version.
 func checkSize<Struct>(
   _ size: UInt32, of type: Struct.Type, _ name: StaticString
@@ -142,6 +166,13 @@ extension Advance {
     self.init(
       maxTokens: maxTokens == 0 ? nil : Int(maxTokens),
       delimiter: delimiter.isEmpty ? nil : delimiter)
+    let known = UInt32(MARTLET_ADVANCE_CONTINUES)
+    guard how.pointee.flags & ~known == 0 else {
+      throw HostFailure(
+        MARTLET_E_ARGUMENT,
+        "'how' has flags \(how.pointee.flags), of which this host knows \(known)")
+    }
+    continues = how.pointee.flags & known != 0
     guard how.pointee.size >= UInt32(MemoryLayout<martlet_advance>.size) else { return }
     let more = try text(
       how.pointee.delimiters, how.pointee.delimiters == nil ? 0 : how.pointee.delimiters_length,
@@ -172,6 +203,8 @@ extension PluginRun {
     while !open.isEmpty {
       var step = advance
       step.maxTokens = 1
+      // These are one advance: a delimiter may come in two of its tokens.
+      if tokens > 0 { step.continues = true }
       try translatingEnd { () throws(EngineError) in
         try owner.advanceBlocking(open.map { branches[$0] }, step)
       }

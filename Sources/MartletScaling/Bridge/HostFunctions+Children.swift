@@ -70,6 +70,8 @@ let hostCapability:
         case "models": value.pointee = model.open == nil ? 0 : 1
         case "scorer": value.pointee = run.judge.hasScorer ? 1 : 0
         case "extractor": value.pointee = run.judge.hasExtractor ? 1 : 0
+        case "memory": value.pointee = run.surroundings.memory == nil ? 0 : 1
+        case "hidden_size": value.pointee = Double(backend.hiddenWidth ?? 0)
         case "seeded": value.pointee = 1
         default:
           throw HostFailure(MARTLET_E_NOT_FOUND, "this host knows no capability '\(name)'")

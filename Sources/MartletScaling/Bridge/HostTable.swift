@@ -32,7 +32,8 @@ nonisolated(unsafe) let hostTable: UnsafePointer<martlet_host> = {
       score_by: hostScoreBy, extract_text: hostExtractText, model: hostModel, open_on: hostOpenOn,
       candidate_text: hostCandidateText, candidate_answer: hostCandidateAnswer,
       commit: hostCommit, abstain: hostAbstain,
-      run_child: hostRunChild, usage: hostUsage, capability: hostCapability))
+      run_child: hostRunChild, usage: hostUsage, capability: hostCapability,
+      remember: hostRemember, recall: hostRecall, note: hostNote, hidden_state: hostHiddenState))
   return UnsafePointer(table)
 }()
 

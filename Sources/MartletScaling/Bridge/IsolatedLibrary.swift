@@ -14,7 +14,10 @@ final class IsolatedLibrary: ComponentSource, @unchecked Sendable {
   private var known: [String: UnsafePointer<martlet_component>] = [:]
 
   /// - Throws: `refused` when there is no program to run it in.
-  init(_ installed: InstalledPlugin, _ isolation: PluginIsolation) throws(ScalingError) {
+  /// - Parameter sealed: what is loaded in place of the file.
+  init(
+    _ installed: InstalledPlugin, _ isolation: PluginIsolation, sealed: SealedLibrary? = nil
+  ) throws(ScalingError) {
     let helper = try isolation.checkedHelper()
     let readable = SwiftRuntime.folder.map { $0 + "\0" } ?? ""
     var permissions: UInt32 = 0
@@ -27,6 +30,7 @@ final class IsolatedLibrary: ComponentSource, @unchecked Sendable {
               var options = martlet_isolated_options()
               options.helper = helper
               options.library = library
+              options.library_file = sealed?.descriptor ?? 0
               options.plugin_id = id
               options.version = version
               options.readable = readableStart
@@ -53,12 +57,6 @@ final class IsolatedLibrary: ComponentSource, @unchecked Sendable {
   deinit { martlet_isolated_close(plugin) }
 
   func component(_ kind: ComponentKind, _ id: String) throws(ScalingError) -> LoadedComponent {
-    guard kind != .sampler else {
-      throw ScalingError(
-        .refused,
-        "sampler '\(id)' is asked about every token, which a process of its own would slow down too much; "
-          + "run it without isolation")
-    }
     let key = "\(kind) \(id)"
     if let descriptor = state.withLock({ known[key] }) { return loaded(descriptor, kind, id) }
     var found: UnsafePointer<martlet_component>?

@@ -152,6 +152,12 @@ final class PluginLibrary: ComponentSource {
       try checkSize("martlet_sampler of '\(id)'", size, of: martlet_sampler.self)
       let table = functions.load(as: martlet_sampler.self)
       missing = table.create == nil || table.process == nil || table.destroy == nil
+    case .memory:
+      try checkSize("martlet_memory of '\(id)'", size, of: martlet_memory.self)
+      let table = functions.load(as: martlet_memory.self)
+      missing =
+        table.create == nil || table.store == nil || table.destroy == nil || table.recall == nil
+        || table.read == nil
     }
     if missing { throw ScalingError(.refused, "a function of \(kind) '\(id)' is null") }
   }

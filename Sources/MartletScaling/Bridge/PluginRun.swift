@@ -17,7 +17,9 @@ final class PluginRun: Sendable {
   /// Where its branches begin; nil for a scorer's.
   let root: Branch?
   let prompt: String
-  let ledger: BudgetLedger
+  private let ownLedger: BudgetLedger
+  /// Whose ledger the strategy at work has, of this run and those around and within it.
+  let payer: Payer
   let judge: Judge
   let trace: TraceRecorder?
   let kvBytesLimit: Int?
@@ -31,6 +33,18 @@ final class PluginRun: Sendable {
   let abandonment: Flag
   private let state: Mutex<State>
 
+  /// The ledger of the strategy that is at work.
+  final class Payer: Sendable {
+    private let ledger: Mutex<BudgetLedger>
+
+    init(_ ledger: BudgetLedger) { self.ledger = Mutex(ledger) }
+
+    var current: BudgetLedger {
+      get { ledger.withLock { $0 } }
+      set { ledger.withLock { $0 = newValue } }
+    }
+  }
+
   /// What lies around all runs of a session.
   struct Surroundings: Sendable {
     let plugins: PluginHost
@@ -39,6 +53,8 @@ final class PluginRun: Sendable {
     let logger: Logger
     /// Hears of each answer named, and whether it is committed.
     let onAnswer: (@Sendable (RunResult.Candidate, _ isCommitted: Bool) -> Void)?
+    /// What earlier runs left; nil where the user named none.
+    var memory: RunMemory?
   }
 
   private struct State {
@@ -64,14 +80,15 @@ final class PluginRun: Sendable {
   init(
     engineRun: Run, root: Branch?, prompt: String, ledger: BudgetLedger, judge: Judge,
     trace: TraceRecorder?, kvBytesLimit: Int?, surroundings: Surroundings, depth: Int = 0,
-    abandonment: Flag = Flag(), onEnd: @escaping @Sendable () -> Void
+    abandonment: Flag = Flag(), payer: Payer? = nil, onEnd: @escaping @Sendable () -> Void
   ) {
     self.engineRun = engineRun
     self.root = root
     self.surroundings = surroundings
     self.depth = depth
     self.prompt = prompt
-    self.ledger = ledger
+    ownLedger = ledger
+    self.payer = payer ?? Payer(ledger)
     self.judge = judge
     self.trace = trace
     self.kvBytesLimit = kvBytesLimit
@@ -79,6 +96,11 @@ final class PluginRun: Sendable {
     self.abandonment = abandonment
     state = Mutex(State())
   }
+
+  /// What it spends from. A scorer's runs on from one strategy into those within it and back, and spends
+  /// from whichever is at work: what it does for a child is the child's, and all around it, and nobody's
+  /// who has ended.
+  var ledger: BudgetLedger { isScorers ? payer.current : ownLedger }
 
   // MARK: The thread
 
@@ -278,7 +300,9 @@ final class PluginRun: Sendable {
           engine: opened.engine,
           surroundings: recording.listening(to: opened.surroundings, as: name))
       }
-      run.gate = ScoringGate(ledger, flopsPerToken: opened.surroundings.flopsPerToken)
+      run.gate = ScoringGate(flopsPerToken: opened.surroundings.flopsPerToken) { [weak self] in
+        self?.ledger
+      }
       state.withLock { $0.surroundings[ObjectIdentifier(run)] = opened.surroundings }
     } catch {
       throw HostFailure(

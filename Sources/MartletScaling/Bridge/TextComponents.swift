@@ -229,7 +229,7 @@ extension PluginRun {
       engineRun: run.engineRun, root: nil, prompt: run.prompt, ledger: run.ledger,
       judge: run.judge, trace: run.trace, kvBytesLimit: run.kvBytesLimit,
       surroundings: run.surroundings, depth: run.depth, abandonment: run.abandonment,
-      onEnd: run.noteEnd)
+      payer: run.payer, onEnd: run.noteEnd)
   }
 }
 

@@ -22,11 +22,12 @@ extension PluginChecker {
     case .pages: return try await pages(subject)
     case .handles: return try await handles(subject)
     case .totalBudget: return try await totalBudget(subject)
-    case .memory: return try await memory(subject)
+    case .fewPages: return try await fewPages(subject)
     case .texts: return try await texts(subject)
     case .rules: return try await rules(subject)
     case .latency: return try await latency(subject)
     case .branches: return try scoredBranches(subject)
+    case .notes: return try notes(subject)
     case .isolation: return try await isolation(subject)
     case .resampling: return try await resampling(subject)
     }
@@ -60,6 +61,8 @@ extension PluginChecker {
         try draft(component, host)
       case .sampler:
         try changeRows(component, host)
+      case .memory:
+        try keepNotes(component, host)
       }
     }
     return subject.countedComponents

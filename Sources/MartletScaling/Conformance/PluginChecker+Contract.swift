@@ -27,7 +27,7 @@ extension PluginChecker {
     return subject.ranStrategies
   }
 
-  func memory(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
+  func fewPages(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
     let host = try subject.host()
     for id in try subject.strategies(host) {
       for pages in [2, 4] {

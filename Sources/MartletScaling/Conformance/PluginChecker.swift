@@ -35,7 +35,7 @@ public struct PluginChecker: Sendable {
     /// It stays within a budget of tokens of all kinds.
     case totalBudget = "total-budget"
     /// It returns what it can where keys and values have few pages.
-    case memory
+    case fewPages = "few-pages"
     /// Unexpected texts as options neither crash nor hang it.
     case texts
     /// It makes no call that is refused for its arguments or its moment.
@@ -44,6 +44,8 @@ public struct PluginChecker: Sendable {
     case latency
     /// A scorer of branches leaves those it is given as they are.
     case branches
+    /// A memory finds the same after the same history, and nothing that was not stored.
+    case notes
     /// It gives the same in a process of its own, with the permissions of its manifest.
     case isolation
     /// Who claims to resample without bias does.
@@ -64,11 +66,12 @@ public struct PluginChecker: Sendable {
       case .pages: "all pages are given back"
       case .handles: "no dead handle and no wrong thread is used"
       case .totalBudget: "a budget of tokens of all kinds is kept"
-      case .memory: "few pages of keys and values give a result"
+      case .fewPages: "few pages of keys and values give a result"
       case .texts: "unexpected texts as options do no harm"
       case .rules: "no call is refused for its arguments or its moment"
       case .latency: "little is asked for after the run has ended"
       case .branches: "scored branches stay as they are"
+      case .notes: "a memory finds what was stored, and the same each time"
       case .isolation: "a process of its own gives the same"
       case .resampling: "resampling that claims to be unbiased is"
       }

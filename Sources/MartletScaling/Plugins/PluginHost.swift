@@ -108,9 +108,10 @@ public final class PluginHost: Sendable {
     let library = state.withLock { state in
       if let known = state.loaded[plugin.libraryPath] { return known }
       let result = Result { () throws(ScalingError) -> any ComponentSource in
-        if let problem = lock.problem(libraryOf: plugin) { throw ScalingError(.refused, problem) }
-        if let isolation { return try IsolatedLibrary(plugin, isolation) }
-        return try PluginLibrary(path: plugin.libraryPath, manifest: plugin.manifest)
+        let sealed = try lock.sealed(libraryOf: plugin)
+        if let isolation { return try IsolatedLibrary(plugin, isolation, sealed: sealed) }
+        return try PluginLibrary(
+          path: sealed?.path ?? plugin.libraryPath, manifest: plugin.manifest)
       }
       if case .failure(let error) = result {
         state.refusals.append(

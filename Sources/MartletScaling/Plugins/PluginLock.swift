@@ -148,13 +148,18 @@ public struct PluginLock: Sendable, Equatable {
     return Self.difference("manifest", SHA256.hex(data), pin.manifestSHA256, path)
   }
 
-  /// Why a plugin's library is not to be loaded; nil when nothing is against it.
-  func problem(libraryOf plugin: InstalledPlugin) -> String? {
+  /// The bytes of a pinned plugin's library, to be loaded in place of the file; nil for one that is not pinned.
+  /// - Throws: `refused` when they are not what was pinned.
+  func sealed(libraryOf plugin: InstalledPlugin) throws(ScalingError) -> SealedLibrary? {
     guard let pin = pins.first(where: { $0.id == plugin.manifest.id }) else { return nil }
     guard let data = FileManager.default.contents(atPath: plugin.libraryPath) else {
-      return "its library cannot be read"
+      throw ScalingError(.refused, "its library cannot be read")
     }
-    return Self.difference("library", SHA256.hex(data), pin.librarySHA256, plugin.manifestPath)
+    let digest = SHA256.hex(data)
+    if let problem = Self.difference("library", digest, pin.librarySHA256, plugin.manifestPath) {
+      throw ScalingError(.refused, problem)
+    }
+    return try SealedLibrary.holding(data, digest: digest)
   }
 
   private static func difference(

@@ -8,6 +8,7 @@ public enum ComponentKind: String, Sendable, CaseIterable {
   case extractor
   case drafter
   case sampler
+  case memory
 
   /// The number of the kind in `plugin.h`.
   public var rawABIValue: UInt32 {
@@ -17,11 +18,9 @@ public enum ComponentKind: String, Sendable, CaseIterable {
     case .extractor: MARTLET_KIND_EXTRACTOR.rawValue
     case .drafter: MARTLET_KIND_DRAFTER.rawValue
     case .sampler: MARTLET_KIND_SAMPLER.rawValue
+    case .memory: MARTLET_KIND_MEMORY.rawValue
     }
   }
-
-  /// Kinds with a number in `plugin.h` that no host serves yet.
-  static let reserved = ["memory"]
 }
 
 /// A property that a component claims and the conformance checker tests.
@@ -159,11 +158,7 @@ extension ComponentManifest {
     let kindName = try fields.text("kind")
     guard let kind = ComponentKind(rawValue: kindName) else {
       let known = ComponentKind.allCases.map(\.rawValue).joined(separator: ", ")
-      throw fields.failure(
-        "kind",
-        ComponentKind.reserved.contains(kindName)
-          ? "is '\(kindName)', a kind reserved for later versions; this host serves \(known)"
-          : "is '\(kindName)', which is none of \(known)")
+      throw fields.failure("kind", "is '\(kindName)', which is none of \(known)")
     }
     self.kind = kind
     id = try fields.identifier("id")

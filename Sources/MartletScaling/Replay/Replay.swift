@@ -80,6 +80,8 @@ public struct Replay: Sendable {
     (request.prompt, request.renderedPrompt) = (recorded.prompt, recorded.renderedPrompt)
     (request.seed, request.sampling) = (recorded.seed, recorded.sampling)
     (request.sampler, request.samplerOptions) = (recorded.sampler, recorded.samplerOptions)
+    (request.memory, request.memoryOptions) = (recorded.memory, [:])
+    request.recordedMemory = document.memory.map { RecordedMemory($0) }
     (request.drafting, request.guidance, request.constraint) = (.off, nil, nil)
     return try await session().run(request, trace: trace)
   }

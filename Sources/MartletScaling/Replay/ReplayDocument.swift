@@ -22,6 +22,8 @@ struct ReplayDocument: Codable, Sendable {
   var chats: [Chat] = []
   /// What the caller's own judge said of texts.
   var judgements: [String: Double] = [:]
+  /// What its memory was told and told; nil for a run without one.
+  var memory: RecordedMemory.Document?
 
   /// What was asked for.
   struct Request: Codable, Sendable {
@@ -37,6 +39,7 @@ struct ReplayDocument: Codable, Sendable {
     var extractorOptions: [String: String]
     var sampler: String?
     var samplerOptions: [String: String]
+    var memory: String?
     var budget: Budget
     var sampling: SamplingOptions
     var stops: StopRules
@@ -80,7 +83,7 @@ struct ReplayDocument: Codable, Sendable {
       strategy: request.strategy, options: request.options, scorer: request.scorer,
       scorerOptions: request.scorerOptions, extractor: request.extractor,
       extractorOptions: request.extractorOptions, sampler: request.sampler,
-      samplerOptions: request.samplerOptions, budget: request.budget,
+      samplerOptions: request.samplerOptions, memory: request.memory, budget: request.budget,
       sampling: request.sampling, stops: request.stops, hasJudge: request.judge != nil,
       seed: String(request.seed))
     name = session.model
@@ -110,6 +113,7 @@ extension ReplayDocument.Request {
     request.extractorOptions = extractorOptions
     request.sampler = sampler
     request.samplerOptions = samplerOptions
+    request.memory = memory
     request.budget = budget
     request.budget.seconds = nil
     request.sampling = sampling

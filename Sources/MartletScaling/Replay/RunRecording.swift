@@ -13,7 +13,9 @@ package final class RunRecording: Sendable {
     var others: [String: (log: DrawLog, engine: Engine, surroundings: ModelSurroundings)] = [:]
     var chats: [String: ReplayDocument.Chat] = [:]
     var judgements: [String: Double] = [:]
+    var memory: RecordedMemory.Document?
     var askedTheClock = false
+    var readHiddenStates = false
 
     /// Why the run cannot be replayed; nil if it can.
     var obstacle: String? {
@@ -21,7 +23,8 @@ package final class RunRecording: Sendable {
       for (name, other) in others.sorted(by: { $0.key < $1.key }) {
         if let obstacle = other.log.obstacle { return "on the model '\(name)', \(obstacle)" }
       }
-      return askedTheClock ? "its strategy went by how much time was left" : nil
+      if askedTheClock { return "its strategy went by how much time was left" }
+      return readHiddenStates ? "it read hidden states of the model" : nil
     }
   }
 
@@ -30,7 +33,8 @@ package final class RunRecording: Sendable {
     let log = DrawLog()
     state.withLock { state in
       state = State(
-        base: ReplayDocument(request, session), engine: session.engine, log: log)
+        base: ReplayDocument(request, session), engine: session.engine, log: log,
+        memory: request.memory == nil ? nil : .init())
     }
     run.record(into: log)
     // A replay begins by cutting the prompt into tokens.
@@ -49,8 +53,24 @@ package final class RunRecording: Sendable {
     run.record(into: log)
   }
 
+  /// The run stored a text in its memory.
+  func noteRemembered(_ text: String, under key: String) {
+    state.withLock { $0.memory?.stored.append(.init(key: key, text: text)) }
+  }
+
+  /// The run asked its memory.
+  func noteRecalled(_ notes: [RecalledNote], by query: String, top: Int) {
+    state.withLock { state in
+      let stored = state.memory?.stored.count ?? 0
+      state.memory?.recalls.append(.init(stored: stored, query: query, top: top, notes: notes))
+    }
+  }
+
   /// A component asked how much time was left, which a replay does not know.
   func noteClock() { state.withLock { $0.askedTheClock = true } }
+
+  /// A component read what no recording keeps.
+  func noteHiddenState() { state.withLock { $0.readHiddenStates = true } }
 
   /// The surroundings of a model, with its chat format's answers kept under the model's name (empty for the run's own).
   func listening(to surroundings: ModelSurroundings, as name: String) -> ModelSurroundings {
@@ -92,6 +112,7 @@ package final class RunRecording: Sendable {
     }
     document.chats = state.chats.sorted { $0.key < $1.key }.map(\.value)
     document.judgements = state.judgements
+    document.memory = state.memory
     return document
   }
 }

@@ -204,21 +204,25 @@ extension BudgetLedger.Used {
 
 /// The gate of another model's tokens, all of which count as scored.
 final class ScoringGate: TokenGate {
-  private let ledger: BudgetLedger
   private let flopsPerToken: Double
+  /// Who pays now; nil when the run is gone, which has nothing left to pay with.
+  private let ledger: @Sendable () -> BudgetLedger?
 
-  init(_ ledger: BudgetLedger, flopsPerToken: Double) {
-    self.ledger = ledger
+  init(flopsPerToken: Double, _ ledger: @escaping @Sendable () -> BudgetLedger?) {
     self.flopsPerToken = flopsPerToken
+    self.ledger = ledger
   }
 
-  var remainingTokens: Int? { ledger.left(.scored, flopsPerToken: flopsPerToken) }
+  var remainingTokens: Int? {
+    guard let ledger = ledger() else { return 0 }
+    return ledger.left(.scored, flopsPerToken: flopsPerToken)
+  }
 
   func reserve(_ count: Int) -> Bool {
-    ledger.reserve(count, .scored, flopsPerToken: flopsPerToken)
+    ledger()?.reserve(count, .scored, flopsPerToken: flopsPerToken) ?? false
   }
 
   func reservePrompt(_ count: Int) -> Bool { reserve(count) }
 
-  func refund(_ count: Int) { ledger.refund(count, .scored, flopsPerToken: flopsPerToken) }
+  func refund(_ count: Int) { ledger()?.refund(count, .scored, flopsPerToken: flopsPerToken) }
 }

@@ -55,7 +55,7 @@ struct RunEnding: Sendable {
       answer: winner?.answer ?? trimmed, text: winner?.text ?? "", answerCandidate: answer,
       stoppedBecause: cause, failure: failure, seed: request.seed, model: model,
       strategy: request.strategy, scorer: judge.scorerID, extractor: judge.extractorID,
-      sampler: request.sampler, attention: attention, usage: usage, timing: timing, notes: notes,
-      candidates: candidates)
+      sampler: request.sampler, memory: request.memory, attention: attention, usage: usage,
+      timing: timing, notes: notes, candidates: candidates)
   }
 }

@@ -29,6 +29,12 @@ public struct RunRequest: Sendable {
   public var sampler: String?
   /// The sampler's options.
   public var samplerOptions: [String: String] = [:]
+  /// The id of a memory, which strategies may ask for what earlier runs left; nil for none.
+  public var memory: String?
+  /// The memory's options.
+  public var memoryOptions: [String: String] = [:]
+  /// What a recorded run was told by its memory, in place of one.
+  var recordedMemory: RecordedMemory?
   /// What the run may use.
   public var budget = Budget()
   /// How tokens are chosen. `greedy` ignores the temperature.
@@ -51,8 +57,8 @@ public struct RunRequest: Sendable {
     self.strategy = strategy
   }
 
-  /// Adds options written as `name=value`. Those of the scorer, the extractor and the sampler are
-  /// written `scorer.name=value`, `extractor.name=value` and `sampler.name=value`.
+  /// Adds options written as `name=value`. Those of the scorer, the extractor, the sampler and the
+  /// memory are written `scorer.name=value`, `extractor.name=value` and so on.
   /// - Throws: `option` for a text without `=`, or for an option given twice.
   public mutating func set(_ assignments: [String]) throws(ScalingError) {
     for assignment in assignments {
@@ -71,6 +77,9 @@ public struct RunRequest: Sendable {
       } else if pair[0].hasPrefix("sampler.") {
         previous = samplerOptions.updateValue(
           pair[1], forKey: String(pair[0].dropFirst("sampler.".count)))
+      } else if pair[0].hasPrefix("memory.") {
+        previous = memoryOptions.updateValue(
+          pair[1], forKey: String(pair[0].dropFirst("memory.".count)))
       } else {
         previous = options.updateValue(pair[1], forKey: pair[0])
       }

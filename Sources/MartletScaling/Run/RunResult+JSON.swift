@@ -2,8 +2,8 @@ import Foundation
 
 extension RunResult: Encodable {
   private enum Key: String, CodingKey {
-    case schema, answer, text, failure, seed, model, strategy, scorer, extractor, sampler, attention
-    case usage, timing
+    case schema, answer, text, failure, seed, model, strategy, scorer, extractor, sampler, memory
+    case attention, usage, timing
     case notes, candidates
     case answerCandidate = "answer_candidate"
     case stoppedBecause = "stopped_because"
@@ -24,6 +24,7 @@ extension RunResult: Encodable {
     try fields.encode(scorer, forKey: .scorer)
     try fields.encode(extractor, forKey: .extractor)
     try fields.encodeIfPresent(sampler, forKey: .sampler)
+    try fields.encodeIfPresent(memory, forKey: .memory)
     try fields.encodeIfPresent(attention, forKey: .attention)
     try fields.encode(usage, forKey: .usage)
     try fields.encode(timing, forKey: .timing)

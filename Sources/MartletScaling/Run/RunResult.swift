@@ -122,6 +122,8 @@ public struct RunResult: Sendable, Equatable {
   public var extractor: String?
   /// The sampler in use; nil for none.
   public var sampler: String?
+  /// The memory that the run could ask; nil for none.
+  public var memory: String?
   /// What generated tokens attended to, as `--attention` takes it, whatever was chosen for this machine
   /// included: it decides texts. Nil where the session does not know.
   public var attention: String?

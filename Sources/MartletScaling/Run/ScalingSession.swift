@@ -25,6 +25,8 @@ public final class ScalingSession: Sendable {
   private let logger: Logger
   /// Judges where no scorer can; the conformance checker sets it.
   private let fallbackScorer: (@Sendable (JudgedText) -> Double)?
+  /// Memories that runs named, by id and options: each lives as long as the session.
+  private let memories = Mutex<[String: MemoryInstance]>([:])
 
   /// A session on an engine.
   /// - Parameters:
@@ -92,6 +94,7 @@ public final class ScalingSession: Sendable {
     engineRun.processor = try chosenSampler(request).map { chosen throws(ScalingError) in
       try PluginSampler(chosen, logger: logger)
     }
+    let memory = try memory(for: request, trace?.recording)
 
     let ending: RunEnding
     if strategy.plugin == nil {
@@ -112,7 +115,7 @@ public final class ScalingSession: Sendable {
           plugins: plugins,
           model: trace?.recording.listening(to: surroundings, as: "") ?? surroundings,
           suitableOptions: defaults.options, logger: logger,
-          onAnswer: tell),
+          onAnswer: tell, memory: memory),
         onEnd: { [grace] in
           // Not on Swift's concurrency pool, whose threads others may block.
           DispatchQueue.global().asyncAfter(deadline: .now() + grace / .seconds(1)) {
@@ -146,6 +149,7 @@ public final class ScalingSession: Sendable {
     _ = try ResolvedOptions(strategy.manifest, set: request.options, suiting: defaults.options)
     try judge(for: request, strategy: strategy.manifest).end()
     _ = try chosenSampler(request)
+    _ = try chosenMemory(request)
     if strategy.plugin != nil { _ = try plugins.load(strategy) }
   }
 
@@ -240,6 +244,42 @@ public final class ScalingSession: Sendable {
       return nil
     }
     return try choose(.sampler, id, request.samplerOptions)
+  }
+
+  /// The memory that a request names.
+  private func chosenMemory(_ request: RunRequest) throws(ScalingError) -> ChosenComponent? {
+    guard let id = request.memory else {
+      if let name = request.memoryOptions.keys.min() {
+        throw ScalingError(
+          .option, "option 'memory.\(name)' does nothing without a memory; name one")
+      }
+      return nil
+    }
+    return try choose(.memory, id, request.memoryOptions)
+  }
+
+  /// What a run remembers in and recalls from: an instance that runs of the same name and options share.
+  private func memory(
+    for request: RunRequest, _ recording: RunRecording?
+  ) throws(ScalingError) -> RunMemory? {
+    if let recorded = request.recordedMemory {
+      return RunMemory(.recorded(recorded), recording: nil)
+    }
+    guard let chosen = try chosenMemory(request) else { return nil }
+    let options = request.memoryOptions.sorted { $0.key < $1.key }
+    let name = chosen.component.id + options.map { "\0\($0.key)=\($0.value)" }.joined()
+    // Made under the lock: two runs that name one memory share it.
+    let made = memories.withLock { memories -> Result<MemoryInstance, ScalingError> in
+      if let known = memories[name] { return .success(known) }
+      do throws(HostFailure) {
+        let instance = try MemoryInstance(chosen, logger: logger)
+        memories[name] = instance
+        return .success(instance)
+      } catch {
+        return .failure(ScalingError(.plugin, error.message))
+      }
+    }
+    return RunMemory(.instance(try made.get()), recording: recording)
   }
 
   private func choose(

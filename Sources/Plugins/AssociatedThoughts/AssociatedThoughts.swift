@@ -7,7 +7,8 @@ import MartletPlugin
 /// `note_tokens` tokens is put into the branch with `note`. A note that adds nothing, because it says `nothing` or stands
 /// in the line already, is left out. A child is worth the score of its step plus `weight` times what the note changed in
 /// it. The memory of the whole search, its last `memory` notes that scored no worse than their steps, is shown as
-/// `{memory}` where `associate` asks for it.
+/// `{memory}` where `associate` asks for it. Where the run has a memory (`--memory`), such notes are kept in it under the
+/// line that they were made for, and what it finds for a line, of this run and earlier ones, is shown before them.
 ///
 /// Paper: CoAT: Chain-of-Associated-Thoughts Framework for Enhancing Large Language Models Reasoning (Pan et al., 2025),
 /// V = F_g + β·F_a. There an external brain may be asked for associations; ours asks the model itself.
@@ -35,7 +36,9 @@ struct AssociatedThoughts: Strategy {
 
   func run(_ run: RunContext) throws {
     var remembered: [String] = []
-    var noted = 0
+    var (noted, found) = (0, 0)
+    let keeps = try memory > 0 && run.hasMemory()
+    let prompt = try run.prompt()
     try tree.search(run) { (children) throws(PluginError) in
       let before = try run.score(children)
       var open: [Int] = []
@@ -46,11 +49,17 @@ struct AssociatedThoughts: Strategy {
       var lines: [String] = []
       var questions: [String] = []
       for index in open {
-        lines.append(try children[index].text())
+        let line = try children[index].text()
+        lines.append(line)
+        var shown = Array(remembered.suffix(memory))
+        if keeps {
+          let recalled = try run.recall(prompt + "\n" + line, top: memory).map(\.text)
+          found += recalled.count
+          shown = recalled.filter { !shown.contains($0) } + shown
+        }
         questions.append(
           try run.filled(
-            associate,
-            ["text": lines.last!, "memory": remembered.suffix(memory).joined(separator: "\n")]))
+            associate, ["text": line, "memory": shown.joined(separator: "\n")]))
       }
       let written = try run.generate(questions, Advance(maxTokens: noteTokens))
       var marked: [Int] = []
@@ -66,16 +75,22 @@ struct AssociatedThoughts: Strategy {
       }
       var values = before
       if marked.isEmpty { return values }
+      let lineOf = Dictionary(uniqueKeysWithValues: zip(open, lines))
       for (index, after) in zip(marked, try run.score(marked.map { children[$0] })) {
         values[index] += weight * (after - before[index])
         noted += 1
         if after >= before[index], let text = notes[index], !remembered.contains(text) {
           remembered.append(text)
+          if keeps { try run.remember(text, under: prompt + "\n" + (lineOf[index] ?? "")) }
         }
       }
       return values
     }
     try run.component.trace(
-      "associations", ["notes": .integer(noted), "remembered": .integer(remembered.count)])
+      "associations",
+      [
+        "notes": .integer(noted), "remembered": .integer(remembered.count),
+        "recalled": .integer(found),
+      ])
   }
 }

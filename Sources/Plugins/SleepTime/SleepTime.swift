@@ -10,7 +10,8 @@ import MartletPlugin
 /// separator is asked as it is.
 ///
 /// Paper: Sleep-time Compute: Beyond Inference Scaling at Test-time (Lin et al., 2025). There the thought is kept between
-/// requests; here it serves the questions of one run, and the trace says what it cost beside what each question did.
+/// requests; so it is here where the run has a memory (`--memory`), and later runs on the same context do not sleep. Else
+/// it serves the questions of one run. The trace says what it cost beside what each question did.
 struct SleepTime: Strategy {
   static let id = "sleep-time"
 
@@ -92,6 +93,10 @@ struct SleepTime: Strategy {
   /// What is to be known about a context before a question is.
   private func sleep(on context: String, _ run: RunContext) throws(PluginError) -> String {
     guard sleeps > 0, sleepTokens > 0 else { return "" }
+    let keeps = try run.hasMemory()
+    if keeps, let known = try run.recall(context, top: 8).first(where: { $0.key == context }) {
+      return known.text
+    }
     let asked = try run.open(run.filled(prepare, ["context": context]), as: .chat)
     let thoughts = try asked.fork(sleeps)
     try asked.release()
@@ -102,6 +107,8 @@ struct SleepTime: Strategy {
       if !text.isEmpty, !written.contains(text) { written.append(text) }
       try thought.release()
     }
-    return written.joined(separator: "\n")
+    let thought = written.joined(separator: "\n")
+    if keeps, !thought.isEmpty { try run.remember(thought, under: context) }
+    return thought
   }
 }
