@@ -9,6 +9,7 @@ extension EngineCore {
     key.add(state.path.hashBits)
     key.add(UInt64(state.epoch))
     key.add(state.flight?.sampler?.fingerprint ?? state.run.rulesFingerprint)
+    if let team = state.team { key.add(team.fingerprint) }
     if let group = state.siblings, group.isNext(for: state) { key.add(group.fingerprint) }
     return key.value
   }
@@ -16,6 +17,7 @@ extension EngineCore {
   private func answerKey(_ query: NextTokenQuery, _ state: BranchState) -> UInt64 {
     var key = DrawKey(context: state.lane.tokens)
     key.add(UInt64(query.top))
+    if let team = state.team { key.add(team.fingerprint) }
     for token in query.tokens { key.add(UInt64(UInt32(bitPattern: token))) }
     return key.value
   }
