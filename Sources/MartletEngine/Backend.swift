@@ -22,6 +22,10 @@ public struct BatchToken: Sendable, Equatable {
   /// The logits that the model's first layers alone give after this token are wanted too: how many
   /// layers; 0 for not. See ``Backend/mostExitLayers``.
   public var exitLayers = 0
+  /// What it sees where that is not its own sequence up to itself: stretches of several sequences, in the
+  /// order in which they lie before it, its own slot the last of the last one. Then `path` is empty, and
+  /// its backend has ``Backend/supportsTeams``.
+  public var view: [ViewSegment] = []
   /// Where its keys and values are stored, counted from the sequence's start.
   public var slot: Int { path.last ?? position }
 
@@ -115,6 +119,9 @@ public protocol Backend: AnyObject, Sendable {
   func shiftPosition(
     from source: (page: PageID, slot: Int), at position: Int,
     to target: (page: PageID, slot: Int), at newPosition: Int)
+  /// Whether `forward` takes tokens with a ``BatchToken/view``. Their rows depend on the tokens that they see,
+  /// and on what those saw.
+  var supportsTeams: Bool { get }
   /// The largest ``BatchToken/exitLayers`` that `forward` takes: fewer layers than the model has. 0
   /// where a pass cannot give the logits of first layers beside those of all.
   var mostExitLayers: Int { get }
@@ -153,6 +160,7 @@ extension Backend {
   ) {
     preconditionFailure("\(name) says that it supports trees but cannot move a position")
   }
+  public var supportsTeams: Bool { false }
   public var supportsShifts: Bool { false }
   public func shiftPosition(
     from source: (page: PageID, slot: Int), at position: Int,

@@ -54,9 +54,11 @@ public final class AttentionBatch: @unchecked Sendable {
   /// All rows' paths one after another, and where each row's begins.
   private var paths: [UInt32] = []
   private var pathStarts: [Int] = []
-  private var plan = AttentionPlan()
+  private(set) var plan = AttentionPlan()
   /// What units of split rows leave for `merge`.
-  private var partials: FloatMatrix?
+  private(set) var partials: FloatMatrix?
+  /// Of each stretch, its block and its place there; see `begin(tables:stretches:queryHeads:threads:)`.
+  var places: [(block: Int, place: Int)] = []
   /// Bytes from a page's first layer to the selected one.
   private var layerOffset = 0
 
@@ -81,6 +83,15 @@ public final class AttentionBatch: @unchecked Sendable {
   public func begin(
     tables: [[Int32]], rows: [AttentionRow], queryHeads: Int? = nil, threads: Int = 1,
     planned: [Int]? = nil
+  ) {
+    begin(
+      tables: tables, rows: rows, queryHeads: queryHeads, threads: threads, planned: planned,
+      keepsRecords: false)
+  }
+
+  func begin(
+    tables: [[Int32]], rows: [AttentionRow], queryHeads: Int?, threads: Int, planned: [Int]?,
+    keepsRecords: Bool
   ) {
     let queryHeads = queryHeads ?? slab.kvHeads
     precondition(
@@ -109,7 +120,7 @@ public final class AttentionBatch: @unchecked Sendable {
     layerOffset = 0
     plan.make(
       tables: tables, rows: rows, kvHeads: slab.kvHeads, group: queryHeads / slab.kvHeads,
-      threads: threads, planned: planned)
+      threads: threads, planned: planned, keepsRecords: keepsRecords)
     reservePartials()
   }
 
@@ -271,7 +282,7 @@ public final class AttentionBatch: @unchecked Sendable {
     }
   }
 
-  private func setPartials(
+  func setPartials(
     _ arguments: inout martlet_attention_arguments, _ block: AttentionPlan.Block
   ) {
     guard let partials else { preconditionFailure("a split block without room for its records") }

@@ -38,6 +38,9 @@ struct AttentionPlan {
   /// Records of partial results that the split blocks need.
   private(set) var records = 0
 
+  /// Whether every unit leaves records and nothing is merged: rows are then stretches that other rows see,
+  /// and those of one stretch are together.
+  private(set) var keepsRecords = false
   private var kvHeads = 0
   private var group = 0
   /// Pages that a row has in common with the row before it in `order`.
@@ -52,8 +55,9 @@ struct AttentionPlan {
   /// Plans a batch for `threads` threads.
   mutating func make(
     tables: [[Int32]], rows: [AttentionRow], kvHeads: Int, group: Int, threads: Int,
-    planned: [Int]? = nil
+    planned: [Int]? = nil, keepsRecords: Bool = false
   ) {
+    self.keepsRecords = keepsRecords
     self.kvHeads = kvHeads
     self.group = group
     sort(tables, rows, planned ?? Array(rows.indices))
@@ -76,7 +80,11 @@ struct AttentionPlan {
       let sorted = tables.indices.sorted { tables[$0].lexicographicallyPrecedes(tables[$1]) }
       var rank = [Int](repeating: 0, count: tables.count)
       for (place, sequence) in sorted.enumerated() { rank[sequence] = place }
-      order.sort { (rank[rows[$0].sequence], $0) < (rank[rows[$1].sequence], $1) }
+      let isFirst = keepsRecords
+      order.sort {
+        (isFirst ? rows[$0].first : 0, rank[rows[$0].sequence], $0)
+          < (isFirst ? rows[$1].first : 0, rank[rows[$1].sequence], $1)
+      }
     }
     for (place, index) in order.enumerated() {
       guard place > 0 else {
@@ -94,7 +102,14 @@ struct AttentionPlan {
     let most = max(1, Self.blockQueries / group)
     var begin = 0
     while begin < order.count {
-      let end = min(order.count, begin + most)
+      var end = min(order.count, begin + most)
+      if keepsRecords {
+        let head = rows[order[begin]]
+        end =
+          order[begin..<end].firstIndex {
+            rows[$0].first != head.first || (head.first > 0 && rows[$0].sequence != head.sequence)
+          } ?? end
+      }
       var (first, last, cost) = (Int.max, 0, 0)
       for place in begin..<end {
         let row = rows[order[place]]
@@ -126,12 +141,12 @@ struct AttentionPlan {
     for index in blocks.indices {
       let block = blocks[index]
       let (pieces, chunks) = (block.pieces, block.chunks)
-      if pieces > 1 {
+      if pieces > 1 || keepsRecords {
         blocks[index].record = records
         records += chunks.count * block.rows.count * kvHeads * group
       }
       for kvHead in 0..<kvHeads {
-        if pieces > 1 { merges.append(Merge(block: index, kvHead: kvHead)) }
+        if pieces > 1 && !keepsRecords { merges.append(Merge(block: index, kvHead: kvHead)) }
         for piece in 0..<pieces {
           let part =
             chunks.lowerBound + chunks.count * piece / pieces..<chunks.lowerBound + chunks.count

@@ -65,6 +65,7 @@ public final class PricedBackend: Backend {
   public var maximumBatchTokens: Int { inner.maximumBatchTokens }
   public var tokenizer: any TokenCodec { inner.tokenizer }
   public var supportsTrees: Bool { inner.supportsTrees }
+  public var supportsTeams: Bool { inner.supportsTeams }
   public var mostExitLayers: Int { inner.mostExitLayers }
   public var mostAppended: Int? { inner.mostAppended }
   public var hiddenWidth: Int? { inner.hiddenWidth }

@@ -118,6 +118,10 @@ public final class SimulatedBackend: PrefixSharing {
 
   public var supportsTrees: Bool { true }
 
+  /// A token of a team is a token after all that it sees: the world is asked about the stretches one after
+  /// another.
+  public var supportsTeams: Bool { true }
+
   public var supportsShifts: Bool { true }
 
   public func shiftPosition(
@@ -163,7 +167,10 @@ public final class SimulatedBackend: PrefixSharing {
     }
     var row = 0
     for token in batch.tokens where token.wantsLogits {
-      let history = try history(batch.sequences[token.sequence], token, storage)
+      let history =
+        try token.view.isEmpty
+        ? history(batch.sequences[token.sequence], token, storage)
+        : history(token, batch.sequences, storage)
       let values = world.logits(after: history)
       guard values.count == logits.vocabulary else {
         throw fault("the world gave \(values.count) logits, not \(logits.vocabulary)")
@@ -191,6 +198,36 @@ public final class SimulatedBackend: PrefixSharing {
         throw fault("position \(i) is read but slot \(slot) was never written")
       }
       tokens.append(token)
+    }
+    return tokens
+  }
+
+  /// What a token sees that reads several sequences.
+  private func history(
+    _ token: BatchToken, _ tables: [[PageID]], _ storage: Storage
+  ) throws(EngineError) -> [Int32] {
+    let count = token.view.reduce(0) { $0 + $1.slots.count }
+    guard let own = token.view.last, own.sequence == token.sequence,
+      own.slots.upperBound == token.slot + 1, count <= contextLength, token.path.isEmpty
+    else {
+      throw fault("position \(token.position) sees \(count) tokens that do not end with itself")
+    }
+    var tokens: [Int32] = []
+    for segment in token.view {
+      guard segment.queryPosition == count - 1 - tokens.count + segment.slots.lowerBound else {
+        throw fault("slots \(segment.slots) are seen from \(segment.queryPosition) of \(count)")
+      }
+      guard tables.indices.contains(segment.sequence),
+        (segment.slots.upperBound - 1) / pageTokens < tables[segment.sequence].count
+      else { throw fault("slots \(segment.slots) of sequence \(segment.sequence) have no page") }
+      for slot in segment.slots {
+        let page = tables[segment.sequence][slot / pageTokens]
+        let token = storage.pages[Int(page)][slot % pageTokens]
+        guard token != SimulatedBackend.blank else {
+          throw fault("slot \(slot) of sequence \(segment.sequence) is seen and was never written")
+        }
+        tokens.append(token)
+      }
     }
     return tokens
   }

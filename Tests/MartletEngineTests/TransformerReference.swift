@@ -42,7 +42,7 @@ struct ReferenceTransformer {
     return hidden.map { product(output, norm($0, outputNorm.map(Float.init))) }
   }
 
-  private func attention(
+  func attention(
     _ query: [Double], _ keys: [[Double]], _ values: [[Double]], _ position: Int
   ) -> [Double] {
     let d = c.headDimensions
@@ -63,7 +63,7 @@ struct ReferenceTransformer {
     }
   }
 
-  private func heads(_ x: [Double], norm weight: [Float]?, at position: Int) -> [Double] {
+  func heads(_ x: [Double], norm weight: [Float]?, at position: Int) -> [Double] {
     let d = c.headDimensions
     return stride(from: 0, to: x.count, by: d).flatMap { start -> [Double] in
       var head = Array(x[start..<start + d])
@@ -81,22 +81,22 @@ struct ReferenceTransformer {
     }
   }
 
-  private func norm(_ x: [Double], _ weight: [Float]) -> [Double] {
+  func norm(_ x: [Double], _ weight: [Float]) -> [Double] {
     let mean = x.reduce(0) { $0 + $1 * $1 } / Double(x.count)
     let scale = 1 / (mean + Double(c.normEpsilon)).squareRoot()
     return zip(x, weight).map { $0 * scale * Double($1) }
   }
 
-  private func product(_ weights: [Double], _ x: [Double]) -> [Double] {
+  func product(_ weights: [Double], _ x: [Double]) -> [Double] {
     (0..<weights.count / x.count).map { row in
       x.indices.reduce(0) { $0 + weights[row * x.count + $1] * x[$1] }
     }
   }
 
-  private func add(_ x: [Double], _ bias: [Float]?) -> [Double] {
+  func add(_ x: [Double], _ bias: [Float]?) -> [Double] {
     guard let bias else { return x }
     return zip(x, bias).map { $0 + Double($1) }
   }
 
-  private func sum(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map { $0 + $1 } }
+  func sum(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map { $0 + $1 } }
 }

@@ -11,6 +11,7 @@ extension EngineCore {
     let epoch = state.epoch - state.rollbackEpochs
     key.add(UInt64(epoch))
     key.add(state.flight?.sampler?.fingerprint ?? state.run.rulesFingerprint)
+    if let team = state.team { key.add(team.fingerprint) }
     if let group = state.siblings, group.isNext(for: state, epoch: epoch) {
       key.add(group.fingerprint)
     }
@@ -24,6 +25,7 @@ extension EngineCore {
   private func answerKey(_ query: NextTokenQuery, _ state: BranchState) -> UInt64 {
     var key = contextKey(state.lane)
     key.add(UInt64(query.top))
+    if let team = state.team { key.add(team.fingerprint) }
     for token in query.tokens { key.add(UInt64(UInt32(bitPattern: token))) }
     return key.value
   }

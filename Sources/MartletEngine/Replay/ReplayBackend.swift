@@ -26,6 +26,7 @@ public final class ReplayBackend: Backend {
   public var tokenizer: any TokenCodec { codec }
   public func reservePages(_ count: Int) {}
   public func copyPage(from source: PageID, to target: PageID, positions: Int) {}
+  public var supportsTeams: Bool { true }
   public var supportsShifts: Bool { true }
   public func shiftPosition(
     from source: (page: PageID, slot: Int), at old: Int, to target: (page: PageID, slot: Int),

@@ -31,6 +31,8 @@ final class BranchState: @unchecked Sendable {
   var proposal: BranchProposal?
   /// Those it was forked with, where they are drawn for together.
   var siblings: SiblingGroup?
+  /// The team that it is a member of.
+  var team: TeamState?
   var isReleased = false
   weak var handle: Branch?
 

@@ -89,6 +89,7 @@ extension EngineCore {
     }
     return try locked { () throws(EngineError) in
       try requireIdle(state, "forked")
+      try requireAlone(state, "forked")
       guard count > 0 else { return [] }
       state.run.record(
         .forked(path: state.path, first: Int(state.nextChild), count: count))
@@ -112,6 +113,7 @@ extension EngineCore {
   func truncate(_ state: BranchState, toGenerated generated: Int) throws(EngineError) {
     try locked { () throws(EngineError) in
       try requireIdle(state, "truncated")
+      try requireAlone(state, "truncated")
       guard generated >= 0 && generated <= state.count else {
         throw EngineError(
           .argument,
@@ -138,11 +140,11 @@ extension EngineCore {
           .state,
           "branch \(state.path) is finished (\(state.stop)); truncate it before appending")
       }
-      let total = state.lane.tokens.count + tokens.count
+      let total = (state.team?.tokenCount ?? state.lane.tokens.count) + tokens.count
       guard total <= state.run.contextLength else {
         throw EngineError(
           .context,
-          "branch \(state.path) would have \(total) tokens but the context of \(backend.name) "
+          "branch \(state.path)\(state.team == nil ? "" : " and its team") would have \(total) tokens but the context of \(backend.name) "
             + "holds \(state.run.contextLength)")
       }
       guard !tokens.isEmpty else { return }
@@ -165,6 +167,7 @@ extension EngineCore {
   func reopen(_ state: BranchState) throws(EngineError) -> Branch {
     let (branch, rest) = try locked { () throws(EngineError) in
       try requireIdle(state, "reopened")
+      try requireAlone(state, "reopened")
       state.run.record(.forked(path: state.path, first: Int(state.nextChild), count: 1))
       let child = makeChildren(of: state, count: 1, nil)[0]
       let kept = endsWithEndToken(child) ? child.count - 1 : child.text.tokensInText
@@ -202,6 +205,7 @@ extension EngineCore {
   func demote(_ state: BranchState) throws(EngineError) -> Int {
     try locked { () throws(EngineError) in
       try requireIdle(state, "demoted")
+      try requireAlone(state, "demoted")
       let pages = state.lanes.reduce(0) {
         $0 + pool.demote($1, pageTokens: backend.pageTokens)
       }
@@ -216,6 +220,7 @@ extension EngineCore {
     try locked { () throws(EngineError) in
       for state in population {
         try requireIdle(state, "resampled")
+        try requireAlone(state, "resampled")
         try require(state, of: run)
       }
       guard Set(population.map(ObjectIdentifier.init)).count == population.count else {
@@ -252,6 +257,7 @@ extension EngineCore {
     guard !state.isReleased else { return }
     if state.flight != nil { withdraw(state, rollingBack: !state.run.isAwaited) }
     state.isReleased = true
+    part(state)
     state.run.record(.released(path: state.path))
     for lane in state.lanes { pool.drop(lane) }
     resolve(state.run)
@@ -263,6 +269,7 @@ extension EngineCore {
     for lane in state.lanes {
       pool.truncate(lane, to: lane.promptCount + generated, pageTokens: backend.pageTokens)
     }
+    state.team?.truncated(state)
   }
 
   func requireIdle(_ state: BranchState, _ verb: String) throws(EngineError) {

@@ -49,7 +49,8 @@ extension EngineCore {
     var byDrafter: [ObjectIdentifier: (drafter: any Drafter, states: [BranchState])] = [:]
     var width = 0
     for run in runs {
-      for state in run.flights where state.isRunning && forcedStep(state) == nil {
+      for state in run.flights
+      where state.isRunning && state.team == nil && forcedStep(state) == nil {
         guard
           let (lane, _) = pool.nextWork(
             state.lane, needsLogits: true, pageTokens: backend.pageTokens)

@@ -183,7 +183,7 @@ extension EngineCore {
       stop(state, .stopString, drawn)
     } else if let limit = run.stops.maxTokens, state.count >= limit {
       stop(state, .length, drawn)
-    } else if state.lane.tokens.count >= run.contextLength {
+    } else if state.lane.tokens.count >= run.contextLength || isTeamFull(of: state) {
       stop(state, .context, drawn)
     } else if !flight.delimiters.isEmpty,
       state.text.firstMatch(of: flight.delimiters, endingAfter: textEnd, from: flight.startText)

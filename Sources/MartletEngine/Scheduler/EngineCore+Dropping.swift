@@ -48,6 +48,7 @@ extension EngineCore {
     _ state: BranchState, _ span: Range<Int>, _ following: Branch.FollowingText
   ) throws(EngineError) {
     try requireIdle(state, "cut into")
+    try requireAlone(state, "cut into")
     guard !span.isEmpty, span.lowerBound >= 0, span.upperBound <= state.count else {
       throw EngineError(
         .argument,

@@ -14,8 +14,13 @@ struct Pass {
     var draft: DraftTree?
     /// Its place among the pass's rows of early exits, or of jobs for models that guide.
     var guideIndex: Int?
+    /// The team that its lane's branch is a member of, and how far it is to be processed at the most.
+    var team: TeamState?
+    var limit: Int?
+    /// Where its tokens begin in the batch.
+    var firstToken = 0
 
-    var remaining: Int { lane.tokens.count - lane.processed }
+    var remaining: Int { (limit ?? lane.tokens.count) - lane.processed }
   }
 
   var work: [Work] = []
@@ -49,31 +54,38 @@ extension EngineCore {
   /// stretches of prompts and appended text, shared fairly among runs. Makes pages writable.
   func gather() -> Pass {
     tick += 1
-    var (decodes, prefills) = candidates()
+    var (decodes, prefills, rounds) = candidates()
     var pass = Pass()
-    guard !decodes.isEmpty || !prefills.isEmpty else { return pass }
+    guard !decodes.isEmpty || !prefills.isEmpty || !rounds.isEmpty else { return pass }
 
     // Decoding comes first, every branch in every pass, but never starves prefill: an eighth of a
     // full pass stays free for it. Nor does prefill starve decoding: beside it chunks are short.
     let longest = configuration.prefillChunk
-    let chunk = decodes.isEmpty ? longest : min(longest, configuration.mixedPrefillChunk)
+    let chunk =
+      decodes.isEmpty && rounds.isEmpty ? longest : min(longest, configuration.mixedPrefillChunk)
     var room = maximumBatch
     if !prefills.isEmpty {
       room -= min(chunk, max(1, maximumBatch / 8))
       if maximumBatch == 1 { room = decodes.isEmpty ? 0 : tick % 2 }
     }
-    if decodes.count > room {
+    if !rounds.isEmpty {
+      seat(&rounds, beside: &decodes, in: room)
+    } else if decodes.count > room {
       // Whoever was served longest ago goes first.
       let order = decodes.indices.sorted {
         (decodes[$0].lane.lastServed, $0) < (decodes[$1].lane.lastServed, $1)
       }
       decodes = order.prefix(room).map { decodes[$0] }
     }
-    let stretches = divide(prefills, among: min(chunk, maximumBatch - decodes.count))
-    plant(&decodes, beside: stretches)
+    let together = rounds.joined()
+    let stretches = divide(
+      prefills, among: min(chunk, maximumBatch - decodes.count - together.count))
+    plant(&decodes, beside: stretches + together)
     for work in decodes { add(work, tokens: 1, to: &pass) }
-    pass.decodeRows = decodes.count
+    for work in together { add(work, tokens: 1, to: &pass) }
+    pass.decodeRows = decodes.count + together.count
     for work in stretches { add(work, tokens: work.range.count, to: &pass) }
+    showTeams(in: &pass)
     return pass
   }
 
@@ -104,12 +116,16 @@ extension EngineCore {
   }
 
   /// The work at hand, each lane once: single tokens, and longer stretches by run.
-  private func candidates() -> (decodes: [Pass.Work], prefills: [[Pass.Work]]) {
+  private func candidates() -> (
+    decodes: [Pass.Work], prefills: [[Pass.Work]], rounds: [[Pass.Work]]
+  ) {
     var decodes: [Pass.Work] = []
+    var rounds: [[Pass.Work]] = []
     var prefills: [[Pass.Work]] = []
     for run in runs {
       var found: [Pass.Work] = []
-      for state in run.flights where state.isRunning && forcedStep(state) == nil {
+      for state in run.flights
+      where state.isRunning && state.team == nil && forcedStep(state) == nil {
         for wanted in state.lanes {
           guard
             let (lane, needsLogits) = pool.nextWork(
@@ -126,11 +142,12 @@ extension EngineCore {
           }
         }
       }
+      if run.teamMembers > 0 { rounds += teamWork(of: run, &found) }
       let longer = found.filter { $0.remaining > 1 }
       if !longer.isEmpty { prefills.append(longer) }
       decodes += found.filter { $0.remaining == 1 }
     }
-    return (decodes, prefills)
+    return (decodes, prefills, rounds)
   }
 
   private func add(_ candidate: Pass.Work, tokens: Int, to pass: inout Pass) {
@@ -158,6 +175,7 @@ extension EngineCore {
     work.revision = lane.revision
     work.wantsLogits = work.wantsLogits && end == lane.tokens.count
     lane.lastServed = tick
+    work.firstToken = pass.batch.tokens.count
     let sequence = pass.batch.add(sequence: lane.pages, promptTokens: lane.promptCount)
     for position in work.range {
       pass.batch.tokens.append(

@@ -156,6 +156,7 @@ extension EngineCore {
     run.flights.append(state)
     run.record(.submitted(path: state.path))
     state.nextToken = nil
+    lookAgain(state)
     let reason: StopReason
     if state.stop.isFinal {
       reason = state.stop
@@ -164,7 +165,7 @@ extension EngineCore {
       return
     } else if let limit = run.stops.maxTokens, state.count >= limit {
       reason = .length
-    } else if state.lane.tokens.count >= run.contextLength {
+    } else if state.lane.tokens.count >= run.contextLength || isTeamFull(of: state) {
       reason = .context
     } else if advance.maxTokens == 0 {
       reason = .tokens

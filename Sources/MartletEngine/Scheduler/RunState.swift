@@ -126,8 +126,11 @@ final class RunState: @unchecked Sendable {
   /// Whether somebody is blocked until this run makes progress.
   var isAwaited: Bool { !anyWaiters.isEmpty || !allWaiters.isEmpty }
 
+  /// Branches of it that are in teams.
+  var teamMembers = 0
+
   /// Whether tokens must be granted in order: rounds, then paths.
-  var isOrdered: Bool { gate?.remainingTokens != nil }
+  var isOrdered: Bool { teamMembers > 0 || gate?.remainingTokens != nil }
 
   func pageTaken() {
     statistics.kvPages += 1

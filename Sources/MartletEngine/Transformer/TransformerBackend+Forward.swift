@@ -33,8 +33,13 @@ extension TransformerBackend {
     } catch {
       throw EngineError(.backend, "\(name): \(error)")
     }
+    do throws(KernelError) {
+      try teams?.begin(batch)
+    } catch {
+      throw Self.engineError(error, "\(name): tokens that see other sequences")
+    }
     let rope = scratch.rope
-    let missing = rope.missing(positions)
+    let missing = rope.missing(positions + (teams?.positions ?? []))
     forEachRow(missing.count, work: parts.configuration.rope.rotaryDimensions * 64) { range in
       rope.compute(missing[range])
     }
@@ -69,6 +74,7 @@ extension TransformerBackend {
     }
     file?.expectRandomReads(searching.count == batch.tokens.count)
     probe?.rows = searching.sorted()
+    searching.formUnion(teams?.rows ?? [])
     let window = parts.configuration.slidingWindow
     attention.begin(
       tables: batch.sequences,
@@ -95,6 +101,7 @@ extension TransformerBackend {
     clock.mark(.rotation)
 
     attendRows(rows)
+    teams?.attend(layer: slabLayers[index], into: scratch.attended)
     if let retrieval {
       retrieval.capture(layer: slabLayers[index], scratch.queries)
       retrieval.attend(
@@ -123,6 +130,7 @@ extension TransformerBackend {
     let c = parts.configuration
     let scratch = scratch
     let attention = attention
+    let teams = teams
     forEachRow(positions.count, work: c.queryWidth + 2 * c.kvWidth) { range in
       if let norm = layer.queryNorm {
         Kernels.rmsNormHeads(scratch.queries, weight: norm, epsilon: c.normEpsilon, rows: range)
@@ -130,6 +138,7 @@ extension TransformerBackend {
       if let norm = layer.keyNorm {
         Kernels.rmsNormHeads(scratch.keys, weight: norm, epsilon: c.normEpsilon, rows: range)
       }
+      teams?.capture(scratch.queries, rows: range)
       for heads in [scratch.queries, scratch.keys] {
         scratch.rope.rotate(
           heads, headDimensions: c.headDimensions, positions: positions, rows: range)

@@ -80,6 +80,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   let window: WindowAttention?
   let eviction: EvictionMemory?
   let pruning: PromptPruningMemory?
+  /// For tokens that see other sequences; nil where tokens see less than everything before them.
+  let teams: TeamAttention?
   /// Kept once somebody asked for it.
   var probe: AttentionProbe?
   /// The slab's layer that each of `parts.layers` stores in.
@@ -159,6 +161,11 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
       pruning = nil
     }
     let scratch = scratch
+    teams =
+      options.attention == .exact && c.slidingWindow == nil
+      ? TeamAttention(
+        slab: slab, rope: scratch.rope, queryHeads: c.queryHeads, scale: c.attentionScale,
+        team: team) : nil
     let activation: GateActivation = c.activation == .gelu ? .gelu : .silu
     products = parts.layers.map { LayerProducts($0, activation, scratch) }
     attention = AttentionBatch(slab: slab)
@@ -203,6 +210,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
     window = nil
     eviction = nil
     pruning = nil
+    teams = nil
   }
 
   /// A backend over a loaded model, with the tokenizer of its file.
@@ -251,6 +259,8 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
   }
 
   public var supportsTrees: Bool { true }
+  /// Not where tokens see less than everything before them.
+  public var supportsTeams: Bool { teams != nil }
 
   /// So that no page is searched that the pass writes.
   public var mostAppended: Int? { retrieval?.options.recent }
@@ -361,6 +371,7 @@ public final class TransformerBackend: Backend, @unchecked Sendable {
           .argument,
           "sequence \(token.sequence) has no page for position \(token.position)")
       }
+      try checkView(of: token, in: batch)
       let slots = 0..<batch.sequences[token.sequence].count * pageTokens
       guard token.path.count <= token.position + 1, token.path.allSatisfy(slots.contains) else {
         throw EngineError(
