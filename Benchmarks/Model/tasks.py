@@ -320,3 +320,59 @@ def check(problem, completion):
     if problem.family == "make":
         return check_make(problem.prompt, completion)
     return check_calc(problem, completion)
+
+
+# marking steps ---------------------------------------------------------------------------------
+
+
+def reachable(pool, target):
+    """Whether all numbers of the pool can be combined, by + - *, into the target. At most a few numbers."""
+    if len(pool) == 1:
+        return pool[0] == target
+    for i in range(len(pool)):
+        for j in range(len(pool)):
+            if i != j:
+                rest = [n for k, n in enumerate(pool) if k != i and k != j]
+                if any(reachable(rest + [apply(op, pool[i], pool[j])], target) for op in "+-*"):
+                    return True
+    return False
+
+
+def mark_make(prompt, completion):
+    asked = MAKE_PROMPT.fullmatch(prompt)
+    pool, target, good, marks = [int(n) for n in asked[2].split(" ")], int(asked[1]), True, []
+    for text in completion.strip(" ").split(" "):
+        s = STEP.fullmatch(text)
+        if text == "#":
+            break
+        good = good and s is not None and apply(s[2], int(s[1]), int(s[3])) == int(s[4])
+        for n in (int(s[1]), int(s[3])) if good else ():
+            good = good and n in pool
+            if good:
+                pool.remove(n)
+        if good:
+            pool.append(int(s[4]))
+        good = good and reachable(pool, target)
+        marks.append(good)
+    return marks
+
+
+def mark_calc(completion, right):
+    marks, good = [], True
+    for text in completion.strip(" ").split(" "):
+        if text.startswith("#"):
+            break
+        s = STEP.fullmatch(text)
+        good = good and s is not None and apply(s[2], int(s[1]), int(s[3])) == int(s[4])
+        marks.append(good)
+    # A wrong answer without a false equation went wrong at a step that equations do not tell.
+    return [None] * len(marks) if good and not right else marks
+
+
+def mark(prompt, completion, right):
+    """After each step of an answer, whether all is well so far: True, False or None for unknown.
+
+    `make`: the steps are true and use the numbers there are, and the target can still be reached. `calc`: no
+    equation is false; None for all steps of a wrong answer whose equations are all true.
+    """
+    return mark_make(prompt, completion) if prompt.startswith("make") else mark_calc(completion, right)

@@ -4,9 +4,11 @@
     python3 train_prm.py train    ../../Sources/Martlet/Resources/martlet-arith.gguf run/rollouts.jsonl prm.gguf
 
 The model reads a prompt and the answer so far. At a boundary (the prompt's end, every space of the answer, and
-the end of the answer, without its newline) its next token is `+` if that rollout ended right and `-` if not, so
-that p(+) / (p(+) + p(-)) is the probability that the base model, going on from here, ends right. Labels carry
-all the loss and are never part of the text. Labels by rollouts: "Math-Shepherd" (Wang et al., 2024).
+the end of the answer, without its newline) its next token is `+` for yes and `-` for no, so that
+p(+) / (p(+) + p(-)) is a probability: after the prompt (and the space behind it) that this rollout ends right,
+as in "Math-Shepherd" (Wang et al., 2024); after a step that nothing is wrong so far (`tasks.mark`: exact labels
+where "Let's Verify Step by Step", Lightman et al., 2023, has people's); at the end that the answer is right.
+Labels carry all the loss and are never part of the text.
 """
 import argparse
 import json
@@ -61,15 +63,24 @@ def groups(rows, tokens):
     return found
 
 
+def labels(prompt, answer, right, count):
+    """What is said at each of `count` boundaries of a text: 1 for yes, 0 for no, -1 for unknown."""
+    steps = [-1 if good is None else int(good) for good in tasks.mark(prompt, answer, right)]
+    said = [int(right)] * 2 + steps + [int(right)]
+    return said if len(said) == count else [int(right)] + [-1] * (count - 2) + [int(right)]
+
+
 def batch(group, context):
-    """Tokens [rows, time], places of the boundaries [rows, most] with -1 after the last, and whether each row is right."""
+    """Tokens [rows, time]; places of the boundaries [rows, most] with -1 where nothing is said; labels [rows, most]."""
     read = [boundaries(p, t, context) for p, t, _ in group]
     ids = torch.full((len(read), max(len(row) for row, _ in read)), m.NEWLINE)
     places = torch.full((len(read), max(sum(marks) for _, marks in read)), -1)
+    said = torch.full(places.shape, -1)
     for i, (row, marks) in enumerate(read):
         ids[i, : len(row)] = torch.tensor(row)
         places[i, : sum(marks)] = torch.tensor(marks).nonzero()[:, 0]
-    return ids, places, torch.tensor([right for _, _, right in group])
+        said[i, : sum(marks)] = torch.tensor(labels(*group[i], sum(marks)))
+    return ids, places.masked_fill(said < 0, -1), said
 
 
 def read_rows(path):
@@ -95,11 +106,11 @@ def last(block, model, x, places):
     return block.finish(x.gather(1, at[:, :, None].expand(-1, -1, x.shape[2])), weights @ v)
 
 
-def loss_of(logits, right, others=0.1):
+def loss_of(logits, good, others=0.1):
     """Cross-entropy between the two labels, and a little of it for what the other tokens take from both."""
     pair = logits[:, [GOOD, BAD]]
     taken = logits.logsumexp(-1) - pair.logsumexp(-1)
-    return F.cross_entropy(pair, (~right).long()) + others * taken.mean()
+    return F.cross_entropy(pair, 1 - good) + others * taken.mean()
 
 
 def train(rank, a):
@@ -132,12 +143,11 @@ def train(rank, a):
         adam.param_groups[0]["lr"] = a.adam_rate * rate
         with torch.autocast("cpu", dtype=torch.bfloat16):
             if index not in known:
-                ids, places, right = batch(kept[index], context)
-                known[index] = through(model.blocks[: a.frozen], model, model.embed(ids)).bfloat16(), places, right
-            x, places, right = known[index]
+                ids, places, said = batch(kept[index], context)
+                known[index] = through(model.blocks[: a.frozen], model, model.embed(ids)).bfloat16(), places, said
+            x, places, said = known[index]
             x = last(tuned[-1], model, through(tuned[:-1], model, x.float()), places)[places >= 0]
-            right = right[:, None].expand_as(places)[places >= 0]
-            loss = loss_of(F.linear(model.norm(x), model.embed.weight).float(), right)
+            loss = loss_of(F.linear(model.norm(x), model.embed.weight).float(), said[places >= 0])
         model.zero_grad()
         loss.backward()
         clock = torch.tensor([time.time() - begun, loss.item(), known[index][0].shape[:2].numel()], dtype=torch.float64)
