@@ -145,11 +145,12 @@ final class TeamState: @unchecked Sendable {
 
   /// Notes what members are about to see.
   func markRound() {
-    var key = DrawKey(context: [])
+    var key = DrawKey()
     key.add(UInt64(Team.Layout.allCases.firstIndex(of: layout) ?? 0))
     for member in members {
       key.add(member.state.path.hashBits)
-      key.add(DrawKey(context: member.state.lane.tokens).value)
+      let lane = member.state.lane
+      key.add(lane.contextKey.value(of: lane.tokens, promptCount: lane.promptCount).value)
       key.add(UInt64(member.stepStart))
     }
     for step in steps {
