@@ -41,16 +41,16 @@ mutant() {
   fi
   mutants=$((mutants + 1))
 }
-body=CKernels/lanes/choose.h
-mutant "a cut off by one" $body 's/passed + weights\[i\] < need/passed + weights[i] <= need/'
-mutant "all equals of the last token kept" $body 's/token <= s->set.low_token/1/'
-mutant "a tie counted twice" $body 's/passed += s->weights\[i\];/passed += 2 * s->weights[i];/'
-mutant "a reused random number" $body 's/draw->uniforms\[i\]/draw->uniforms[0]/'
-mutant "what is left is not normalised" $body 's|(double)((uint64_t)1 << s->shifts\[b\]) / (double)s->total|(double)((uint64_t)1 << s->shifts[b]) * 0x1p-46|'
-mutant "min-p without temperature" $body 's/temperature \* martlet_portable_log((double)share)/martlet_portable_log((double)share)/'
-mutant "variance without its mean" $body 's/ - mean \* mean, exact/, exact/; s| / (double)count - mean \* mean;| / (double)count;|'
-mutant "Gumbel draws pruned too early" $body 's/4294000000.0f \* 1.0002f) + 256/1000000000.0f)/'
-mutant "a draw that ends one token early" $body 's/if (passed > target) break;/if (passed >= target) break;/'
-mutant "XTC that drops what it should leave" $body 's/s->set.high_token = s->tokens\[last\];/s->set.high_token = s->tokens[last] + 1;/'
+lanes=CKernels/lanes
+mutant "a cut off by one" $lanes/choose_select.h 's/passed + weights\[i\] < need/passed + weights[i] <= need/'
+mutant "all equals of the last token kept" $lanes/choose_census.h 's/token <= s->set.low_token/1/'
+mutant "a tie counted twice" $lanes/choose_cut.h 's/passed += s->weights\[i\];/passed += 2 * s->weights[i];/'
+mutant "a reused random number" $lanes/choose_draws.h 's/draw->uniforms\[i\]/draw->uniforms[0]/'
+mutant "what is left is not normalised" $lanes/choose.h 's|(double)((uint64_t)1 << s->shifts\[b\]) / (double)s->total|(double)((uint64_t)1 << s->shifts[b]) * 0x1p-46|'
+mutant "min-p without temperature" $lanes/choose.h 's/temperature \* martlet_portable_log((double)share)/martlet_portable_log((double)share)/'
+mutant "variance without its mean" $lanes/choose_spread.h 's/ - mean \* mean, exact/, exact/; s| / (double)count - mean \* mean;| / (double)count;|'
+mutant "Gumbel draws pruned too early" $lanes/choose_draws.h 's/4294000000.0f \* 1.0002f) + 256/1000000000.0f)/'
+mutant "a draw that ends one token early" $lanes/choose_draws.h 's/if (passed > target) break;/if (passed >= target) break;/'
+mutant "XTC that drops what it should leave" $lanes/choose_spread.h 's/s->set.high_token = s->tokens\[last\];/s->set.high_token = s->tokens[last] + 1;/'
 mutant "Gumbel noise without its key" CKernels/reference/choose.h 's/(uint32_t)key1;/0u;/; s/(token + (uint32_t)key0)/(token)/; s/(uint32_t)(key0 >> 32)/0u/; s/(uint32_t)(key1 >> 32)/0u/'
 echo "sampling: $mutants of $mutants mutants noticed"

@@ -8,7 +8,7 @@
 size_t martlet_sampling_scratch(size_t width) {
   const size_t blocks = martlet_logits_blocks(width);
   const size_t places = blocks * MARTLET_LOGITS_BLOCK + 16;
-  // Arrays of lanes/choose.h, each rounded up to 64 bytes.
+  // Arrays of lanes/choose_row.h, each rounded up to 64 bytes.
   return (blocks + 1) * (2 * sizeof(float *) + 7 * 4 + 8 + 1) + 2 * MARTLET_LOGITS_BLOCK * 4 +
          places * (2 * 8 + 5 * 4) + 21 * 64;
 }

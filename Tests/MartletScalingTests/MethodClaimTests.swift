@@ -4,64 +4,11 @@ import MartletScaling
 import MartletSimulation
 import Testing
 
-/// A model given by what it replies: whatever stands up to the last `?` or `|` is what it was told, and it goes on with
-/// one of the replies to that, byte by byte.
-private struct Replies: SimulatedWorld {
-  let codec: any TokenCodec = ByteCodec()
-  let replies: @Sendable (_ told: String) -> [(String, Double)]
-
-  func logits(after tokens: [Int32]) -> [Float] {
-    var row = [Float](repeating: -.infinity, count: codec.vocabularySize)
-    let bytes = tokens.filter { $0 < 256 }.map { UInt8($0) }
-    let start = (bytes.lastIndex { $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "|") } ?? -1) + 1
-    var chances = [Double](repeating: 0, count: row.count)
-    for (reply, chance) in replies(String(decoding: bytes[..<start], as: UTF8.self)) {
-      let reply = Array(reply.utf8)
-      guard reply.starts(with: bytes[start...]) else { continue }
-      let place = bytes.count - start
-      chances[place < reply.count ? Int(reply[place]) : 256] += chance
-    }
-    for (token, chance) in chances.enumerated() where chance > 0 { row[token] = Float(log(chance)) }
-    if chances.allSatisfy({ $0 == 0 }) { row[256] = 0 }
-    return row
-  }
-}
-
-/// Says 5 with probability 0.4 and 6 with 0.6, whatever it is told.
-private let unsure = [("#5", 0.4), ("#6", 0.6)]
-
 /// Verdicts that are read at once.
 private let verdicts = ["verify=V {answer}|", "verdict=", "yes=Y", "no=N", "verify_tokens=0"]
 
 private func verdict(_ told: String) -> [(String, Double)] {
   told.contains("#5") ? [("Y", 0.8), ("N", 0.2)] : [("Y", 0.3), ("N", 0.7)]
-}
-
-private func run(
-  _ world: Replies, _ prompt: String, _ strategy: String, _ options: [String] = [],
-  seed: UInt64 = 1, trace: TraceRecorder? = nil,
-  judge: (@Sendable (String) -> Double)? = nil
-) async throws -> RunResult {
-  let (session, engine) = try makeSession(world)
-  var request = try request(prompt, strategy, options, seed: seed, maxTokens: 600)
-  request.extractor = "final-answer"
-  if let judge { request.judge = { judge($0.text) } }
-  let result = try await session.run(request, trace: trace)
-  #expect(result.failure == nil, "\(result.failure ?? "")")
-  #expect(engine.pagesInUse == 0)
-  return result
-}
-
-/// How many of ten seeds end in the answer 5.
-private func right(
-  _ world: Replies, _ prompt: String, _ strategy: String, _ options: [String]
-) async throws -> Int {
-  var count = 0
-  for seed in UInt64(1)...10 {
-    let result = try await run(world, prompt, strategy, options, seed: seed)
-    if result.answer == "5" { count += 1 }
-  }
-  return count
 }
 
 @Suite("What the methods claim")
@@ -74,17 +21,18 @@ struct MethodClaimTests {
       told.hasPrefix("V ")
         ? verdict(told) : told.hasPrefix("R ") ? [("#5", 1)] : unsure
     }
-    let vote = try await right(world, "2+3?", "self-consistency", ["n=9"])
+    let vote = try await rightOfTen(world, "2+3?", "self-consistency", ["n=9"])
     #expect(vote <= 5)
-    let split = try await right(world, "2+3?", "solve-verify", ["n=9"] + verdicts)
+    let split = try await rightOfTen(world, "2+3?", "solve-verify", ["n=9"] + verdicts)
     #expect(split >= 9)
-    let critique = try await right(world, "2+3?", "critique", ["n=3", "rewrite=R |"] + verdicts)
+    let critique = try await rightOfTen(
+      world, "2+3?", "critique", ["n=3", "rewrite=R |"] + verdicts)
     #expect(critique == 10)
     let pipeline = """
       pipeline={"layers": [{"type": "generator", "n": 9}, {"type": "verifier", "instruction": "V {answer}|",
       "verdict": "", "yes": "Y", "no": "N", "tokens": 0}, {"type": "voter"}]}
       """
-    #expect(try await right(world, "2+3?", "pipeline", [pipeline]) >= 9)
+    #expect(try await rightOfTen(world, "2+3?", "pipeline", [pipeline]) >= 9)
   }
 
   @Test("verdicts that begin alike are told apart where they differ")
@@ -94,7 +42,7 @@ struct MethodClaimTests {
       return told.contains("#5") ? [(" Yes", 0.8), (" No", 0.2)] : [(" Yes", 0.3), (" No", 0.7)]
     }
     let options = ["n=4", "verifications=1", "verify=V {answer}|", "verdict=", "verify_tokens=0"]
-    let result = try await run(world, "2+3?", "solve-verify", options)
+    let result = try await runReplies(world, "2+3?", "solve-verify", options)
     for candidate in result.candidates {
       let expected = candidate.answer == "5" ? 0.8 : 0.3
       #expect(abs(try #require(candidate.score) - expected) < 1e-6)
@@ -111,7 +59,8 @@ struct MethodClaimTests {
   func split() async throws {
     let world = Replies { $0.hasPrefix("V ") ? verdict($0) : unsure }
     for (calls, solutions) in [(1, 1), (2, 1), (24, 7), (96, 15), (384, 34)] {
-      let result = try await run(world, "2+3?", "solve-verify", ["calls=\(calls)"] + verdicts)
+      let result = try await runReplies(
+        world, "2+3?", "solve-verify", ["calls=\(calls)"] + verdicts)
       #expect(result.candidates.count == solutions, "\(calls)")
     }
   }
@@ -126,7 +75,7 @@ struct MethodClaimTests {
     }
     let options =
       ["n=9", "compare=C {a} {b}|", "choice=", "first=A", "second=B", "within=0"] + verdicts
-    #expect(try await right(world, "2+3?", "sample-scrutinize", options) >= 9)
+    #expect(try await rightOfTen(world, "2+3?", "sample-scrutinize", options) >= 9)
   }
 
   @Test("a finished solution is noticed, and a wrong one is sent back with what was found")
@@ -140,9 +89,9 @@ struct MethodClaimTests {
     }
     let options =
       ["probe=done|", "finish=", "feedback=again|", "fast=2", "fast_tokens=0"] + verdicts
-    let result = try await run(world, "2+3?", "solve-detect-verify", options)
+    let result = try await runReplies(world, "2+3?", "solve-detect-verify", options)
     #expect(result.answer == "5")
-    let whole = try await run(world, "2+3?", "sample")
+    let whole = try await runReplies(world, "2+3?", "sample")
     #expect(whole.answer == "6")
     // It stops where the solution is complete, and `finish_tokens` at most come after.
     #expect(result.usage.generatedTokens < 2 * (10 + 64) + 8)
@@ -157,10 +106,10 @@ struct MethodClaimTests {
       return told.hasPrefix("x") ? [("#3", 0.9), ("#4", 0.1)] : [("#20.5", 0.9), ("#1", 0.1)]
     }
     let options = ["n=9", "question={masked} B{answer}|"]
-    #expect(try await right(world, "03 and 20.50?", "forward-backward", options) >= 9)
+    #expect(try await rightOfTen(world, "03 and 20.50?", "forward-backward", options) >= 9)
     // Without numbers the vote stands.
-    let vote = try await run(world, "how many?", "self-consistency", ["n=9"], seed: 3)
-    let same = try await run(world, "how many?", "forward-backward", options, seed: 3)
+    let vote = try await runReplies(world, "how many?", "self-consistency", ["n=9"], seed: 3)
+    let same = try await runReplies(world, "how many?", "forward-backward", options, seed: 3)
     #expect(same.answer == vote.answer)
   }
 
@@ -168,7 +117,8 @@ struct MethodClaimTests {
   func programs() async throws {
     let world = Replies { $0.hasPrefix("P") ? [("a = 3\nanswer = a + 2 # done", 1)] : unsure }
     #expect(
-      try await right(world, "2+3?", "chain-and-program", ["n=6", "programs=8", "program=P|"]) >= 9)
+      try await rightOfTen(world, "2+3?", "chain-and-program", ["n=6", "programs=8", "program=P|"])
+        >= 9)
   }
 
   @Test(
@@ -208,10 +158,10 @@ struct MethodClaimTests {
       told.hasSuffix("wait|wait|")
         ? [(" #5", 1)] : told.hasSuffix("wait|") ? [("", 1)] : [("#6", 1)]
     }
-    let result = try await run(
+    let result = try await runReplies(
       world, "2+3?", "iterative-deepening", ["n=2", "rounds=2", "first=8", "trigger=wait|"])
     #expect(result.answer == "5")
-    let none = try await run(world, "2+3?", "iterative-deepening", ["n=2", "rounds=0"])
+    let none = try await runReplies(world, "2+3?", "iterative-deepening", ["n=2", "rounds=0"])
     #expect(none.answer == "6")
   }
 
@@ -221,7 +171,7 @@ struct MethodClaimTests {
       if told.hasPrefix("N") { return told.contains("carry") ? [("NONE", 1)] : [("carry", 1)] }
       return told.contains("carry") ? [("#5", 1)] : [("so\n", 0.5), ("well\n", 0.5)]
     }
-    let result = try await run(
+    let result = try await runReplies(
       world, "2+3?", "associated-thoughts",
       [
         "step=\\n", "simulations=6", "expand=2", "batch=1", "associate=N {text} {memory}|",
@@ -246,12 +196,12 @@ struct MethodClaimTests {
     }
     let options = ["task=do {task}|", "results=got {results}|", "child=\(child)", "separator=&&"]
     let trace = TraceRecorder()
-    let result = try await run(world, "go?", "spawn-join", options, trace: trace)
+    let result = try await runReplies(world, "go?", "spawn-join", options, trace: trace)
     #expect(result.answer == "9")
     let workers = try #require(try traceEvents(trace).first { $0["name"] as? String == "workers" })
     #expect((workers["args"] as? [String: Any])?["children"] as? Int == 4)
     // At depth 1 a child's wish is text like any other.
-    let flat = try await run(world, "go?", "spawn-join", options + ["depth=1"])
+    let flat = try await runReplies(world, "go?", "spawn-join", options + ["depth=1"])
     #expect(flat.text.contains("<spawn>c&&d</spawn>"))
   }
 
@@ -266,10 +216,10 @@ struct MethodClaimTests {
     }
     let before = "before=" + String(repeating: "Answer every question. ", count: 10)
     let prompt = "1+1?\n---\n2+2?\n---\n3+3?\n---\n4+4?"
-    let result = try await run(
+    let result = try await runReplies(
       world, prompt, "batch-prompting", ["size=2", "after=|", before])
     #expect(result.text == "A[1]: two\nA[2]: four\nA[3]: six\nA[4]: eight")
-    let alone = try await run(
+    let alone = try await runReplies(
       world, prompt, "batch-prompting", ["size=1", "after=|", before])
     #expect(result.usage.promptTokens * 3 < alone.usage.promptTokens * 2)
   }
@@ -284,9 +234,9 @@ struct MethodClaimTests {
     }
     let prompt = "4 and 5\n---\nsum?\n---\nmean?\n---\nsum?"
     let options = ["prepare={context} sleep|", "wake={context} {thought} "]
-    let slept = try await run(world, prompt, "sleep-time", options)
+    let slept = try await runReplies(world, prompt, "sleep-time", options)
     #expect(slept.text == "A[1]: #9\nA[2]: #3\nA[3]: #9")
-    let awake = try await run(world, prompt, "sleep-time", options + ["sleeps=0"])
+    let awake = try await runReplies(world, prompt, "sleep-time", options + ["sleeps=0"])
     #expect(awake.text.hasSuffix("#9"))
     #expect(slept.usage.generatedTokens * 5 < awake.usage.generatedTokens)
   }
@@ -301,12 +251,12 @@ struct MethodClaimTests {
     let options = [
       "n=5", "example={question}{recipe} ", "ask={question}", "problems=1+4?=>5|4+1?=>5|5+0?=>5",
     ]
-    let found = try await right(world, "2+3?", "reprompting", options)
-    let without = try await right(world, "2+3?", "reprompting", ["n=5", "ask={question}"])
+    let found = try await rightOfTen(world, "2+3?", "reprompting", options)
+    let without = try await rightOfTen(world, "2+3?", "reprompting", ["n=5", "ask={question}"])
     #expect(found >= 9)
     #expect(without <= 5)
     let error = await #expect(throws: ScalingError.self) {
-      _ = try await run(world, "2+3?", "reprompting", ["problems=1+1=>2|what"])
+      _ = try await runReplies(world, "2+3?", "reprompting", ["problems=1+1=>2|what"])
     }
     #expect(error?.message.contains("number 2: 'what'") == true, "\(String(describing: error))")
   }
@@ -320,13 +270,13 @@ struct MethodClaimTests {
     for (rates, expected) in [
       ("", 4), ("1,0;0,1", 4), ("0.9,0.1", 8), ("0.5,0;0.5,0;0,0.5", 5), ("0,0", 4),
     ] {
-      let result = try await run(
+      let result = try await runReplies(
         world, "2+3?", "sample-allocation", ["n=8", ways, "rates=\(rates)", "answer=vote"])
       #expect(result.candidates.count { $0.answer == "5" } == expected, "\(rates)")
     }
     for (option, part) in [("rates=0.1,2", "'2'"), ("rates=0.1", "row 1 has 1")] {
       let error = await #expect(throws: ScalingError.self) {
-        _ = try await run(world, "2+3?", "sample-allocation", [ways, option])
+        _ = try await runReplies(world, "2+3?", "sample-allocation", [ways, option])
       }
       #expect(error?.message.contains(part) == true, "\(String(describing: error))")
     }
@@ -342,9 +292,9 @@ struct MethodClaimTests {
       return told.contains("?a")
         ? [("40", 1)] : told.contains("?b") ? [("about 400", 1)] : [("", 1)]
     }
-    let whole = try await run(world, "2+3?", "self-consistency", ["n=12"])
+    let whole = try await runReplies(world, "2+3?", "self-consistency", ["n=12"])
     let options = ["n=12", "batch=3", "look=4", "probe=left|", "probe_tokens=12"]
-    let scheduled = try await run(world, "2+3?", "length-scheduling", options)
+    let scheduled = try await runReplies(world, "2+3?", "length-scheduling", options)
     #expect(scheduled.candidates.map(\.text) == whole.candidates.map(\.text))
     #expect(scheduled.answer == whole.answer)
     #expect(scheduled.usage.peakKVBytes * 2 <= whole.usage.peakKVBytes)
@@ -363,11 +313,12 @@ struct MethodClaimTests {
     let options = ["n=32", option, "threshold=0.97"]
     var (short, long) = (0, 0)
     for seed in UInt64(1)...10 {
-      let whole = try await run(sure, "2+3?", "self-consistency", ["n=32"], seed: seed)
-      let early = try await run(sure, "2+3?", "adaptive-consistency", options, seed: seed)
+      let whole = try await runReplies(sure, "2+3?", "self-consistency", ["n=32"], seed: seed)
+      let early = try await runReplies(sure, "2+3?", "adaptive-consistency", options, seed: seed)
       #expect(early.answer == whole.answer)
       short += early.candidates.count
-      long += try await run(torn, "2+3?", "adaptive-consistency", options, seed: seed).candidates
+      long += try await runReplies(torn, "2+3?", "adaptive-consistency", options, seed: seed)
+        .candidates
         .count
     }
     #expect(short <= 10 * 12, "\(short)")

@@ -1,7 +1,10 @@
+import Glibc
+
 /// Monte-Carlo tree search over steps of reasoning, with values in place of rollouts.
 ///
-/// What the methods built on it share: selection goes down by PUCT with equal priors, several leaves are expanded together,
-/// a child's value is its first visit, and values go up as means. The methods say how children are made and valued.
+/// What the methods built on it share: selection goes down by PUCT, several leaves are expanded together, a child's value
+/// is its first visit, and values go up as means. The methods say how children are made and valued, and whether the
+/// model's opinion of a step counts in choosing it.
 public struct StepTree {
   /// Leaves to expand.
   public var simulations: Int
@@ -13,6 +16,8 @@ public struct StepTree {
   public var exploration: Double
   /// What ends a step.
   public var delimiter: String
+  /// Whether a step's prior is its probability per token, exp(mean log-probability); else all have the same.
+  public var usesModelPriors = false
 
   /// Reads the options `simulations`, `expand`, `batch`, `exploration` and `step`.
   public init(_ run: RunContext) throws(PluginError) {
@@ -27,6 +32,7 @@ public struct StepTree {
     let branch: Branch
     let parent: Int?
     let isFinished: Bool
+    let prior: Double
     var value: Double
     var visits = 1.0
     var total: Double
@@ -34,9 +40,9 @@ public struct StepTree {
     /// Chosen in this batch already.
     var isTaken = false
 
-    init(_ branch: Branch, parent: Int?, isFinished: Bool, value: Double) {
+    init(_ branch: Branch, parent: Int?, isFinished: Bool, prior: Double, value: Double) {
       (self.branch, self.parent, self.isFinished) = (branch, parent, isFinished)
-      (self.value, total) = (value, value)
+      (self.prior, self.value, total) = (prior, value, value)
     }
   }
 
@@ -49,7 +55,7 @@ public struct StepTree {
   public func search(
     _ run: RunContext, value: ((_ children: [Branch]) throws(PluginError) -> [Double])? = nil
   ) throws(PluginError) {
-    var nodes = [Node(try run.root(), parent: nil, isFinished: false, value: 0)]
+    var nodes = [Node(try run.root(), parent: nil, isFinished: false, prior: 1, value: 0)]
     try run.untilRunEnds { () throws(PluginError) in
       var done = 0
       while done < simulations {
@@ -85,7 +91,7 @@ public struct StepTree {
       guard !open.isEmpty else { return nil }
       let values = open.map { child in
         nodes[child].total / nodes[child].visits
-          + scale / Double(expand) / (1 + nodes[child].visits)
+          + scale * nodes[child].prior / (1 + nodes[child].visits)
       }
       at = open[Weights.order(values)[0]]
     }
@@ -98,8 +104,10 @@ public struct StepTree {
     _ value: ((_ children: [Branch]) throws(PluginError) -> [Double])?
   ) throws(PluginError) {
     var children: [(branch: Branch, parent: Int)] = []
+    var lengths: [Int: Int] = [:]
     for leaf in leaves {
       for child in try nodes[leaf].branch.fork(expand) { children.append((child, leaf)) }
+      lengths[leaf] = try nodes[leaf].branch.state().generatedTokens
       if leaf > 0 { try nodes[leaf].branch.demote() }
     }
     var values: [Double] = []
@@ -110,14 +118,21 @@ public struct StepTree {
     if values.isEmpty { values = try run.score(children.map(\.branch)) }
     for (child, value) in zip(children, values) {
       nodes[child.parent].children.append(nodes.count)
+      let prior = try prior(of: child.branch, after: lengths[child.parent] ?? 0)
       nodes.append(
         Node(
           child.branch, parent: child.parent, isFinished: try child.branch.state().isFinished,
-          value: value))
+          prior: prior, value: value))
       back(value, from: child.parent, &nodes)
     }
     for leaf in leaves { nodes[leaf].isTaken = false }
     if let end { throw end }
+  }
+
+  private func prior(of branch: Branch, after tokens: Int) throws(PluginError) -> Double {
+    guard usesModelPriors else { return 1 / Double(expand) }
+    let logprobs = try branch.logprobs().dropFirst(tokens)
+    return exp(logprobs.reduce(0) { $0 + Double($1) } / Double(max(1, logprobs.count)))
   }
 
   private func back(_ value: Double, from node: Int, _ nodes: inout [Node]) {

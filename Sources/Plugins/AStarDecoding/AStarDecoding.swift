@@ -34,6 +34,9 @@ struct AStarDecoding: Strategy {
     let reward: Double
     let depth: Int
     let isFinished: Bool
+
+    /// Of equal promise, finished answers come first, then the deeper ones: nothing is gained by their siblings.
+    var rank: (Double, Int, Int) { (promise, isFinished ? 1 : 0, depth) }
   }
 
   func run(_ run: RunContext) throws {
@@ -47,7 +50,7 @@ struct AStarDecoding: Strategy {
         // Several of the best at once share a forward pass; the order among them is that of their promise.
         var batch: [Node] = []
         while batch.count < take, !open.isEmpty {
-          let best = Weights.order(open.map(\.promise))[0]
+          let best = open.indices.max { open[$0].rank < open[$1].rank }!
           let node = open.remove(at: best)
           if node.isFinished {
             done.append(node)

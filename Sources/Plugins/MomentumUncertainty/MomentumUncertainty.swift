@@ -1,10 +1,11 @@
+import Glibc
 import MartletPlugin
 
 /// Momentum uncertainty: one chain of thought, and more effort only on the steps at which the model is less sure than it has
 /// been on average.
 ///
 /// A step's uncertainty u is its mean negative log-probability. The momentum m ← α·m + (1 − α)·u follows it; a step with
-/// u > m / γ is tried `expand` more ways from the same point, and the one with the best score so far goes on (the scorer's,
+/// exp(u) > exp(m) / γ is tried `expand` more ways from the same point, and the one with the best score so far goes on (the scorer's,
 /// or with `judge=probability` the model's own). γ near 1 spends more, near 0 nothing.
 ///
 /// Paper: MUR: Momentum Uncertainty guided Reasoning for Large Language Models (Yan et al., 2025).
@@ -37,7 +38,7 @@ struct MomentumUncertainty: Strategy {
         let tokens = try start.state().generatedTokens
         try run.advance([chain], Advance(delimiter: delimiter))
         let uncertainty = try Self.uncertainty(chain, from: tokens)
-        if let momentum, uncertainty > momentum / gamma {
+        if let momentum, exp(uncertainty) > exp(momentum) / gamma {
           scaled += 1
           let others = try start.fork(expand)
           try run.advance(others, Advance(delimiter: delimiter))

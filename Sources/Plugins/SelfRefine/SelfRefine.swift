@@ -3,8 +3,8 @@ import MartletPlugin
 /// Self-refine: the model criticises its own answer and writes it anew, as long as that helps.
 ///
 /// In each round the question and the answer are put to the model with `critique`, and its criticism together with both
-/// with `rewrite`. With a scorer a rewriting that scores no better ends it, and the best is kept; without one the last
-/// rewriting is the answer. A critique that contains `stop` ends it too. `critic` names another model for the criticism.
+/// with `rewrite`. With a scorer a rewriting that scores no better ends it, and the best is kept; without one that can
+/// judge the prompt the last rewriting is the answer. A critique that contains `stop` ends it too. `critic` names another model for the criticism.
 ///
 /// Papers: Self-Refine: Iterative Refinement with Self-Feedback (Madaan et al., 2023); with `critic`, Enhancing LLM
 /// Reasoning via Critique Models with Test-Time and Training-Time Supervision (Xi et al., 2024).
@@ -28,12 +28,11 @@ struct SelfRefine: Strategy {
   }
 
   func run(_ run: RunContext) throws {
-    let hasScorer = try run.capability("scorer") != 0
     var current = try run.root().fork(1)[0]
     var best: Double?
     try run.untilRunEnds { () throws(PluginError) in
       let end = try run.untilRunEnds { () throws(PluginError) in try run.advance([current]) }
-      best = try note(current, hasScorer, best, run).score
+      best = try note(current, best, run).score
       if let end { throw end }
       for _ in 0..<rounds {
         let text = try current.text()
@@ -42,9 +41,9 @@ struct SelfRefine: Strategy {
         let question = try run.filled(rewrite, ["answer": text, "critique": criticism])
         let next = try run.open(question, as: .chat)
         let end = try run.untilRunEnds { () throws(PluginError) in try run.advance([next]) }
-        let noted = try note(next, hasScorer, best, run)
+        let noted = try note(next, best, run)
         if let end { throw end }
-        if hasScorer, !noted.isBetter { return }
+        if !noted.isBetter { return }
         best = noted.score
         try current.release()
         current = next
@@ -63,14 +62,13 @@ struct SelfRefine: Strategy {
 
   /// Records an answer, and names it where it is the best so far or nobody judges.
   private func note(
-    _ branch: Branch, _ hasScorer: Bool, _ best: Double?, _ run: RunContext
+    _ branch: Branch, _ best: Double?, _ run: RunContext
   ) throws(PluginError) -> (score: Double?, isBetter: Bool) {
     let candidate = try run.candidate(branch)
-    guard hasScorer else {
+    guard let score = try run.scoresIfJudged([branch])?.first else {
       try run.answer(candidate)
       return (nil, true)
     }
-    let score = try run.score([branch])[0]
     try run.setScore(score, of: candidate)
     let isBetter = best.map { score > $0 } ?? true
     if isBetter { try run.answer(candidate) }
