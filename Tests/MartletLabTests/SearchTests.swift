@@ -168,6 +168,7 @@ private struct CriticalWorld: SimulatedWorld {
     #expect(!names.contains("generator(n=3)"))
     #expect(!names.contains { $0.hasPrefix("generator(n=1) >") })
     #expect(!names.contains { $0.contains("voter >") })
+    #expect(!names.contains { $0.contains("> ranker(keep=2) > ranker") })
     // How many a last ranker keeps is nothing to the answer.
     #expect(names.contains("generator(n=3) > ranker(keep=1)"))
     #expect(!names.contains("generator(n=3) > ranker(keep=2)"))

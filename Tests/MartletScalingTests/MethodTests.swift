@@ -37,15 +37,15 @@ func reward(_ text: String) -> Double {
 
 /// Figures under which `auto` draws two answers and then takes three more, unless the two are sure.
 private let choices = """
-  martlet-choices 1
-  pilot 2 6 0
-  weights -2 1 0 4
-  edges 0.6
-  row - 0.5 10 12 0 0 best-of-n:n=5
-  row 0 0.6 0 0 0 0 pilot
-  row 0 0.9 9 12 0 0 best-of-n:n=3
-  row 1 0.99 0 0 0 0 pilot
-  row 1 0.99 9 12 0 0 best-of-n:n=3
+  martlet-choices 2
+  kind * 2 6 12 0 -2 1 0 4 0.6
+  row - 0.5 10 12 14 0 0 best-of-n:n=5
+  bin 0 0.5
+  row 0 0.6 0 0 0 0 0 pilot
+  row 0 0.9 9 12 14 0 0 best-of-n:n=3
+  bin 1 0.5
+  row 1 0.99 0 0 0 0 0 pilot
+  row 1 0.99 9 12 14 0 0 best-of-n:n=3
   """
 
 /// Two words that the script may go on with after its first one, for verifiers.

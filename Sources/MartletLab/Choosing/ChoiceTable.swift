@@ -1,89 +1,179 @@
 import Foundation
 
-/// What `--strategy auto` chooses by: how often each strategy was right and what it took, by how hard problems looked.
+/// What `--strategy auto` chooses by: how often each strategy was right and what it took, by kind of prompt and by how hard
+/// problems looked.
 ///
-/// How hard a problem looks is told by the first answers that best-of-n drew for it: their agreement, likelihood and
-/// scores. A logistic regression predicts from these the chance that one answer is right (fitted to the answers
-/// after the first ones); problems are then divided into bins of equal size by that chance.
+/// The kind is which scorer judges a prompt with scores from 0 to 1, if any: with a checker other strategies are best than
+/// without. How hard a problem looks is told by the first answers that best-of-n drew for it: their agreement, likelihood
+/// and scores. A logistic regression predicts from these the chance that one answer is right (fitted to the answers after
+/// the first ones); problems are then divided into bins of equal size by that chance. Shares of a bin, which are of few
+/// problems, are drawn towards what the strategy and the bin alone would give: a strategy is best on hard problems only if
+/// the figures say so.
 public struct ChoiceTable: Sendable {
+  /// A kind or a bin of fewer problems says too little.
+  private static let fewest = 20
+  private static let fewestOfBin = 50
+  /// How many problems a share of a bin is worth less than what strategy and bin alone give.
+  private static let prior = 50.0
+
   /// The table as the strategy `auto` reads it.
   public let text: String
 
   /// Learns from records of an evaluation.
   /// - Parameters:
   ///   - pilot: answers that show how hard a problem is.
-  ///   - bins: kinds of problems by predicted chance.
+  ///   - bins: the most kinds of problems by predicted chance.
   /// - Throws: `data` where the records lack best-of-n, or hold fewer than 20 problems.
   public init(_ records: [RunRecord], pilot: Int = 4, bins: Int = 4) throws(LabError) {
     let looks = Self.looks(records, pilot)
-    guard looks.count >= 20 else {
+    guard looks.count >= Self.fewest else {
       throw LabError(
         .data,
         "choices are learned from best-of-n with n of more than \(pilot) on 20 problems or more; the "
           + "records have \(looks.count). Add best-of-n:n=32 to --strategies")
     }
-    let model = LogisticModel(looks.values.map { ($0.features, $0.right, $0.drawn) })
-    let chances = looks.mapValues { model.chance($0.features) }
-    let ordered = chances.values.sorted()
-    var edges: [Double] = []
-    for bin in 1..<max(1, bins) {
-      let edge = ordered[bin * ordered.count / bins]
-      if edge > edges.last ?? ordered[0] { edges.append(edge) }
-    }
-
-    var lines = ["martlet-choices 1"]
-    let count = Double(looks.count)
-    let tokens = looks.values.reduce(0) { $0 + $1.tokens } / count
-    let seconds = looks.values.reduce(0) { $0 + $1.seconds } / count
-    lines.append("pilot \(pilot) \(Self.short(tokens)) \(Self.short(seconds))")
-    lines.append("weights " + model.weights.map(Self.short).joined(separator: " "))
-    lines.append((["edges"] + edges.map(Self.short)).joined(separator: " "))
-
-    var cells: [String: (spec: String, limit: Int, runs: [RunRecord])] = [:]
-    for record in records where !record.strategy.hasPrefix("auto") {
-      guard let limit = Self.limit(record.budget) else { continue }
-      // A row is words of one line.
-      let spec = record.strategy.replacingOccurrences(of: " ", with: "\\s")
-        .replacingOccurrences(of: "\n", with: "\\n")
-      cells["\(spec) \(limit)", default: (spec, limit, [])].runs.append(record)
-    }
-    for bin in [nil] + (0...edges.count).map(Optional.some) {
-      func isIn(_ place: RunRecord.Place) -> Bool {
-        guard let chance = chances[place] else { return false }
-        return bin == nil || edges.count { $0 <= chance } == bin
-      }
-      if bin != nil {
-        let own = looks.filter { isIn($0.key) }.values
-        lines.append(
-          Self.row(
-            bin, right: own.count { $0.pilotIsRight }, [Double](repeating: 0, count: own.count),
-            seconds: 0, limit: 0, "pilot"))
-      }
-      for (_, cell) in cells.sorted(by: { $0.key < $1.key }) {
-        let runs = cell.runs.filter { isIn($0.place) }
-        // A handful of runs says little.
-        guard runs.count >= 10 else { continue }
-        lines.append(
-          Self.row(
-            bin, right: runs.count { $0.correct }, runs.map { Double($0.usage.totalTokens) },
-            seconds: runs.reduce(0) { $0 + $1.timing.seconds } / Double(runs.count),
-            limit: cell.limit, cell.spec))
+    let cells = Self.cells(records)
+    var lines = ["martlet-choices 2"]
+    let kinds = Dictionary(grouping: looks) { $0.value.kind }
+    if kinds.count > 1 {
+      for (kind, members) in kinds.sorted(by: { $0.key < $1.key })
+      where members.count >= Self.fewest {
+        let own = Dictionary(uniqueKeysWithValues: members.map { ($0.key, $0.value) })
+        lines += Self.lines(kind, own, cells, pilot, bins)
       }
     }
+    lines += Self.lines("*", looks, cells, pilot, bins)
     text = lines.joined(separator: "\n") + "\n"
   }
 
-  /// A line of the table; `right` of `tokens.count` runs, drawn a little towards one half.
-  private static func row(
-    _ bin: Int?, right: Int, _ tokens: [Double], seconds: Double, limit: Int, _ spec: String
-  ) -> String {
-    let count = tokens.count
-    let share = (Double(right) + 0.5) / (Double(count) + 1)
-    let mean = tokens.reduce(0, +) / Double(max(1, count))
-    let ordered = tokens.sorted()
-    let most = count == 0 ? 0 : ordered[min(count - 1, count * 9 / 10)]
-    let figures = [share, mean, most, seconds].map(short).joined(separator: " ")
-    return "row \(bin.map(String.init) ?? "-") \(figures) \(limit) \(spec)"
+  /// One strategy under one limit.
+  private struct Cell {
+    let spec: String
+    let limit: Int
+    var runs: [RunRecord] = []
+
+    /// Whether its limit changed no run that a lower one did not change either.
+    func onlyRepeats(_ other: Cell) -> Bool {
+      func tokens(_ cell: Cell) -> [RunRecord.Place: Int] {
+        Dictionary(
+          cell.runs.map { ($0.place, $0.usage.generatedTokens) }, uniquingKeysWith: { $1 })
+      }
+      return spec == other.spec && other.limit > 0 && (limit == 0 || limit > other.limit)
+        && runs.count == other.runs.count && tokens(self) == tokens(other)
+    }
+  }
+
+  private static func cells(_ records: [RunRecord]) -> [Cell] {
+    var cells: [String: Cell] = [:]
+    for record in records {
+      let id = String(record.strategy.prefix { $0 != ":" })
+      guard id != "auto", let limit = limit(record.budget) else { continue }
+      // A row is words of one line.
+      let spec = StrategySpec(id: id, options: record.options).label
+        .replacingOccurrences(of: " ", with: "\\s").replacingOccurrences(of: "\n", with: "\\n")
+      cells["\(spec) \(limit)", default: Cell(spec: spec, limit: limit)].runs.append(record)
+    }
+    return cells.sorted { $0.key < $1.key }.map(\.value).filter { cell in
+      !cells.values.contains { cell.onlyRepeats($0) }
+    }
+  }
+
+  /// What is known of one kind of prompt.
+  private static func lines(
+    _ kind: String, _ looks: [RunRecord.Place: Look], _ cells: [Cell], _ pilot: Int, _ bins: Int
+  ) -> [String] {
+    let model = LogisticModel(looks.values.map { ($0.features, $0.right, $0.drawn) })
+    let chances = looks.mapValues { model.chance($0.features) }
+    let ordered = chances.values.sorted()
+    let wanted = max(1, min(bins, looks.count / fewestOfBin))
+    var edges: [Double] = []
+    for bin in 1..<max(2, wanted) where wanted > 1 {
+      let edge = ordered[bin * ordered.count / wanted]
+      if edge > edges.last ?? ordered[0] { edges.append(edge) }
+    }
+    let binOf = chances.mapValues { chance in edges.count { $0 <= chance } }
+
+    let tokens = looks.values.map(\.tokens)
+    let words =
+      ["kind", kind, "\(pilot)", short(mean(tokens)), short(most(tokens))]
+      + [short(most(looks.values.map(\.seconds)))] + model.weights.map(short) + edges.map(short)
+    var lines = [words.joined(separator: " ")]
+
+    var rows: [Row] = []
+    for cell in cells {
+      let runs = cell.runs.filter { looks[$0.place] != nil }
+      // A handful of runs says little.
+      guard runs.count >= 10 else { continue }
+      rows.append(
+        Row(
+          spec: cell.spec, limit: cell.limit,
+          outcomes: runs.map { (binOf[$0.place]!, $0.correct) },
+          costs: runs.map {
+            Row.Cost(
+              bin: binOf[$0.place]!, generated: Double($0.usage.generatedTokens),
+              total: Double($0.usage.totalTokens), seconds: $0.timing.secondsAlone)
+          }))
+    }
+    lines += rows.map { $0.line(nil, right: $0.share(nil)) }
+
+    let answer = Row(
+      spec: "pilot", limit: 0, outcomes: looks.map { (binOf[$0.key]!, $0.value.pilotIsRight) },
+      costs: [])
+    let all = rows + [answer]
+    for bin in 0...edges.count {
+      let share = Double(binOf.values.count { $0 == bin }) / Double(looks.count)
+      lines.append("bin \(bin) \(short(share))")
+      // How much easier or harder this bin is, for all strategies alike.
+      let shift = logit(mean(all.map { $0.share(bin) })) - logit(mean(all.map { $0.share(nil) }))
+      for row in all {
+        let count = Double(row.outcomes.count { $0.bin == bin })
+        guard count >= 10 else { continue }
+        let expected = 1 / (1 + exp(-logit(row.share(nil)) - shift))
+        let right = (row.share(bin) * count + expected * prior) / (count + prior)
+        lines.append(row.line(bin, right: right))
+      }
+    }
+    return lines
+  }
+
+  /// A row of the table, before it is written.
+  private struct Row {
+    struct Cost {
+      let bin: Int
+      let generated, total, seconds: Double
+    }
+
+    let spec: String
+    let limit: Int
+    let outcomes: [(bin: Int, isRight: Bool)]
+    let costs: [Cost]
+
+    /// What was right of a bin, or of all, drawn a little towards one half.
+    func share(_ bin: Int?) -> Double {
+      let own = outcomes.filter { bin == nil || $0.bin == bin }
+      return (Double(own.count { $0.isRight }) + 0.5) / (Double(own.count) + 1)
+    }
+
+    func line(_ bin: Int?, right: Double) -> String {
+      let own = costs.filter { bin == nil || $0.bin == bin }
+      let figures = [
+        right, mean(own.map(\.total)), most(own.map(\.generated)), most(own.map(\.total)),
+        most(own.map(\.seconds)),
+      ]
+      return "row \(bin.map(String.init) ?? "-") \(figures.map(short).joined(separator: " ")) "
+        + "\(limit) \(spec)"
+    }
+  }
+
+  private static func logit(_ share: Double) -> Double { log(share / (1 - share)) }
+
+  private static func mean(_ values: [Double]) -> Double {
+    values.reduce(0, +) / Double(max(1, values.count))
+  }
+
+  /// The ninetieth percentile.
+  private static func most(_ values: [Double]) -> Double {
+    values.isEmpty ? 0 : values.sorted()[min(values.count - 1, values.count * 9 / 10)]
   }
 
   private static func short(_ value: Double) -> String {
@@ -98,6 +188,8 @@ public struct ChoiceTable: Sendable {
 
   /// What the first answers to a problem show, and what came of the others.
   fileprivate struct Look {
+    /// The scorer whose scores are from 0 to 1; `-` for none.
+    let kind: String
     let features: [Double]
     let pilotIsRight: Bool
     let tokens: Double
@@ -135,6 +227,7 @@ extension ChoiceTable.Look {
     let scores = first.map { $0.score ?? -1 }
     let areShares = scores.allSatisfy { (0...1).contains($0) }
     let best = areShares ? scores.max()! : 0
+    kind = areShares ? record.scorer ?? "-" : "-"
     if best >= 0.5, let index = scores.firstIndex(of: best) {
       pilotIsRight = first[index].correct
     } else {
@@ -144,8 +237,14 @@ extension ChoiceTable.Look {
     features = [Double(most) / Double(pilot), likelihood / Double(pilot), best]
     tokens = Double(first.reduce(0) { $0 + $1.tokens })
     let all = Double(record.candidates.reduce(0) { $0 + $1.tokens })
-    seconds = record.timing.seconds * tokens / max(1, all)
+    seconds = record.timing.secondsAlone * tokens / max(1, all)
     right = Double(rest.count { $0.correct })
     drawn = Double(rest.count)
   }
+}
+
+extension RunRecord.Timing {
+  /// About what the run takes with nothing beside it: runs that go on together share the time that passes, and what else
+  /// the machine does counts for neither.
+  fileprivate var secondsAlone: Double { cpuSeconds > 0 ? min(seconds, cpuSeconds) : seconds }
 }

@@ -196,10 +196,12 @@ struct StackMeaning {
   private var isChosen = true
   private var hasUnreadCriticism = false
   private var hasVoted = false
+  private let last: Pipeline.Layer?
   /// Two stacks with one key give the same answer.
   let key: String
 
   init(_ stack: [Pipeline.Layer]) {
+    last = stack.last
     for layer in stack {
       let count = layer.integer("n") ?? 1
       switch layer.type {
@@ -231,7 +233,8 @@ struct StackMeaning {
     switch layer.type {
     case "ranker":
       let keep = layer.integer("keep") ?? 1
-      return answers > 1 && keep < answers
+      // One after another like it keeps what it would have kept at once.
+      return answers > 1 && keep < answers && !(last?.type == "ranker" && last?.rule == layer.rule)
     case "voter", "verifier": return answers > 1
     case "critic": return !hasUnreadCriticism
     default: return true

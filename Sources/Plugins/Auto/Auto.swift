@@ -2,13 +2,12 @@ import MartletPlugin
 
 /// Chooses a method and its width by what was measured on this machine and by how hard the prompt looks.
 ///
-/// A few answers are drawn first. Their agreement, likelihood and scores predict the chance that one answer of
-/// the model is right, by a logistic regression; `choices`, which `martlet eval --learn` writes, says for prompts
-/// of such a chance how often each strategy was right and what it took. Of those that fit into what is left of
-/// the budget (their cost at the ninetieth percentile) the one that was right most often runs inside this one;
-/// within half a point of it, the cheapest. One of the things that can be chosen is to answer from the few at once.
-/// Where drawing them would take more than a third of the budget nothing is drawn, and what was best over all
-/// prompts is chosen.
+/// `choices`, which `martlet eval --learn` writes, says how often each strategy was right and what it took, by which
+/// scorer judges the prompt, if any. Where that is expected to pay, a few answers are drawn first: their agreement,
+/// likelihood and scores predict the chance that one answer is right, by a logistic regression, and the figures are those
+/// of prompts of such a chance; one of the things that can be chosen is then to answer from the few at once. Of the
+/// strategies that fit into what is left of the budget (their cost at the ninetieth percentile) the one that was right
+/// most often runs inside this one; within half a point of it, the cheapest.
 ///
 /// Paper: Scaling LLM Test-Time Compute Optimally can be More Effective than Scaling Model Parameters (Snell et al.,
 /// 2024), which chooses by difficulty between search and revisions; here between all strategies that were measured.
@@ -22,19 +21,25 @@ struct Auto: Strategy {
   }
 
   func run(_ run: RunContext) throws {
-    let pilot = try affordsPilot(run) ? try draw(run) : nil
+    let kind = try choices.kind { scorer throws(PluginError) in try Self.isJudged(by: scorer, run) }
+    let pilot = kind.paysToLook(within: try Means(run)) ? try draw(kind.pilot, run) : nil
     if pilot?.hasEnded ?? false { return }
-    let chance = pilot.map { choices.chance($0.features) }
-    let bin = chance.map(choices.bin)
-    guard let choice = choices.best(bin, within: try Means(run), hasPilot: pilot != nil) else {
+    let chance = pilot.map { kind.chance($0.features) }
+    let means = try Means(run)
+    guard let choice = kind.best(chance.map(kind.bin), within: means) else {
       throw PluginError(.argument, "no strategy that was measured fits into the budget; raise it")
     }
     try run.component.trace(
       "choice",
-      ["strategy": .text(choice.spec), "chance": .number(chance ?? -1)])
+      [
+        "strategy": .text(choice.spec), "kind": .text(kind.scorer),
+        "chance": .number(chance ?? -1),
+      ])
     if choice.isPilot { return }
     try run.untilRunEnds { () throws(PluginError) in
-      let child = try run.runChild(choice.id, options: choice.options, tokens: choice.limit)
+      let child = try run.runChild(
+        choice.id, options: choice.options,
+        tokens: kind.limit(of: choice, within: means))
       if let answer = child.answer { try run.answer(answer) }
       try child.branch?.release()
     }
@@ -46,15 +51,20 @@ struct Auto: Strategy {
     var hasEnded: Bool
   }
 
-  private func affordsPilot(_ run: RunContext) throws(PluginError) -> Bool {
-    let means = try Means(run)
-    return choices.pilotTokens * 3 <= means.tokens && choices.pilotSeconds * 3 <= means.seconds
+  /// Whether a scorer judges the prompt, whatever the answer: here none yet.
+  private static func isJudged(by scorer: String, _ run: RunContext) throws(PluginError) -> Bool {
+    do throws(PluginError) {
+      _ = try run.score([try run.root()], by: scorer)
+      return true
+    } catch  where error.code == .unsupported || error.code == .notFound {
+      return false
+    }
   }
 
   /// Draws the few and answers from them for now: with the best score where a score tells right from wrong, else by
   /// vote.
-  private func draw(_ run: RunContext) throws(PluginError) -> Pilot {
-    let branches = try run.root().fork(choices.pilot)
+  private func draw(_ count: Int, _ run: RunContext) throws(PluginError) -> Pilot {
+    let branches = try run.root().fork(count)
     let end = try run.untilRunEnds { () throws(PluginError) in try run.advance(branches) }
     let scores = end == nil ? try Self.scores(branches, run) : nil
     let voted = try run.answerByVote(of: branches)
@@ -88,12 +98,23 @@ struct Auto: Strategy {
 
 /// What is left of a run's budget.
 struct Means {
-  let tokens: Double
+  /// Tokens to generate, and tokens of all kinds.
+  let generated: Double
+  let total: Double
   let seconds: Double
 
   init(_ run: RunContext) throws(PluginError) {
-    tokens = min(
-      try run.component.budgetLeft(.tokens), try run.component.budgetLeft(.totalTokens))
+    generated = try run.component.budgetLeft(.tokens)
+    total = try run.component.budgetLeft(.totalTokens)
     seconds = try run.component.budgetLeft(.seconds)
+  }
+
+  private init(_ generated: Double, _ total: Double, _ seconds: Double) {
+    (self.generated, self.total, self.seconds) = (generated, total, seconds)
+  }
+
+  /// What is left after something.
+  func less(tokens: Double, seconds: Double) -> Means {
+    Means(generated - tokens, total - tokens, self.seconds - seconds)
   }
 }
