@@ -112,11 +112,10 @@ typedef struct signature {
 /// The functions by hand with their structs spread out; the enums below name the places.
 #define FLAT_ADVANCE                                                                               \
   RUN, IN(martlet_branch, 2), V(uint32_t), V(uint32_t), V(uint32_t), V(uint32_t), V(uint32_t),     \
-      IN(char, 8), V(uint32_t), IN(char, 10), V(size_t), IN(char, 12), V(size_t), D, D,            \
-      V(martlet_until), V(void *)
+      IN(char, 8), V(size_t), IN(char, 10), V(size_t), D, D, V(martlet_until), V(void *)
 enum {
   ADVANCE_RUN, ADVANCE_BRANCHES, ADVANCE_COUNT, ADVANCE_HOW, ADVANCE_SIZE, ADVANCE_TOKENS,
-  ADVANCE_FLAGS, ADVANCE_DELIMITER, ADVANCE_DELIMITER_LENGTH, ADVANCE_DELIMITERS, ADVANCE_DELIMITERS_LENGTH,
+  ADVANCE_FLAGS, ADVANCE_DELIMITERS, ADVANCE_DELIMITERS_LENGTH,
   ADVANCE_SAMPLING, ADVANCE_SAMPLING_LENGTH, ADVANCE_ENTROPY, ADVANCE_LOGPROB, ADVANCE_UNTIL,
   ADVANCE_CONTEXT, ADVANCE_WORDS
 };

@@ -84,9 +84,9 @@ static martlet_status load(reader *from) {
   if (!is_size("martlet_plugin", plugin->size, sizeof *plugin)) return MARTLET_E_PLUGIN;
   if (plugin->abi_major != MARTLET_PLUGIN_ABI_MAJOR ||
       plugin->abi_minor > MARTLET_PLUGIN_ABI_MINOR) {
-    return refuse("its library was built for plugin interface %u.%u and this host serves %d.0 to "
-                  "%d.%d", plugin->abi_major, plugin->abi_minor, MARTLET_PLUGIN_ABI_MAJOR,
-                  MARTLET_PLUGIN_ABI_MAJOR, MARTLET_PLUGIN_ABI_MINOR);
+    return refuse("its library was built for plugin interface %u.%u and this host serves %d.%d: "
+                  "build it again with the plugin.h of this release", plugin->abi_major,
+                  plugin->abi_minor, MARTLET_PLUGIN_ABI_MAJOR, MARTLET_PLUGIN_ABI_MINOR);
   }
   if (!is_text("plugin id", plugin->id, id) || !is_text("plugin version", plugin->version, version))
     return MARTLET_E_PLUGIN;
@@ -96,11 +96,9 @@ static martlet_status load(reader *from) {
   return MARTLET_OK;
 }
 
-/// A scorer's table of any frozen size.
 static bool scores_branches(const martlet_component *of) {
   const martlet_scorer *table = of->functions;
-  return of->kind == MARTLET_KIND_SCORER && table->size >= sizeof *table &&
-         table->score_branches != NULL;
+  return of->kind == MARTLET_KIND_SCORER && table->score_branches != NULL;
 }
 
 static bool has_functions(const martlet_component *of) {
@@ -119,9 +117,7 @@ static bool has_functions(const martlet_component *of) {
       [MARTLET_KIND_SAMPLER] = {"sampler", "martlet_sampler", sizeof(martlet_sampler)},
       [MARTLET_KIND_MEMORY] = {"memory", "martlet_memory", sizeof(martlet_memory)}};
   snprintf(name, sizeof name, "%s of '%s'", tables[of->kind].table, of->id);
-  bool is_old_scorer =
-      of->kind == MARTLET_KIND_SCORER && size == offsetof(martlet_scorer, score_branches);
-  if (!is_old_scorer && !is_size(name, size, tables[of->kind].size)) return false;
+  if (!is_size(name, size, tables[of->kind].size)) return false;
   // In each table the three functions that must be there come first.
   const martlet_strategy *first = of->functions;
   const martlet_memory *memory = of->functions;

@@ -130,8 +130,6 @@ static martlet_status call_advance(call *call, bool waits) {
       .size = (uint32_t)word[ADVANCE_SIZE],
       .max_tokens = (uint32_t)word[ADVANCE_TOKENS],
       .flags = (uint32_t)word[ADVANCE_FLAGS],
-      .delimiter = (const char *)(uintptr_t)word[ADVANCE_DELIMITER],
-      .delimiter_length = (uint32_t)word[ADVANCE_DELIMITER_LENGTH],
       .delimiters = (const char *)(uintptr_t)word[ADVANCE_DELIMITERS],
       .delimiters_length = word[ADVANCE_DELIMITERS_LENGTH],
       .sampling = (const char *)(uintptr_t)word[ADVANCE_SAMPLING],

@@ -233,15 +233,10 @@ static martlet_status advance_by(uint32_t function, martlet_run run, const martl
                                    [ADVANCE_BRANCHES] = (uint64_t)(uintptr_t)branches,
                                    [ADVANCE_COUNT] = count,
                                    [ADVANCE_HOW] = how != NULL};
-  // A struct of the old size has the first fields, a shorter one none.
   if (how != NULL) words[ADVANCE_SIZE] = how->size;
-  if (how != NULL && how->size >= offsetof(martlet_advance, delimiters)) {
+  if (how != NULL && how->size >= sizeof *how) {
     words[ADVANCE_TOKENS] = how->max_tokens;
     words[ADVANCE_FLAGS] = how->flags;
-    words[ADVANCE_DELIMITER] = (uint64_t)(uintptr_t)how->delimiter;
-    words[ADVANCE_DELIMITER_LENGTH] = how->delimiter_length;
-  }
-  if (how != NULL && how->size >= sizeof *how) {
     words[ADVANCE_DELIMITERS] = (uint64_t)(uintptr_t)how->delimiters;
     words[ADVANCE_DELIMITERS_LENGTH] = how->delimiters_length;
     words[ADVANCE_SAMPLING] = (uint64_t)(uintptr_t)how->sampling;

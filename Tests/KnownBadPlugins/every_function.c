@@ -96,8 +96,7 @@ static martlet_status run_fixture(const fixture *self) {
   tokens[0] = 5;
   TRY(append_tokens, run, others[1], tokens, 1);
   martlet_advance cold = {.size = sizeof cold, .max_tokens = 8,
-                          .delimiter = "q", .delimiter_length = 1,
-                          .delimiters = "xx\0z", .delimiters_length = 4,
+                          .delimiters = "q\0xx\0z", .delimiters_length = 6,
                           .sampling = "+temperature=0", .sampling_length = 14,
                           .entropy_above = 1000, .logprob_below = -1000};
   TRY(advance, run, others, 2, &cold);

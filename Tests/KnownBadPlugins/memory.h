@@ -1,6 +1,6 @@
 /// A memory for the tests of memories: a list of notes of which every recall finds the latest first.
-/// What it does wrong is a macro: MEMORY_STORE and MEMORY_RECALL are blocks that run before, MEMORY_AFTER
-/// one that runs after notes were found; they may use the arguments, `self` and the static `calls`.
+/// What it does wrong is a macro: MEMORY_CREATE, MEMORY_STORE and MEMORY_RECALL are blocks that run before,
+/// MEMORY_AFTER one that runs after notes were found; they may use the arguments, `self` and the static `calls`.
 #include "martlet/plugin.h"
 
 #include <stdlib.h>
@@ -14,6 +14,9 @@
 #endif
 #ifndef MEMORY_AFTER
 #define MEMORY_AFTER
+#endif
+#ifndef MEMORY_CREATE
+#define MEMORY_CREATE
 #endif
 #ifndef MEMORY_TEXT
 #define MEMORY_TEXT(text) text
@@ -41,6 +44,7 @@ static martlet_status create(const martlet_component *component, const martlet_h
     return MARTLET_OK;
   }
 #endif
+  MEMORY_CREATE
   memory *self = calloc(1, sizeof *self);
   if (self == NULL) return MARTLET_E_MEMORY;
   self->host = host;

@@ -114,15 +114,14 @@ private func eventually(_ condition: () -> Bool) async throws -> Bool {
   }
 
   private static func manifestOfAll(_ id: String) -> String {
-    FixturePlugin.manifest(id).replacingOccurrences(of: #""minor": 1"#, with: #""minor": 3"#)
-      .replacingOccurrences(
-        of: #""summary": "A test fixture.""#,
-        with: #"""
-          "summary": "A test fixture.", "options": [
-            {"name": "n", "type": "integer", "default": 7, "summary": "n"},
-            {"name": "x", "type": "number", "default": 0.25, "summary": "x"},
-            {"name": "text", "type": "text", "default": "some text", "summary": "text"}]
-          """#)
+    FixturePlugin.manifest(id).replacingOccurrences(
+      of: #""summary": "A test fixture.""#,
+      with: #"""
+        "summary": "A test fixture.", "options": [
+          {"name": "n", "type": "integer", "default": 7, "summary": "n"},
+          {"name": "x", "type": "number", "default": 0.25, "summary": "x"},
+          {"name": "text", "type": "text", "default": "some text", "summary": "text"}]
+        """#)
   }
 
   @Test("every function of the table passes through and gives the same")
@@ -168,7 +167,9 @@ private func eventually(_ condition: () -> Bool) async throws -> Bool {
     arguments: [
       ("wrong_size", "martlet_plugin states size"),
       ("wrong_strategy_size", "martlet_strategy of 'wrong-strategy-size' states size 4096"),
-      ("wrong_major", "plugin interface 1.5"),
+      ("built_for_zero", "plugin interface 0.4 and this host serves 1.0: build it again"),
+      ("newer_minor", "plugin interface 1.1 and this host serves 1.0"),
+      ("wrong_major", "plugin interface 2.0"),
       ("wrong_version", "version '2.0.0' and its manifest '1.0.0'"),
       ("reserved_kind", "kind 7"),
       ("null_function", "a function of strategy 'null-function' is null"),

@@ -1,5 +1,7 @@
 import Foundation
+import MartletEngine
 import MartletScaling
+import MartletSimulation
 import Testing
 
 @Suite struct ExactCheckerTests {
@@ -134,5 +136,29 @@ struct GoldenVerdict: Decodable {
     #expect(try score([-0.25]) == -0.25)
     #expect(try score([]) < score([-1e30]))
     #expect(try score([-.infinity]).isFinite)
+  }
+}
+
+@Suite("What other models process within a run within a run") struct ChildScoringTests {
+  @Test("is charged to whoever is at work, and to nobody who has ended")
+  func payers() async throws {
+    let plugin = try FixturePlugin("scores_around_child")
+    let world = HashedWorld(seed: 5, endBias: -.infinity)
+    let engine = try Engine(backend: SimulatedBackend(world: world))
+    let other = try Engine(backend: SimulatedBackend(world: HashedWorld(seed: 8)))
+    let opened = OpenedModel(engine: other, surroundings: ModelSurroundings(parameters: 10))
+    let session = ScalingSession(
+      engine: engine, plugins: plugin.host, model: "simulation",
+      surroundings: ModelSurroundings(parameters: 1, open: { _ in opened }))
+    var wanted = try request("abc", plugin.id, maxTokens: 20)
+    wanted.scorer = "process-reward"
+    let result = try await session.run(wanted)
+    #expect(result.text == "score 0, 1 then 1", "\(result.failure ?? "")")
+    #expect(result.usage.scoredTokens > 0 && engine.pagesInUse == 0 && other.pagesInUse == 0)
+    // The run pays for both: an allowance for the child's part alone does not reach.
+    wanted.budget.flops = 2 * Double(result.usage.totalTokens)
+    let short = try await session.run(wanted)
+    #expect(short.stoppedBecause != .finished || short.text != result.text)
+    #expect(short.usage.scoredTokens < result.usage.scoredTokens)
   }
 }

@@ -212,17 +212,22 @@ struct MemoryTests {
   @Test(
     "a bad memory fails its case",
     arguments: [
-      ("memory_forgets_order", "finds other notes"),
-      ("memory_invents", "was never stored"), ("memory_outlives", "before any was stored"),
-      ("memory_miscounts", "9 notes where"), ("memory_unordered", "the score 1"),
-      ("memory_fails", "there is no paper left"),
-    ])
-  func badOnes(name: String, detail: String) async throws {
+      (
+        "memory_limited", .options, "with size=16: memory 'memory-limited' failed in create: nobody"
+      ),
+      ("memory_reaches", .isolation, "permission \"network\""),
+      ("memory_forgets_order", .notes, "finds other notes"),
+      ("memory_invents", .notes, "was never stored"),
+      ("memory_outlives", .notes, "before any was stored"),
+      ("memory_miscounts", .notes, "9 notes where"), ("memory_unordered", .notes, "the score 1"),
+      ("memory_fails", .notes, "there is no paper left"),
+    ] as [(String, PluginChecker.Case, String)])
+  func badOnes(name: String, failing: PluginChecker.Case, detail: String) async throws {
     let plugin = try FixturePlugin(name, manifest: FixturePlugin.memoryManifest)
     let checker = PluginChecker(prompt: "?") { _ in
       SimulatedBackend(world: HashedWorld(seed: 3))
     }
-    let report = await checker.runCase(.notes, path: plugin.manifestPath)
+    let report = await checker.runCase(failing, path: plugin.manifestPath)
     #expect(!report.passed && report.detail.contains(detail), "\(report.detail)")
   }
 }
@@ -230,6 +235,11 @@ struct MemoryTests {
 extension FixturePlugin {
   static func memoryManifest(_ id: String) -> String {
     manifest(id).replacingOccurrences(of: #""kind": "strategy""#, with: #""kind": "memory""#)
-      .replacingOccurrences(of: #""minor": 1"#, with: #""minor": 5"#)
+      .replacingOccurrences(
+        of: #""summary": "A test fixture.""#,
+        with: #"""
+          "summary": "A test fixture.", "options": [{"name": "size", "type": "integer", "min": 1,
+          "max": 16, "default": 8, "summary": "Room."}]
+          """#)
   }
 }

@@ -11,7 +11,6 @@ import Testing
       FixturePlugin.manifest(id).replacingOccurrences(
         of: #""license""#, with: #""permissions": [\#(permissions)], "license""#
       )
-      .replacingOccurrences(of: #""minor": 1"#, with: #""minor": 3"#)
     }
   }
 

@@ -113,8 +113,12 @@ import Testing
   }
 
   @Test(arguments: [
-    (#""major": 0, "minor": 1"#, #""major": 1, "minor": 0"#, "interface 1.0"),
-    (#""major": 0, "minor": 1"#, #""major": 0, "minor": 9"#, "interface 0.9"),
+    (#""major": 1, "minor": 0"#, #""major": 0, "minor": 4"#, "build it again with the plugin.h"),
+    (
+      #""major": 1, "minor": 0"#, #""major": 1, "minor": 1"#,
+      "interface 1.1 and this host serves 1.0: use a newer"
+    ),
+    (#""major": 1, "minor": 0"#, #""major": 2, "minor": 0"#, "interface 2.0"),
     (#""language": "c""#, #""language": "swift", "swift_runtime": "5.1""#, "Swift 5.1"),
     (#""language": "c""#, #""language": "swift", "swift_runtime": "bundled""#, "lies elsewhere"),
     ("libfixture.so", "libabsent.so", "libabsent.so"),
@@ -159,8 +163,8 @@ import Testing
     (#""schema": 1"#, #""schema": "1""#, "schema"),
     (#""id": "good", "version""#, #""id": "Good!", "version""#, "id"),
     (#""version": "1.0.0", "#, "", "version"),
-    (#""minor": 1"#, #""minor": -1"#, "abi.minor"),
-    (#""minor": 1"#, #""minor": 1, "patch": 2"#, "abi.patch"),
+    (#""minor": 0"#, #""minor": -1"#, "abi.minor"),
+    (#""minor": 0"#, #""minor": 0, "patch": 2"#, "abi.patch"),
     (#""library": "libfixture.so""#, #""library": "../libfixture.so""#, "library"),
     (#""language": "c""#, #""language": "swift""#, "swift_runtime"),
     (#""license": "Apache-2.0","#, "", "license"),

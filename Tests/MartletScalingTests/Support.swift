@@ -111,7 +111,7 @@ final class FixturePlugin {
   static func manifest(_ id: String) -> String {
     """
     {
-      "schema": 1, "id": "\(id)", "version": "1.0.0", "abi": {"major": 0, "minor": 1},
+      "schema": 1, "id": "\(id)", "version": "1.0.0", "abi": {"major": 1, "minor": 0},
       "library": "libfixture.so", "language": "c", "license": "Apache-2.0",
       "components": [{"kind": "strategy", "id": "\(id)", "summary": "A test fixture."}]
     }

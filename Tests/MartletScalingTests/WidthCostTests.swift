@@ -20,11 +20,4 @@ import Testing
     let trace = String(decoding: try recorder.json(), as: UTF8.self)
     #expect(trace.contains("knee_width") && trace.contains("width_cost"))
   }
-
-  @Test func aPluginOfAnOlderMinorVersionGoesOnWorking() async throws {
-    let plugin = try FixturePlugin("older_minor")
-    let (session, _) = try makeSession(makeWorld, plugins: plugin.host)
-    let result = try await session.run(request(makeWorld.prompt, plugin.id))
-    #expect(result.failure == nil && !result.text.isEmpty)
-  }
 }

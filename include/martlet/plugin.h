@@ -1,13 +1,30 @@
 /// The Martlet plugin interface. This header is the specification.
 ///
 /// A plugin is a shared library that exports one function, `martlet_plugin_entry`, and a manifest
-/// (JSON, named `<name>.martlet-plugin.json`) that the host reads before it loads anything. The host
-/// hands each component a table of functions; a plugin links against nothing of Martlet's.
+/// (JSON, named `<name>.martlet-plugin.json`) that the host reads before it loads anything. The
+/// host hands each component a table of functions; a plugin links against nothing of Martlet's.
 ///
-/// Versions. A plugin is loaded when its major version equals the host's and its minor version is
-/// not newer. Structs grow only at the end; `size` comes first in each and tells the reader how much
-/// the writer knew. Fields past the writer's `size` read as zero or null. Ids and numbers never
-/// change meaning.
+/// Versions. This is 1.0, and frozen: what a plugin that was built with it relies on stays while
+/// the major version is 1.
+/// - A plugin states the version of the header that it was built with, in its manifest and its
+///   descriptor. It is loaded when the major version is the host's and the minor one is not newer.
+///   Plugins of 0.x are refused: they are built again with this header.
+/// - Functions, fields, numbers and names are never removed, moved or given another meaning. A
+///   minor version may add functions at the end of `martlet_host`, fields at the end of structs,
+///   numbers to enums and names to `capability`. A plugin takes a number that it does not know for
+///   "something else".
+/// - `size` comes first in each struct and says how much its writer knew. Fields past it read as
+///   zero or null. Reserved fields and bits that this header does not name are 0.
+/// - A plugin that can do without what a later minor version added states the oldest version that
+///   suffices, and compares `size` of the host's table before it uses more.
+///
+/// Extensions. What not every host has comes as a table of functions by id, from `extension`. Ids
+/// are `martlet.NAME.N` for those in include/martlet/extensions/, and reverse-domain
+/// (`org.example.NAME.N`) for everybody else's. A table begins with `uint32_t size`, grows only at
+/// its end while N stays, and is replaced under N + 1 when that does not suffice; a host may serve
+/// both. An id does not change when a draft becomes stable. Functions of extensions keep the rules
+/// of this header on handles, threads, statuses and texts. Extensions do not reach plugins in
+/// processes of their own.
 ///
 /// Handles (`martlet_run`, `martlet_branch`) are opaque, generation-checked ids that happen to be
 /// pointer-sized; they are never dereferenced. A stale, foreign or null handle gives
@@ -15,33 +32,38 @@
 ///
 /// Text is UTF-8 with an explicit length and need not end in NUL, except where a field says
 /// "NUL-terminated". A function that returns text or an array takes (buffer, capacity, needed): it
-/// always writes the full length to `*needed` and copies only if it fits (else MARTLET_E_TOO_SMALL);
-/// buffer may be null when capacity is 0. Nothing the host returns needs freeing.
+/// always writes the full length to `*needed` and copies only if it fits (else
+/// MARTLET_E_TOO_SMALL); buffer may be null when capacity is 0. Nothing the host returns needs
+/// freeing.
 ///
-/// Instances. The host makes one instance of each component that a run uses and gives each its own
+/// Instances. The host makes one instance of each strategy, scorer, extractor and sampler that a
+/// run uses, and one of each drafter and memory that a session uses, and gives each its own
 /// `martlet_run` handle, which stays valid until `destroy` returns. It names the run and the
 /// component: options and log lines are those of the component that holds the handle. On the handle
 /// of a scorer or extractor, functions that touch branches or the result give MARTLET_E_STATE; a
-/// scorer of branches (`score_branches`) may use what makes, advances and reads branches while it is
-/// asked for scores.
+/// scorer of branches (`score_branches`) may use what makes, advances and reads branches while it
+/// is asked for scores. On the handles of drafters, samplers and memories there are options, `log`,
+/// `explain` and `trace`, which goes nowhere; they have no run.
 ///
 /// Threads. The host calls `create`, `run` and `destroy` of a strategy instance on one thread that
 /// belongs to that run. Host functions marked [run thread] may be called only there; those marked
 /// [any thread] from any thread the plugin owns, until `run` returns. Scorers and extractors are
 /// called from any thread, also concurrently, unless their component says MARTLET_COMPONENT_SERIAL.
+/// Drafters and samplers are called on the engine's own thread, memories on any, one call at a
+/// time.
 ///
 /// Cancellation and budget. After cancellation or a deadline each call that generates returns
 /// MARTLET_E_CANCELLED, and MARTLET_E_BUDGET when a budget ran out; reading functions, scorers and
-/// extractors of text, candidate and answer calls go on working so that the best answer so far can
-/// be returned. A strategy that goes on for long after that is given up: every handle it holds
-/// becomes invalid, and its answer so far counts.
+/// extractors of text, memories, candidate and answer calls go on working so that the best answer
+/// so far can be returned. A strategy that goes on for long after that is given up: every handle it
+/// holds becomes invalid, and its answer so far counts.
 #ifndef MARTLET_PLUGIN_H
 #define MARTLET_PLUGIN_H
 
 #include "common.h"
 
-#define MARTLET_PLUGIN_ABI_MAJOR 0
-#define MARTLET_PLUGIN_ABI_MINOR 5
+#define MARTLET_PLUGIN_ABI_MAJOR 1
+#define MARTLET_PLUGIN_ABI_MINOR 0
 
 typedef struct martlet_run_handle *martlet_run;
 typedef struct martlet_branch_handle *martlet_branch;
@@ -52,9 +74,9 @@ typedef enum martlet_component_kind {
   MARTLET_KIND_STRATEGY = 1,
   MARTLET_KIND_SCORER = 2,
   MARTLET_KIND_EXTRACTOR = 3,
-  MARTLET_KIND_DRAFTER = 4,    ///< Since 0.3.
-  MARTLET_KIND_SAMPLER = 5,    ///< Since 0.4.
-  MARTLET_KIND_MEMORY = 6,     ///< Since 0.5.
+  MARTLET_KIND_DRAFTER = 4,
+  MARTLET_KIND_SAMPLER = 5,
+  MARTLET_KIND_MEMORY = 6,
 } martlet_component_kind;
 
 enum {
@@ -62,7 +84,7 @@ enum {
   MARTLET_COMPONENT_SERIAL = 1u << 0,
 };
 
-/// Why a branch stopped advancing.
+/// Why a branch stopped advancing. Enums are 32 bits wide.
 typedef enum martlet_stop {
   MARTLET_STOP_NONE = 0,            ///< It has not stopped; it can go on.
   MARTLET_STOP_END_OF_SEQUENCE = 1, ///< The model ended the sequence. Finished.
@@ -78,13 +100,15 @@ typedef enum martlet_stop {
   MARTLET_STOP_CALLBACK = 11,       ///< The advance's callback said so. Can go on.
 } martlet_stop;
 
+MARTLET_STATIC_ASSERT(sizeof(martlet_stop) == 4, "frozen in 1.0");
+
 typedef enum martlet_resource {
   MARTLET_RESOURCE_TOKENS = 1,    ///< Sampled tokens, every branch counted.
   MARTLET_RESOURCE_SECONDS = 2,
   MARTLET_RESOURCE_KV_BYTES = 3,  ///< Held now against the ceiling.
-  /// Sampled, prompt, appended and scored tokens. Since 0.3.
+  /// Sampled, prompt, appended and scored tokens.
   MARTLET_RESOURCE_TOTAL_TOKENS = 4,
-  /// Floating-point operations: 2 for each parameter and processed token. Since 0.3.
+  /// Floating-point operations: 2 for each parameter and processed token.
   MARTLET_RESOURCE_FLOPS = 5,
 } martlet_resource;
 
@@ -100,19 +124,20 @@ typedef struct martlet_branch_state {
   double last_entropy;         ///< Of the model's distribution at the last token, nats.
   uint64_t reserved;
 } martlet_branch_state;
-MARTLET_STATIC_ASSERT(sizeof(martlet_branch_state) == 48 || sizeof(void *) != 8, "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_branch_state) == 48 || sizeof(void *) != 8, "frozen in 1.0");
 
-/// Asked after each token of an advance whether the branch goes on: 0 to go on, anything else to stop
-/// it with MARTLET_STOP_CALLBACK. Called on the run thread, branch by branch in the order given. It
-/// may read branches, and must not change any: functions marked [run thread] give MARTLET_E_STATE.
+/// Asked after each token of an advance whether the branch goes on: 0 to go on, anything else to
+/// stop it with MARTLET_STOP_CALLBACK. Called on the run thread, branch by branch in the order
+/// given. It may read branches, and must not change any: functions marked [run thread] give
+/// MARTLET_E_STATE.
 typedef int32_t (*martlet_until)(void *context, martlet_branch branch);
 
-/// Bits of `martlet_advance.flags`. Since 0.5.
+/// Bits of `martlet_advance.flags`.
 enum {
-  /// The advance goes on where the branch's last one stopped: a delimiter that begins in the text of
-  /// that one counts too. For who goes forward by counts of tokens, by limits or by a callback and does
-  /// not want to miss a delimiter that the stop cut in two. Nothing for a branch that was truncated,
-  /// appended to or forked since.
+  /// The advance goes on where the branch's last one stopped: a delimiter that begins in the text
+  /// of that one counts too. For who goes forward by counts of tokens, by limits or by a callback
+  /// and does not want to miss a delimiter that the stop cut in two. Nothing for a branch that was
+  /// truncated, appended to or forked since.
   MARTLET_ADVANCE_CONTINUES = 1u << 0,
 };
 
@@ -120,14 +145,13 @@ enum {
 typedef struct martlet_advance {
   uint32_t size;               ///< sizeof(martlet_advance).
   uint32_t max_tokens;         ///< Stop each branch after this many more tokens.
-  const char *delimiter;       ///< Stop each branch when its new text contains this; may be null.
-  uint32_t delimiter_length;
   uint32_t flags;              ///< MARTLET_ADVANCE_…; 0 for none.
-  // ---- since 0.3; a struct of the old size has none of these
-  /// Further delimiters, separated by NUL; null for none. The first NUL-separated piece is one too.
+  uint32_t reserved;
+  /// Stop each branch when its new text contains one of these, which stays in the text: texts with
+  /// a NUL between each two; null for none.
   const char *delimiters;
   size_t delimiters_length;
-  /// Rules for drawing these tokens in place of the run's, as `--sample` takes them
+  /// Rules for drawing these tokens in place of the run's, as `--sampling` takes them
   /// (`temperature=0.8,top-p=0.95`), or with a leading `+` on top of the run's (`+temperature=0`);
   /// null for the run's.
   const char *sampling;
@@ -140,9 +164,9 @@ typedef struct martlet_advance {
   martlet_until until;
   void *until_context;
 } martlet_advance;
-MARTLET_STATIC_ASSERT(offsetof(martlet_advance, delimiters) == 24 || sizeof(void *) != 8,
-                      "frozen in 0.1");
-MARTLET_STATIC_ASSERT(sizeof(martlet_advance) == 88 || sizeof(void *) != 8, "frozen in 0.3");
+MARTLET_STATIC_ASSERT(offsetof(martlet_advance, until_context) == 72 || sizeof(void *) != 8,
+                      "frozen in 1.0");
+MARTLET_STATIC_ASSERT(sizeof(martlet_advance) == 80 || sizeof(void *) != 8, "frozen in 1.0");
 
 /// A branch that a `wait_any` found stopped.
 typedef struct martlet_event {
@@ -150,16 +174,16 @@ typedef struct martlet_event {
   martlet_stop stop;
   martlet_branch branch;
 } martlet_event;
-MARTLET_STATIC_ASSERT(sizeof(martlet_event) == 16 || sizeof(void *) != 8, "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_event) == 16 || sizeof(void *) != 8, "frozen in 1.0");
 
-/// A token that may come next. Since 0.3.
+/// A token that may come next.
 typedef struct martlet_choice {
   int32_t token;
   float logprob;               ///< In the model's own distribution, nats.
 } martlet_choice;
-MARTLET_STATIC_ASSERT(sizeof(martlet_choice) == 8, "frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_choice) == 8, "frozen in 1.0");
 
-/// What to read of the distribution of the token that would come next. Since 0.3.
+/// What to read of the distribution of the token that would come next.
 typedef struct martlet_next_token {
   uint32_t size;               ///< Set by the caller to sizeof(martlet_next_token).
   uint32_t top;                ///< How many of the most likely tokens are wanted; may be 0.
@@ -170,15 +194,15 @@ typedef struct martlet_next_token {
   float *logprobs;             ///< Filled: `token_count` a branch, nats; -inf for no probability.
   double *entropies;           ///< Filled: one a branch, nats; may be null.
 } martlet_next_token;
-MARTLET_STATIC_ASSERT(sizeof(martlet_next_token) == 48 || sizeof(void *) != 8, "frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_next_token) == 48 || sizeof(void *) != 8, "frozen in 1.0");
 
-/// How a prompt is put to the model. Since 0.3.
+/// How a prompt is put to the model.
 typedef enum martlet_prompt_form {
   MARTLET_PROMPT_PLAIN = 0,    ///< As it stands.
   MARTLET_PROMPT_CHAT = 1,     ///< As one user's message in the model's chat format, if it has one.
 } martlet_prompt_form;
 
-/// Another strategy's run on a part of this one's budget. Since 0.3.
+/// Another strategy's run on a part of this one's budget.
 typedef struct martlet_child {
   uint32_t size;               ///< Set by the caller to sizeof(martlet_child).
   uint32_t reserved;
@@ -192,9 +216,9 @@ typedef struct martlet_child {
   uint64_t tokens;             ///< The most it may sample; 0 for what the run has left.
   double seconds;              ///< The longest it may take; 0 for what the run has left.
 } martlet_child;
-MARTLET_STATIC_ASSERT(sizeof(martlet_child) == 56 || sizeof(void *) != 8, "frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_child) == 56 || sizeof(void *) != 8, "frozen in 1.0");
 
-/// What a child left. Since 0.3.
+/// What a child left.
 typedef struct martlet_child_result {
   uint32_t size;               ///< Set by the caller to sizeof(martlet_child_result).
   uint32_t first_candidate;    ///< Its candidates are the run's from here on.
@@ -204,43 +228,45 @@ typedef struct martlet_child_result {
   martlet_branch branch;
   uint64_t tokens;             ///< How many it sampled.
 } martlet_child_result;
-MARTLET_STATIC_ASSERT(sizeof(martlet_child_result) == 32 || sizeof(void *) != 8, "frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_child_result) == 32 || sizeof(void *) != 8, "frozen in 1.0");
 
-/// What a run has used. Since 0.3.
+/// What a run has used.
 typedef struct martlet_usage {
   uint32_t size;               ///< Set by the caller to sizeof(martlet_usage).
   uint32_t reserved;
   uint64_t prompt_tokens;      ///< Of the prompt, of opened prompts and of appended text.
   uint64_t generated_tokens;
-  uint64_t scored_tokens;      ///< That other models processed for scorers.
+  uint64_t scored_tokens;      ///< That other models processed, for whoever in the run.
   uint64_t kv_bytes;           ///< Held now.
   uint64_t peak_kv_bytes;
   double flops;
 } martlet_usage;
-MARTLET_STATIC_ASSERT(sizeof(martlet_usage) == 56, "frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_usage) == 56, "frozen in 1.0");
 
-/// A note that a memory found. Since 0.5.
+/// A note that a memory found.
 typedef struct martlet_note {
   uint64_t id;                 ///< Names it where its texts are asked for.
   double score;                ///< How well it suits the query; finite, higher is better.
 } martlet_note;
-MARTLET_STATIC_ASSERT(sizeof(martlet_note) == 16, "frozen in 0.5");
+MARTLET_STATIC_ASSERT(sizeof(martlet_note) == 16, "frozen in 1.0");
 
-/// The texts of a note. Since 0.5.
+/// The texts of a note.
 typedef enum martlet_note_part {
   MARTLET_NOTE_KEY = 0,        ///< What it was stored under.
   MARTLET_NOTE_TEXT = 1,       ///< What it says.
 } martlet_note_part;
 
 /// The host's functions. `size` says how many are there: check before calling one that a later
-/// minor version added.
+/// minor version added. Every function may be called with any arguments: what is wrong gives a
+/// status.
 typedef struct martlet_host {
   uint32_t size;
   uint32_t abi_minor;
 
-  /// An extension table by id, or null. Static lifetime. [any thread]
+  /// An extension table by id (NUL-terminated), or null. Lives as long as the process. [any thread]
   const void *(*extension)(const char *id);
-  /// The last failed call's message on this thread, for logs. Valid until the next call. [any thread]
+  /// The last failed call's message on this thread, for logs. Valid until the next call. [any
+  /// thread]
   martlet_status (*last_error)(char *buffer, size_t capacity, size_t *needed);
   /// Logs under the plugin's name. level: 0 debug, 1 info, 2 warning, 3 error. [any thread]
   void (*log)(martlet_run run, int32_t level, const char *text, size_t length);
@@ -334,11 +360,11 @@ typedef struct martlet_host {
   martlet_status (*candidate)(martlet_run run, martlet_branch branch, uint32_t *index);
   /// Sets or replaces a candidate's score. [run thread]
   martlet_status (*candidate_score)(martlet_run run, uint32_t index, double score);
-  /// Names the answer so far. May be called again with a better one; the last call counts, also when
-  /// the budget ends or the plugin fails afterwards. [run thread]
+  /// Names the answer so far. May be called again with a better one; the last call counts, also
+  /// when the budget ends or the plugin fails afterwards. [run thread]
   martlet_status (*answer)(martlet_run run, uint32_t candidate);
 
-  // ---- what width costs, since 0.2 -------------------------------------------------------------
+  // ---- what width costs ---------------------------------------------------------------------------
   /// The time of a step in which `width` branches decode one token each, relative to a step of one:
   /// 1 for 1, never falling. Measured on this machine with this model at a short context, sampling
   /// left out; interpolated between measured widths. The first call of a process may measure. It
@@ -349,7 +375,7 @@ typedef struct martlet_host {
   /// nearly free. At least 1. For strategies. [any thread, may block]
   martlet_status (*knee_width)(martlet_run run, uint32_t *width);
 
-  // ---- since 0.3: prompts and text -------------------------------------------------------------
+  // ---- prompts and text -------------------------------------------------------------------------
   /// What the user asked. [any thread]
   martlet_status (*prompt)(martlet_run run, char *buffer, size_t capacity, size_t *needed);
   /// Opens a branch on another prompt: for a judge, a critic, another way to ask. It costs prompt
@@ -367,13 +393,13 @@ typedef struct martlet_host {
   martlet_status (*detokenize)(martlet_run run, const int32_t *tokens, size_t count, char *buffer,
                                size_t capacity, size_t *needed);
 
-  // ---- since 0.3: branches ---------------------------------------------------------------------
-  /// Makes a child from which text can go on also where `branch` is finished: without the token that
-  /// ended the sequence, or what came of the stop string. The run's constraint does not hold for it.
-  /// [run thread]
+  // ---- branches ---------------------------------------------------------------------------------
+  /// Makes a child from which text can go on also where `branch` is finished: without the token
+  /// that ended the sequence, or what came of the stop string. The run's constraint does not hold
+  /// for it. [run thread]
   martlet_status (*reopen)(martlet_run run, martlet_branch branch, martlet_branch *child);
-  /// Gives back the pages that the branch alone holds; `*bytes` says how many bytes. Its text is kept
-  /// and processed again, to the same bits, when it goes on. [run thread]
+  /// Gives back the pages that the branch alone holds; `*bytes` says how many bytes. Its text is
+  /// kept and processed again, to the same bits, when it goes on. [run thread]
   martlet_status (*demote)(martlet_run run, martlet_branch branch, uint64_t *bytes);
   /// Child indices from the root down. What `random` and all draws of the branch are keyed by.
   /// [any thread]
@@ -382,14 +408,15 @@ typedef struct martlet_host {
   /// Entropies of the model's distribution at the generated tokens, nats. [any thread]
   martlet_status (*entropies)(martlet_run run, martlet_branch branch, float *buffer,
                               size_t capacity, size_t *needed);
-  /// What the model thinks comes next after each branch: the likeliest tokens, the log-probabilities
-  /// of those asked about, the entropy; of the model's own distribution, without rules. Nothing is
-  /// drawn and the branches stay as they are. One batch, one row of logits each, which the next
-  /// advance uses too. MARTLET_E_STATE for a finished branch (see `reopen`). [run thread, blocks]
+  /// What the model thinks comes next after each branch: the likeliest tokens, the
+  /// log-probabilities of those asked about, the entropy; of the model's own distribution, without
+  /// rules. Nothing is drawn and the branches stay as they are. One batch, one row of logits each,
+  /// which the next advance uses too. MARTLET_E_STATE for a finished branch (see `reopen`). [run
+  /// thread, blocks]
   martlet_status (*next_token)(martlet_run run, const martlet_branch *branches, uint32_t count,
                                const martlet_next_token *query);
 
-  // ---- since 0.3: judging ----------------------------------------------------------------------
+  // ---- judging ----------------------------------------------------------------------------------
   /// Scores branches with the scorer of that id and its default options, in place of the run's.
   /// NUL-terminated. [run thread, may block]
   martlet_status (*score_by)(martlet_run run, const char *scorer, const martlet_branch *branches,
@@ -402,14 +429,15 @@ typedef struct martlet_host {
   /// that are installed with Martlet, by name (`martlet-arith-prm`). Valid until the instance goes.
   /// MARTLET_E_NOT_FOUND, MARTLET_E_MEMORY. [run thread, blocks]
   martlet_status (*model)(martlet_run run, const char *name, martlet_model *model);
-  /// Opens a branch on another model. All functions of branches work on it, `score` apart; branches
-  /// of two models never go into one call. What it processes counts as scored tokens. [run thread]
+  /// Opens a branch on another model. All functions of branches work on it but `score`, `candidate`
+  /// and `submit`; branches of two models never go into one call. What it processes counts as
+  /// scored tokens, with operations by that model's parameters. [run thread]
   martlet_status (*open_on)(martlet_run run, martlet_model model, const char *text, size_t length,
                             uint32_t form, martlet_branch *branch);
 
-  // ---- since 0.3: the result -------------------------------------------------------------------
-  /// Records a text that no branch holds as a candidate: a vote, a synthesis, a program's output. Its
-  /// answer is what the extractor finds in it, or the text itself. [run thread]
+  // ---- the result -------------------------------------------------------------------------------
+  /// Records a text that no branch holds as a candidate: a vote, a synthesis, a program's output.
+  /// Its answer is what the extractor finds in it, or the text itself. [run thread]
   martlet_status (*candidate_text)(martlet_run run, const char *text, size_t length,
                                    uint32_t *index);
   /// The answer of a candidate, as voting compares it. MARTLET_E_NOT_FOUND when it has none.
@@ -423,52 +451,51 @@ typedef struct martlet_host {
   /// `abstained`. Candidates stay in it. A later `answer` takes it back. [run thread]
   martlet_status (*abstain)(martlet_run run);
 
-  // ---- since 0.3: the run ----------------------------------------------------------------------
+  // ---- the run ----------------------------------------------------------------------------------
   /// Runs another strategy inside this run, on a part of its budget, and waits for its end. It sees
-  /// the run's prompt, scorer and extractor. Its branches go when it ends, but for the answer's; its
-  /// candidates join the run's. It ends with MARTLET_OK also when its part of the budget did.
+  /// the run's prompt, scorer, extractor and memory. Its branches go when it ends, but for the
+  /// answer's; its candidates join the run's. It ends with MARTLET_OK also when its part of the
+  /// budget did. What is done while it works is charged to its part, to this run and to those
+  /// around it, whoever does it: tokens of the run's model as they are, those that another model
+  /// processes for it or for a scorer as scored tokens, with operations by that model's parameters.
   /// MARTLET_E_STATE while branches are submitted, or eight deep. [run thread, blocks]
   martlet_status (*run_child)(martlet_run run, const martlet_child *child,
                               martlet_child_result *result);
   /// What the run has used so far. [any thread]
   martlet_status (*usage)(martlet_run run, martlet_usage *usage);
-  /// What the host, the model or the run can do: 1 or 0, or a number. Names: `chat` (the model has a
-  /// chat format), `context` (tokens that fit), `scorer`, `extractor`, `memory`, `models` (`model`
-  /// works), `parameters`, `vocabulary`, `hidden_size` (floats that `hidden_state` gives; 0 where the
-  /// model has none), `seeded` (draws are reproducible). MARTLET_E_NOT_FOUND for a name this host does
-  /// not know. NUL-terminated. [any thread]
+  /// What the host, the model or the run can do: 1 or 0, or a number. Names: `chat` (the model has
+  /// a chat format), `context` (tokens that fit), `scorer`, `extractor`, `memory`, `models`
+  /// (`model` works), `parameters`, `vocabulary`, `hidden_size` (floats that `hidden_state` gives;
+  /// 0 where the model has none), `seeded` (draws are reproducible). MARTLET_E_NOT_FOUND for a name
+  /// this host does not know. NUL-terminated. [any thread]
   martlet_status (*capability)(martlet_run run, const char *name, double *value);
 
-  // ---- since 0.5 -------------------------------------------------------------------------------
-  /// Has the run's memory keep a text under a key, for this run and later ones. Each at most 1 MiB, the
-  /// key not empty. MARTLET_E_NOT_FOUND when the run has no memory. [run thread, may block]
+  // ---- what earlier runs left, and what the model is inside -------------------------------------
+  /// Has the run's memory keep a text under a key, for this run and later ones. Each at most 1 MiB,
+  /// the key not empty. MARTLET_E_NOT_FOUND when the run has no memory. [run thread, may block]
   martlet_status (*remember)(martlet_run run, const char *key, size_t key_length, const char *text,
                              size_t text_length);
-  /// Asks the run's memory what suits a query: writes at most `top` notes (1 to 4,096), best first, and
-  /// their number to `*count`, which may be 0. Their ids are good until the run ends.
+  /// Asks the run's memory what suits a query: writes at most `top` notes (1 to 4,096), best first,
+  /// and their number to `*count`, which may be 0. Their ids are good until the run ends.
   /// MARTLET_E_NOT_FOUND when the run has no memory. [run thread, may block]
   martlet_status (*recall)(martlet_run run, const char *query, size_t query_length, uint32_t top,
                            martlet_note *notes, uint32_t *count);
-  /// A text of a note that this run recalled; `part` is a martlet_note_part. MARTLET_E_NOT_FOUND for an
-  /// id that `recall` did not give. [any thread]
+  /// A text of a note that this run recalled; `part` is a martlet_note_part. MARTLET_E_NOT_FOUND
+  /// for an id that `recall` did not give. [any thread]
   martlet_status (*note)(martlet_run run, uint64_t id, uint32_t part, char *buffer, size_t capacity,
                          size_t *needed);
-  /// The model's hidden state after the branch's last token, behind the final norm: what the logits of
-  /// the next token are computed from, `capability("hidden_size")` floats; `capacity` and `needed` count
-  /// floats. Nothing is drawn and the branch stays as it is; its last token may be processed again, and
-  /// from the first call on the model keeps its states, which takes memory beside keys and values.
-  /// MARTLET_E_UNSUPPORTED where the model has none to give, MARTLET_E_STATE for a finished branch (see
-  /// `reopen`). [run thread, blocks]
+  /// The model's hidden state after the branch's last token, behind the final norm: what the logits
+  /// of the next token are computed from, `capability("hidden_size")` floats; `capacity` and
+  /// `needed` count floats. Nothing is drawn and the branch stays as it is; its last token may be
+  /// processed again, and from the first call on the model keeps its states, which takes memory
+  /// beside keys and values. MARTLET_E_UNSUPPORTED where the model has none to give,
+  /// MARTLET_E_STATE for a finished branch (see `reopen`). [run thread, blocks]
   martlet_status (*hidden_state)(martlet_run run, martlet_branch branch, float *buffer,
                                  size_t capacity, size_t *needed);
 } martlet_host;
-MARTLET_STATIC_ASSERT(offsetof(martlet_host, answer) == 8 + 29 * sizeof(void *),
-                      "the last of 30 functions, frozen in 0.1");
-MARTLET_STATIC_ASSERT(offsetof(martlet_host, knee_width) == 8 + 31 * sizeof(void *),
-                      "the last of 32 functions, frozen in 0.2");
-MARTLET_STATIC_ASSERT(offsetof(martlet_host, capability) == 8 + 52 * sizeof(void *),
-                      "the last of 53 functions, frozen in 0.3");
-MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 57 * sizeof(void *), "57 functions in 0.5");
+MARTLET_STATIC_ASSERT(offsetof(martlet_host, hidden_state) == 8 + 56 * sizeof(void *),
+                      "the last of 57 functions, frozen in 1.0");
+MARTLET_STATIC_ASSERT(sizeof(martlet_host) == 8 + 57 * sizeof(void *), "57 functions in 1.0");
 
 /// One thing a plugin offers. All strings are NUL-terminated and static.
 typedef struct martlet_component {
@@ -477,9 +504,11 @@ typedef struct martlet_component {
   uint32_t flags;
   uint32_t reserved;
   const char *id;        ///< `best-of-n`; third parties use reverse-domain ids.
+  /// All tables begin alike: size, reserved, `create`, the function that the kind is about,
+  /// `destroy`.
   const void *functions; ///< martlet_strategy, _scorer, _extractor, _drafter, _sampler or _memory.
 } martlet_component;
-MARTLET_STATIC_ASSERT(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_component) == 16 + 2 * sizeof(void *), "frozen in 1.0");
 
 /// A strategy: decides which branches to extend, fork, score, drop and answer from.
 typedef struct martlet_strategy {
@@ -494,7 +523,7 @@ typedef struct martlet_strategy {
   martlet_status (*run)(void *instance);
   void (*destroy)(void *instance);
 } martlet_strategy;
-MARTLET_STATIC_ASSERT(sizeof(martlet_strategy) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_strategy) == 8 + 3 * sizeof(void *), "frozen in 1.0");
 
 /// What a scorer or extractor is shown.
 typedef struct martlet_text_view {
@@ -507,7 +536,7 @@ typedef struct martlet_text_view {
   const float *logprobs;       ///< One per generated token, nats; null for an extractor.
   size_t token_count;
 } martlet_text_view;
-MARTLET_STATIC_ASSERT(sizeof(martlet_text_view) == 8 + 6 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_text_view) == 8 + 6 * sizeof(void *), "frozen in 1.0");
 
 /// A scorer: how good is this text as an answer to this prompt; higher is better. Its instance
 /// lives as long as the run and remembers nothing that changes a score.
@@ -519,18 +548,15 @@ typedef struct martlet_scorer {
   /// Writes a finite score, or returns MARTLET_E_UNSUPPORTED when it cannot judge this prompt.
   martlet_status (*score)(void *instance, const martlet_text_view *view, double *score);
   void (*destroy)(void *instance);
-  // ---- since 0.3; a struct of the old size has none of these
-  /// Scores branches in place of `score`, which then serves texts of no branch; null for a scorer of
-  /// texts. Called on the run thread. It may fork, open, append to, advance and ask the branches, and
-  /// gives back what it made; those it was given stay as they are. What it keeps between calls it may
-  /// keep until `destroy`, after which the host takes it: a judge's keys and values of a text whose
-  /// beginning it has judged are forked, not made again.
+  /// Scores branches in place of `score`, which then serves texts of no branch; null for a scorer
+  /// of texts. Called on the run thread. It may fork, open, append to, advance and ask the
+  /// branches, and gives back what it made; those it was given stay as they are. What it keeps
+  /// between calls it may keep until `destroy`, after which the host takes it: a judge's keys and
+  /// values of a text whose beginning it has judged are forked, not made again.
   martlet_status (*score_branches)(void *instance, const martlet_branch *branches, uint32_t count,
                                    double *scores);
 } martlet_scorer;
-MARTLET_STATIC_ASSERT(offsetof(martlet_scorer, score_branches) == 8 + 3 * sizeof(void *),
-                      "frozen in 0.1");
-MARTLET_STATIC_ASSERT(sizeof(martlet_scorer) == 8 + 4 * sizeof(void *), "frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_scorer) == 8 + 4 * sizeof(void *), "frozen in 1.0");
 
 /// An extractor: the final answer inside a text, in a canonical form fit for voting.
 typedef struct martlet_extractor {
@@ -543,49 +569,50 @@ typedef struct martlet_extractor {
                             size_t capacity, size_t *needed);
   void (*destroy)(void *instance);
 } martlet_extractor;
-MARTLET_STATIC_ASSERT(sizeof(martlet_extractor) == 8 + 3 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_extractor) == 8 + 3 * sizeof(void *), "frozen in 1.0");
 
-/// A sequence that is to be guessed on. Since 0.3.
+/// A sequence that is to be guessed on.
 typedef struct martlet_draft_sequence {
   uint32_t size;               ///< sizeof(martlet_draft_sequence).
   uint32_t depth;              ///< The most guesses in a row that can be of use.
-  /// Stays the same while the sequence is extended token by token, so that what was worked out of it
-  /// can be kept; its tokens may still become other ones, or fewer.
+  /// Stays the same while the sequence is extended token by token, so that what was worked out of
+  /// it can be kept; its tokens may still become other ones, or fewer.
   uint64_t id;
   const int32_t *tokens;       ///< All tokens, prompt included. Valid during the call.
   size_t token_count;
 } martlet_draft_sequence;
-MARTLET_STATIC_ASSERT(sizeof(martlet_draft_sequence) == 32 || sizeof(void *) != 8, "frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_draft_sequence) == 32 || sizeof(void *) != 8, "frozen in 1.0");
 
-/// One guessed token. Since 0.3.
+/// One guessed token.
 typedef struct martlet_guess {
   int32_t token;
   int32_t parent;              ///< The earlier guess that it follows; -1 for the sequence itself.
   float probability;           ///< That it follows its parent, 0…1, in the drafter's opinion.
   uint32_t reserved;
 } martlet_guess;
-MARTLET_STATIC_ASSERT(sizeof(martlet_guess) == 16, "frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_guess) == 16, "frozen in 1.0");
 
-/// A drafter: guesses the tokens that come next, so that several are processed in one forward pass. No
-/// text depends on it: a guess counts when it is what would have been drawn. Its instance lives as long
-/// as the session. Called on the engine's own thread, never twice at once; while it works nobody decodes.
-/// Since 0.3.
+/// A drafter: guesses the tokens that come next, so that several are processed in one forward pass.
+/// No text depends on it: a guess counts when it is what would have been drawn. Its instance lives
+/// as long as the session. Called on the engine's own thread, never twice at once; while it works
+/// nobody decodes.
+///
 typedef struct martlet_drafter {
   uint32_t size;  ///< sizeof(martlet_drafter).
   uint32_t reserved;
   martlet_status (*create)(const martlet_component *component, const martlet_host *host,
                            martlet_run run, void **instance);
-  /// Writes at most `capacity` guesses for each sequence, sequence i's from guesses[i * capacity] on,
-  /// parents first and the best of siblings first, and their number to counts[i]. After a failure it is
-  /// not asked again.
+  /// Writes at most `capacity` guesses for each sequence, sequence i's from guesses[i * capacity]
+  /// on, parents first and the best of siblings first, and their number to counts[i]. After a
+  /// failure it is not asked again.
   martlet_status (*propose)(void *instance, const martlet_draft_sequence *sequences,
                             uint32_t count, uint32_t capacity, martlet_guess *guesses,
                             uint32_t *counts);
   void (*destroy)(void *instance);
 } martlet_drafter;
-MARTLET_STATIC_ASSERT(sizeof(martlet_drafter) == 8 + 3 * sizeof(void *), "frozen in 0.3");
+MARTLET_STATIC_ASSERT(sizeof(martlet_drafter) == 8 + 3 * sizeof(void *), "frozen in 1.0");
 
-/// The choice of a token that is to be made. Since 0.4.
+/// The choice of a token that is to be made.
 typedef struct martlet_sampling_choice {
   uint32_t size;               ///< sizeof(martlet_sampling_choice).
   uint32_t generated_tokens;   ///< How many of the tokens were generated.
@@ -595,58 +622,58 @@ typedef struct martlet_sampling_choice {
   /// schedule, thread count and machine. The only randomness a sampler may use.
   uint64_t noise;
 } martlet_sampling_choice;
-MARTLET_STATIC_ASSERT(sizeof(martlet_sampling_choice) == 32 || sizeof(void *) != 8, "frozen in 0.4");
+MARTLET_STATIC_ASSERT(sizeof(martlet_sampling_choice) == 32 || sizeof(void *) != 8, "frozen in 1.0");
 
 /// A sampler: changes the model's logits before the run's sampling rules, its constraint and its
-/// guidance see them. What it writes is a function of the arguments and its options; it keeps nothing
-/// from one choice to the next, so that no batch, schedule or neighbour changes a text.
-/// Log-probabilities and entropies that anybody reads stay the model's own. Its instance lives as long
-/// as the run. Called on the engine's own thread, one row at a time, never twice at once for one
-/// instance: while it works nobody decodes. A row that takes more than 0.1 s of processor time ends the
-/// run. Host functions of the run are not to be had: options are read in `create`. Since 0.4.
+/// guidance see them. What it writes is a function of the arguments and its options; it keeps
+/// nothing from one choice to the next, so that no batch, schedule or neighbour changes a text.
+/// Log-probabilities and entropies that anybody reads stay the model's own. Its instance lives as
+/// long as the run. Called on the engine's own thread, one row at a time, never twice at once for
+/// one instance: while it works nobody decodes. A row that takes more than 0.1 s of processor time
+/// ends the run. Host functions of the run are not to be had: options are read in `create`.
 typedef struct martlet_sampler {
   uint32_t size;  ///< sizeof(martlet_sampler).
   uint32_t reserved;
   martlet_status (*create)(const martlet_component *component, const martlet_host *host,
                            martlet_run run, void **instance);
-  /// Changes `logits`, one for each of the `count` tokens of the vocabulary, in place. Minus infinity
-  /// forbids a token; at least one stays finite, and none becomes NaN or plus infinity. A failure ends
-  /// the run.
+  /// Changes `logits`, one for each of the `count` tokens of the vocabulary, in place. Minus
+  /// infinity forbids a token; at least one stays finite, and none becomes NaN or plus infinity. A
+  /// failure ends the run.
   martlet_status (*process)(void *instance, const martlet_sampling_choice *choice, float *logits,
                             size_t count);
   void (*destroy)(void *instance);
 } martlet_sampler;
-MARTLET_STATIC_ASSERT(sizeof(martlet_sampler) == 8 + 3 * sizeof(void *), "frozen in 0.4");
+MARTLET_STATIC_ASSERT(sizeof(martlet_sampler) == 8 + 3 * sizeof(void *), "frozen in 1.0");
 
 /// A memory: keeps texts under keys from one run to the next, and finds those that suit a query.
 ///
-/// Its instance lives as long as the session and serves every run that names it with the same options;
-/// what it holds when the session ends is gone, unless an option names where it is to be kept (which needs
-/// the permission `files`). What it gives is a function of what was stored, in which order, of the query
-/// and of its options: runs that come one after another repeat exactly, runs side by side see what the
-/// others stored meanwhile. The host serialises all calls, on any thread, and notes what was recalled, so
-/// that a replay of the run decides the same. Since 0.5.
+/// Its instance lives as long as the session and serves every run that names it with the same
+/// options; what it holds when the session ends is gone, unless an option names where it is to be
+/// kept (which needs the permission `files`). What it gives is a function of what was stored, in
+/// which order, of the query and of its options: runs that come one after another repeat exactly,
+/// runs side by side see what the others stored meanwhile. The host serialises all calls, on any
+/// thread, and notes what was recalled, so that a replay of the run decides the same.
 typedef struct martlet_memory {
   uint32_t size;  ///< sizeof(martlet_memory).
   uint32_t reserved;
   martlet_status (*create)(const martlet_component *component, const martlet_host *host,
                            martlet_run run, void **instance);
-  /// Keeps a text under a key. Which notes give way when there are too many is its own rule; a failure is
-  /// passed on to the strategy and leaves what was there before.
+  /// Keeps a text under a key. Which notes give way when there are too many is its own rule; a
+  /// failure is passed on to the strategy and leaves what was there before.
   martlet_status (*store)(void *instance, const char *key, size_t key_length, const char *text,
                           size_t text_length);
   void (*destroy)(void *instance);
-  /// Writes at most `top` notes that suit the query, best first, equal ones in the order in which they
-  /// were stored, and their number to `*count`. The first of many are those of few. Ids are good until the
-  /// next call of `recall` or `store`.
+  /// Writes at most `top` notes that suit the query, best first, equal ones in the order in which
+  /// they were stored, and their number to `*count`. The first of many are those of few. Ids are
+  /// good until the next call of `recall` or `store`.
   martlet_status (*recall)(void *instance, const char *query, size_t query_length, uint32_t top,
                            martlet_note *notes, uint32_t *count);
-  /// A text of a note of the last `recall`; `part` is a martlet_note_part. The key and the text are the
-  /// bytes that were stored.
+  /// A text of a note of the last `recall`; `part` is a martlet_note_part. The key and the text are
+  /// the bytes that were stored.
   martlet_status (*read)(void *instance, uint64_t id, uint32_t part, char *buffer, size_t capacity,
                          size_t *needed);
 } martlet_memory;
-MARTLET_STATIC_ASSERT(sizeof(martlet_memory) == 8 + 5 * sizeof(void *), "frozen in 0.5");
+MARTLET_STATIC_ASSERT(sizeof(martlet_memory) == 8 + 5 * sizeof(void *), "frozen in 1.0");
 
 /// What the entry function returns.
 typedef struct martlet_plugin {
@@ -658,7 +685,7 @@ typedef struct martlet_plugin {
   const char *version;  ///< As in its manifest.
   const martlet_component *const *components;
 } martlet_plugin;
-MARTLET_STATIC_ASSERT(sizeof(martlet_plugin) == 16 + 3 * sizeof(void *), "frozen in 0.1");
+MARTLET_STATIC_ASSERT(sizeof(martlet_plugin) == 16 + 3 * sizeof(void *), "frozen in 1.0");
 
 /// The one symbol a plugin exports. Called once, after loading; the result lives forever. Returns
 /// null when the plugin cannot serve this host.

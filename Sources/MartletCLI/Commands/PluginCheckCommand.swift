@@ -57,13 +57,14 @@ struct PluginCheckCommand: AsyncParsableCommand {
       // Not a return: a plugin's thread may hang for ever.
       _exit(report.passed ? 0 : 1)
     }
+    let absolute = URL(fileURLWithPath: path).path
     let reports = await checker.runAll(
       path: path, timeout: .seconds(timeout),
       spawn: { name in
         (
           PluginSearchPath.currentExecutable,
           [
-            "plugin", "check", path, "--case", name.rawValue, "--reproduce", String(seed),
+            "plugin", "check", absolute, "--case", name.rawValue, "--reproduce", String(seed),
           ]
         )
       },

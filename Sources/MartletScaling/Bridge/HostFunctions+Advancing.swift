@@ -144,28 +144,15 @@ private struct Until {
 }
 
 extension Advance {
-  /// The struct's size before it had more than a count and a delimiter.
-  private static let firstSize = MemoryLayout<martlet_advance>.offset(of: \.delimiters)!
-
   /// Reads the C form.
   /// - Parameter base: the run's rules, which rules with a leading + are added to.
   fileprivate init(
     _ how: UnsafePointer<martlet_advance>?, base: SamplingOptions
   ) throws(HostFailure) {
     guard let how else { throw HostFailure(MARTLET_E_ARGUMENT, "'how' is null") }
-    guard how.pointee.size >= Self.firstSize else {
-      throw HostFailure(
-        MARTLET_E_ARGUMENT,
-        "'how' has size \(how.pointee.size); set it to \(MemoryLayout<martlet_advance>.size) "
-          + "before the call")
-    }
-    let delimiter = try text(
-      how.pointee.delimiter, how.pointee.delimiter == nil ? 0 : Int(how.pointee.delimiter_length),
-      "delimiter")
+    try checkSize(how.pointee.size, of: martlet_advance.self, "how")
     let maxTokens = how.pointee.max_tokens
-    self.init(
-      maxTokens: maxTokens == 0 ? nil : Int(maxTokens),
-      delimiter: delimiter.isEmpty ? nil : delimiter)
+    self.init(maxTokens: maxTokens == 0 ? nil : Int(maxTokens))
     let known = UInt32(MARTLET_ADVANCE_CONTINUES)
     guard how.pointee.flags & ~known == 0 else {
       throw HostFailure(
@@ -173,7 +160,6 @@ extension Advance {
         "'how' has flags \(how.pointee.flags), of which this host knows \(known)")
     }
     continues = how.pointee.flags & known != 0
-    guard how.pointee.size >= UInt32(MemoryLayout<martlet_advance>.size) else { return }
     let more = try text(
       how.pointee.delimiters, how.pointee.delimiters == nil ? 0 : how.pointee.delimiters_length,
       "delimiters")

@@ -56,7 +56,8 @@ final class PluginLibrary: ComponentSource {
       throw ScalingError(
         .refused,
         "its library was built for plugin interface \(plugin.pointee.abi_major)."
-          + "\(plugin.pointee.abi_minor) and this host serves \(major).0 to \(major).\(minor)")
+          + "\(plugin.pointee.abi_minor) and this host serves \(major).\(minor): build it again with the "
+          + "plugin.h of this release")
     }
     try Self.checkText("plugin id", plugin.pointee.id, is: manifest.id)
     try Self.checkText("plugin version", plugin.pointee.version, is: manifest.version)
@@ -134,11 +135,8 @@ final class PluginLibrary: ComponentSource {
       let table = functions.load(as: martlet_strategy.self)
       missing = table.create == nil || table.run == nil || table.destroy == nil
     case .scorer:
-      let first = MemoryLayout<martlet_scorer>.offset(of: \.score_branches)!
-      if Int(size) != first {
-        try checkSize("martlet_scorer of '\(id)'", size, of: martlet_scorer.self)
-      }
-      let table = martlet_scorer(reading: functions)
+      try checkSize("martlet_scorer of '\(id)'", size, of: martlet_scorer.self)
+      let table = functions.load(as: martlet_scorer.self)
       missing = table.create == nil || table.score == nil || table.destroy == nil
     case .extractor:
       try checkSize("martlet_extractor of '\(id)'", size, of: martlet_extractor.self)
@@ -182,17 +180,6 @@ final class PluginLibrary: ComponentSource {
     guard text == expected else {
       throw ScalingError(
         .refused, "its library states \(name) '\(text)' and its manifest '\(expected)'")
-    }
-  }
-}
-
-extension martlet_scorer {
-  /// A scorer's table of any size that was ever frozen: what it does not have is null.
-  init(reading table: UnsafeRawPointer) {
-    self.init()
-    let size = min(Int(table.load(as: UInt32.self)), MemoryLayout<martlet_scorer>.size)
-    withUnsafeMutableBytes(of: &self) { own in
-      own.copyMemory(from: UnsafeRawBufferPointer(start: table, count: size))
     }
   }
 }

@@ -63,7 +63,7 @@ final class ScorerInstance: Sendable {
   init(
     _ component: LoadedComponent, options: ResolvedOptions, run: PluginRun?, logger: Logger
   ) throws(HostFailure) {
-    let functions = martlet_scorer(reading: component.functions)
+    let functions = component.functions.load(as: martlet_scorer.self)
     scoreBranches = functions.score_branches
     own = scoreBranches == nil ? nil : run.map(PluginRun.init(ofScorerIn:))
     instance = try TextInstance(
@@ -103,7 +103,7 @@ final class ScorerInstance: Sendable {
   /// The score of a text.
   /// - Throws: the scorer's own status, or `PLUGIN` for a score that is not finite.
   func score(_ text: JudgedText) throws(HostFailure) -> Double {
-    let functions = martlet_scorer(reading: instance.component.functions)
+    let functions = instance.component.functions.load(as: martlet_scorer.self)
     var score = Double.nan
     let status = instance.call { pointer in
       text.withView(withLogprobs: true) { view in functions.score(pointer, view, &score) }

@@ -18,7 +18,14 @@ struct CaseProcess {
     }
     defer { try? handle.close() }
 
+    // Odd texts as options may be names of files.
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+      "martlet-case-\(UUID().uuidString)")
+    try? FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+
     let process = Process()
+    process.currentDirectoryURL = folder
     process.executableURL = URL(fileURLWithPath: executable)
     process.arguments = arguments
     process.standardInput = FileHandle.nullDevice

@@ -27,6 +27,7 @@ extension PluginChecker {
     case .rules: return try await rules(subject)
     case .latency: return try await latency(subject)
     case .branches: return try scoredBranches(subject)
+    case .rows: return try rows(subject)
     case .notes: return try notes(subject)
     case .isolation: return try await isolation(subject)
     case .resampling: return try await resampling(subject)
@@ -45,36 +46,38 @@ extension PluginChecker {
 
   private func lifecycle(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
     let host = try subject.host()
-    let sample = JudgedText(
-      prompt: "make 46 from 3 7 25?", text: " 3*7=21 21+25=46 #", logprobs: [-0.5, -0.25])
-    for component in try subject.components(host) {
-      let id = component.manifest.id
-      switch component.manifest.kind {
-      case .strategy:
-        let result = try await run(id, host)
-        guard [.finished, .length, .abstained].contains(result.stoppedBecause) else {
-          throw CaseFailure("strategy '\(id)' stopped because of \(result.stoppedBecause.rawValue)")
-        }
-      case .scorer, .extractor:
-        try judge(component, host, sample)
-      case .drafter:
-        try draft(component, host)
-      case .sampler:
-        try changeRows(component, host)
-      case .memory:
-        try keepNotes(component, host)
-      }
-    }
+    for component in try subject.components(host) { try await use(component, host) }
     return subject.countedComponents
+  }
+
+  /// Makes, uses and destroys a component, with options that differ from their defaults.
+  func use(
+    _ component: InstalledComponent, _ host: PluginHost, _ options: [String: String] = [:]
+  ) async throws(CaseFailure) {
+    let id = component.manifest.id
+    switch component.manifest.kind {
+    case .strategy:
+      let result = try await run(id, host) { $0.options = options }
+      guard [.finished, .length, .abstained].contains(result.stoppedBecause) else {
+        throw CaseFailure("strategy '\(id)' stopped because of \(result.stoppedBecause.rawValue)")
+      }
+    case .scorer, .extractor: try judge(component, host, options)
+    case .drafter: try draft(component, host, options)
+    case .sampler: try changeRows(component, host, options)
+    case .memory: try keepNotes(component, host, options)
+    }
   }
 
   /// Uses a scorer or an extractor; one that does not support the sample passes.
   private func judge(
-    _ component: InstalledComponent, _ host: PluginHost, _ sample: JudgedText
+    _ component: InstalledComponent, _ host: PluginHost, _ options: [String: String]
   ) throws(CaseFailure) {
+    let sample = JudgedText(
+      prompt: "make 46 from 3 7 25?", text: " 3*7=21 21+25=46 #", logprobs: [-0.5, -0.25])
     let isStable: Bool
     do throws(ScalingError) {
-      let chosen = try host.choose(component.manifest.kind, component.manifest.id, options: [:])
+      let chosen = try host.choose(
+        component.manifest.kind, component.manifest.id, options: options)
       do throws(HostFailure) {
         isStable =
           try component.manifest.kind == .scorer
@@ -92,9 +95,12 @@ extension PluginChecker {
   }
 
   /// Has a drafter guess on texts of several lengths, which it must do without a failure.
-  private func draft(_ component: InstalledComponent, _ host: PluginHost) throws(CaseFailure) {
+  private func draft(
+    _ component: InstalledComponent, _ host: PluginHost, _ options: [String: String]
+  ) throws(CaseFailure) {
     do throws(ScalingError) {
-      let drafter = try PluginDrafter(component.manifest.id, plugins: host)
+      let drafter = try PluginDrafter(
+        component.manifest.id, options: options, plugins: host)
       for length in [1, 2, 7, 64] {
         let tokens = (0..<length).map { Int32($0 % 5) }
         do throws(EngineError) {
@@ -210,6 +216,18 @@ extension PluginChecker {
         }
       }
     }
+    for component in try subject.components(host) where component.manifest.kind != .strategy {
+      for option in component.manifest.options {
+        for value in option.limits {
+          tried += 1
+          do throws(CaseFailure) {
+            try await use(component, host, [option.name: value])
+          } catch {
+            throw CaseFailure("with \(option.name)=\(value): \(error.message)")
+          }
+        }
+      }
+    }
     return "\(tried) values"
   }
 
@@ -240,6 +258,8 @@ extension PluginChecker {
   // MARK: Runs
 
   static let logger = Logger(label: "martlet.check")
+  /// Of the simulated model, so that operations can be counted.
+  static let parameters = 1
 
   func makeEngine(secondsPerForward: Double) throws(CaseFailure) -> Engine {
     do throws(EngineError) {
@@ -264,7 +284,8 @@ extension PluginChecker {
   ) async throws(CaseFailure) -> RunResult {
     let session = ScalingSession(
       engine: engine, plugins: host, model: "simulation", defaults: ModelDefaults(),
-      kvBytesLimit: nil, grace: grace, logger: Self.logger,
+      surroundings: ModelSurroundings(parameters: Self.parameters), kvBytesLimit: nil, grace: grace,
+      logger: Self.logger,
       fallbackScorer: { text in Double(text.logprobs.reduce(0, +)) })
     var request = RunRequest(prompt: prompt, strategy: strategy)
     request.seed = seed

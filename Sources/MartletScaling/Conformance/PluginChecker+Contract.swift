@@ -23,6 +23,19 @@ extension PluginChecker {
               + (result.failure ?? ""))
         }
       }
+      for tokens in [2, 9, 40] {
+        let flops = Double(2 * Self.parameters * tokens)
+        let result = try await run(id, host) { $0.budget.flops = flops }
+        if result.usage.totalTokens > tokens {
+          throw CaseFailure(
+            "strategy '\(id)' used the operations of \(result.usage.totalTokens) tokens of \(tokens)"
+          )
+        }
+        if result.stoppedBecause == .pluginFailed {
+          throw CaseFailure(
+            "strategy '\(id)' failed on a budget of \(flops) operations: \(result.failure ?? "")")
+        }
+      }
     }
     return subject.ranStrategies
   }
@@ -68,6 +81,18 @@ extension PluginChecker {
             // A hang is none of the ways to refuse a text, and neither is silence.
             let isMute = error.message.hasSuffix(statusName(MARTLET_E_PLUGIN))
             if error.message.hasPrefix("hang:") || isMute { throw error }
+          }
+        }
+      }
+    }
+    for component in try subject.components(host) where component.manifest.kind != .strategy {
+      for option in component.manifest.options where option.type == .text {
+        for value in ["", "\n", "=|,:;{prompt}{", "\u{1F600}e\u{301}"] {
+          tried += 1
+          do throws(CaseFailure) {
+            try await use(component, host, [option.name: value])
+          } catch  where !error.message.hasSuffix(statusName(MARTLET_E_PLUGIN)) {
+            // Refused in words.
           }
         }
       }
@@ -120,7 +145,7 @@ extension PluginChecker {
       let id = component.manifest.id
       do throws(ScalingError) {
         let chosen = try host.choose(.scorer, id, options: [:])
-        guard martlet_scorer(reading: chosen.component.functions).score_branches != nil else {
+        guard chosen.component.functions.load(as: martlet_scorer.self).score_branches != nil else {
           continue
         }
         checked += 1
@@ -213,7 +238,23 @@ extension PluginChecker {
             + (there.failure.map { ": \($0)" } ?? ""))
       }
     }
-    return subject.ranStrategies
+    for component in try subject.components(host) {
+      let id = component.manifest.id
+      let isSame: Bool
+      switch component.manifest.kind {
+      case .sampler: isSame = try sampled(id, host) == sampled(id, isolated)
+      case .memory: isSame = try told(id, host) == told(id, isolated)
+      case .scorer, .extractor, .drafter:
+        try await use(component, isolated)
+        continue
+      case .strategy: continue
+      }
+      if !isSame {
+        throw CaseFailure(
+          "\(component.manifest.kind) '\(id)' gives something else in a process of its own")
+      }
+    }
+    return subject.countedComponents
   }
 
   // MARK: Resampling

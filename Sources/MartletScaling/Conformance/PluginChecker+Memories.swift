@@ -14,9 +14,11 @@ extension PluginChecker {
   ]
 
   /// Uses a memory once.
-  func keepNotes(_ component: InstalledComponent, _ host: PluginHost) throws(CaseFailure) {
+  func keepNotes(
+    _ component: InstalledComponent, _ host: PluginHost, _ options: [String: String]
+  ) throws(CaseFailure) {
     let (key, text) = Self.samples[0]
-    let memory = try memory(component.manifest.id, host)
+    let memory = try memory(component.manifest.id, host, options)
     try asking(memory) { memory throws(HostFailure) in
       try memory.store(text, under: key)
       _ = try memory.recall(key, top: 3)
@@ -80,7 +82,7 @@ extension PluginChecker {
   }
 
   /// What a new instance says to all queries, after each note.
-  private func told(_ id: String, _ host: PluginHost) throws(CaseFailure) -> [[RecalledNote]] {
+  func told(_ id: String, _ host: PluginHost) throws(CaseFailure) -> [[RecalledNote]] {
     let memory = try memory(id, host)
     var told: [[RecalledNote]] = []
     try asking(memory) { memory throws(HostFailure) in
@@ -90,9 +92,11 @@ extension PluginChecker {
     return told
   }
 
-  private func memory(_ id: String, _ host: PluginHost) throws(CaseFailure) -> MemoryInstance {
+  private func memory(
+    _ id: String, _ host: PluginHost, _ options: [String: String] = [:]
+  ) throws(CaseFailure) -> MemoryInstance {
     do throws(ScalingError) {
-      let chosen = try host.choose(.memory, id, options: [:])
+      let chosen = try host.choose(.memory, id, options: options)
       do throws(HostFailure) {
         return try MemoryInstance(chosen, logger: Self.logger)
       } catch {

@@ -44,6 +44,8 @@ public struct PluginChecker: Sendable {
     case latency
     /// A scorer of branches leaves those it is given as they are.
     case branches
+    /// What a sampler makes of a row depends on that row alone, and something can be drawn from it.
+    case rows
     /// A memory finds the same after the same history, and nothing that was not stored.
     case notes
     /// It gives the same in a process of its own, with the permissions of its manifest.
@@ -71,6 +73,7 @@ public struct PluginChecker: Sendable {
       case .rules: "no call is refused for its arguments or its moment"
       case .latency: "little is asked for after the run has ended"
       case .branches: "scored branches stay as they are"
+      case .rows: "a sampler changes rows soundly, in any order"
       case .notes: "a memory finds what was stored, and the same each time"
       case .isolation: "a process of its own gives the same"
       case .resampling: "resampling that claims to be unbiased is"
@@ -139,7 +142,8 @@ public struct PluginChecker: Sendable {
   ///
   /// - Parameters:
   ///   - timeout: how long one case may take before its process is killed.
-  ///   - spawn: the program and arguments of a process that calls ``runCase(_:path:)`` for the case
+  ///   - spawn: the program and arguments of a process that calls ``runCase(_:path:)`` for the case, in a
+  ///     folder of its own (paths are absolute),
   ///     and prints ``Report/json`` as its last line. `martlet plugin check PATH --case NAME` is one.
   ///   - progress: told of each report as it comes.
   public func runAll(

@@ -116,8 +116,15 @@ struct PluginDiscovery {
   static func abiMismatch(_ manifest: PluginManifest) -> String? {
     let (major, minor) = (UInt32(MARTLET_PLUGIN_ABI_MAJOR), UInt32(MARTLET_PLUGIN_ABI_MINOR))
     if manifest.abiMajor == major, manifest.abiMinor <= minor { return nil }
-    return "it was built for plugin interface \(manifest.abiMajor).\(manifest.abiMinor) and this "
-      + "host serves \(major).0 to \(major).\(minor)"
+    let what =
+      "it was built for plugin interface \(manifest.abiMajor).\(manifest.abiMinor) and this host serves "
+      + "\(major).\(minor)"
+    if (manifest.abiMajor, manifest.abiMinor) > (major, minor) {
+      return what + ": use a newer Martlet, or build it with the plugin.h of this one"
+    }
+    return what
+      + ": build it again with the plugin.h (in Swift the author kit) of this release, and state "
+      + "\"abi\": {\"major\": \(major), \"minor\": \(minor)} in its manifest"
   }
 
   /// The library beside a manifest or one folder up.
