@@ -4,14 +4,34 @@
 #include "dispatch/families.h"
 #include "dispatch/kv_layout.h"
 
+#include <stddef.h>
+
 static int valid(const martlet_kv_layout *layout) {
-  return layout && layout->size >= sizeof(martlet_kv_layout) && layout->type >= MARTLET_KV_F32 &&
-         layout->type <= MARTLET_KV_I4 && layout->kv_heads > 0 && layout->kv_heads <= 1u << 20 &&
-         layout->head_dimensions > 0 && layout->head_dimensions <= kv_most_dimensions;
+  if (!layout || layout->size < offsetof(martlet_kv_layout, value_offset) ||
+      layout->type < MARTLET_KV_F32 || layout->type > MARTLET_KV_I4 || layout->kv_heads == 0 ||
+      layout->kv_heads > 1u << 20 || layout->head_dimensions == 0 ||
+      layout->head_dimensions > kv_most_dimensions)
+    return 0;
+  const kv_shape shape = kv_shape_of(layout);
+  return !shape.is_apart ||
+         (shape.values % 64 == 0 &&
+          shape.values >= shape.key_bytes + shape.heads * shape.scale_head_bytes);
 }
 
 size_t martlet_kv_page_bytes(const martlet_kv_layout *layout) {
   return valid(layout) ? kv_shape_of(layout).bytes : 0;
+}
+
+size_t martlet_kv_part_bytes(const martlet_kv_layout *layout, martlet_kv_part part) {
+  if (!valid(layout)) return 0;
+  const kv_shape shape = kv_shape_of(layout);
+  switch (part) {
+    case MARTLET_KV_KEYS: return shape.key_bytes;
+    case MARTLET_KV_VALUES: return shape.value_bytes;
+    case MARTLET_KV_KEY_SCALES:
+    case MARTLET_KV_VALUE_SCALES: return shape.heads * shape.scale_head_bytes;
+  }
+  return 0;
 }
 
 martlet_status martlet_kv_write(const martlet_kv_layout *layout, void *page, uint32_t slot,

@@ -24,7 +24,10 @@ typedef struct kv_shape {
   size_t groups;            ///< Scales per head and position; 0 for floats.
   size_t group_dimensions;  ///< Dimensions that share a scale.
   size_t scale_head_bytes;
-  size_t values, key_scales, value_scales, bytes;  ///< Offsets, and the end.
+  size_t values, key_scales, value_scales;  ///< Offsets.
+  size_t bytes;                             ///< Of everything.
+  size_t key_bytes, value_bytes;            ///< Of all heads, without scales.
+  int is_apart;                             ///< Whether values lie elsewhere.
 } kv_shape;
 
 static inline size_t kv_round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
@@ -48,10 +51,19 @@ static inline kv_shape kv_shape_of(const martlet_kv_layout *layout) {
   s.key_head_bytes = s.key_row_bytes * kv_positions;
   s.value_head_bytes = s.value_row_bytes * kv_positions;
   s.scale_head_bytes = s.groups * kv_positions * sizeof(uint16_t);
-  s.values = kv_round_up(heads * s.key_head_bytes, 64);
-  s.key_scales = s.values + kv_round_up(heads * s.value_head_bytes, 64);
-  s.value_scales = s.key_scales + heads * s.scale_head_bytes;
-  s.bytes = s.value_scales + heads * s.scale_head_bytes;
+  s.key_bytes = kv_round_up(heads * s.key_head_bytes, 64);
+  s.value_bytes = kv_round_up(heads * s.value_head_bytes, 64);
+  s.bytes = s.key_bytes + s.value_bytes + 2 * heads * s.scale_head_bytes;
+  s.values = layout->size >= sizeof *layout ? layout->value_offset : 0;
+  s.is_apart = s.values != 0;
+  if (s.is_apart) {
+    s.key_scales = s.key_bytes;
+    s.value_scales = s.values + s.value_bytes;
+  } else {
+    s.values = s.key_bytes;
+    s.key_scales = s.values + s.value_bytes;
+    s.value_scales = s.key_scales + heads * s.scale_head_bytes;
+  }
   return s;
 }
 

@@ -236,7 +236,11 @@ void martlet_kv_copy_reference(const martlet_kv_layout *layout, const void *sour
                                uint32_t count) {
   const kv_shape shape = kv_shape_of(layout);
   if (count == kv_positions) {
-    memcpy(target, source, shape.bytes);
+    const size_t scales = shape.heads * shape.scale_head_bytes;
+    memcpy(target, source, shape.is_apart ? shape.key_bytes + scales : shape.bytes);
+    if (shape.is_apart)
+      memcpy((char *)target + shape.values, (const char *)source + shape.values,
+             shape.value_bytes + scales);
     return;
   }
   for (size_t head = 0; head < shape.heads; ++head)

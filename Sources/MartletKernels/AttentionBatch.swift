@@ -147,7 +147,7 @@ public final class AttentionBatch: @unchecked Sendable {
   /// Turns to `layer`.
   public func select(layer: Int) {
     precondition(layer >= 0 && layer < slab.layers, "layer \(layer) of \(slab.layers)")
-    layerOffset = layer * slab.bytesPerLayer
+    layerOffset = layer * slab.geometry.layerStride
   }
 
   /// Stores keys and values of rows `range` at their slots in the selected layer.

@@ -4,67 +4,121 @@
 public protocol KVBacking: AnyObject, Sendable {
   /// Bytes that it has in all.
   var byteCount: Int { get }
+  /// What reading takes, as measured.
+  var readingCost: KVReadingCost { get }
   /// The next `byteCount` bytes of it, zero; the block keeps this alive.
   /// - Throws: `KernelError` `.memory` when they are not there.
   func block(byteCount: Int) throws(KernelError) -> AlignedMemory
-  /// Says that stretches of memory will be read soon: they are fetched while nobody waits for them.
-  func prefetch(_ stretches: [UnsafeRawBufferPointer])
+  /// Says that a stretch of memory will be read soon: it is fetched while nobody waits for it.
+  func prefetch(_ stretch: UnsafeRawBufferPointer)
   /// Says that a stretch will be read seldom: it goes first when memory is short.
   func cool(_ stretch: UnsafeRawBufferPointer)
 }
 
+/// What it takes to fetch 4 KiB, in seconds.
+public struct KVReadingCost: Sendable, Equatable {
+  /// Of blocks here and there, asked for one by one.
+  public var scattered: Double
+  /// Of blocks that follow each other, asked for together.
+  public var inOrder: Double
+
+  public init(scattered: Double, inOrder: Double) {
+    self.scattered = scattered
+    self.inOrder = inOrder
+  }
+
+  /// Whether all of `count` blocks in order are fetched sooner than `wanted` of them.
+  public func prefersAll(of count: Int, wanted: Int) -> Bool {
+    Double(count) * inOrder <= Double(wanted) * scattered
+  }
+}
+
+/// What lies together on a device.
+public enum KVSide: Sendable, CaseIterable {
+  case keys, values
+}
+
 extension KVSlab {
+  /// What a device reads at least.
+  static let blockBytes = 4096
+
   /// Whether pages lie in a file or the like, from which reading may have to wait.
   public var isMapped: Bool { backing != nil }
 
-  /// Says of pages that single positions of them will be read at most.
+  /// What reading takes; nil where pages lie in memory.
+  public var readingCost: KVReadingCost? { backing?.readingCost }
+
+  /// Says of pages that single positions of their values will be read at most. Keys, which are ranked by for
+  /// every token, stay.
   public func cool(pages: some Sequence<Int>) {
     guard let backing else { return }
-    for page in pages {
-      backing.cool(
-        UnsafeRawBufferPointer(start: pointer(page: page, layer: 0), count: bytesPerPage))
+    let pages = Array(pages)
+    for layer in 0..<layers {
+      for stretch in stretches(.values, layer: layer, pages: pages) { backing.cool(stretch) }
     }
   }
 
-  /// Has keys and values of single positions fetched: `positions` of a sequence whose pages are `table`,
-  /// ascending, of one layer and head. Pages are turned. Nothing where pages lie in memory.
-  public func prefetch(_ positions: [UInt32], table: [Int32], layer: Int, kvHead: Int) {
+  /// How many blocks one side of a layer of `pages` takes.
+  public func blocks(_ side: KVSide, pages: Int) -> Int {
+    let bytes = side == .keys ? geometry.keyBytes : geometry.valueBytes
+    return (pages * bytes + Self.blockBytes - 1) / Self.blockBytes
+  }
+
+  /// One side of a layer of pages, in stretches as long as there are.
+  public func stretches(
+    _ side: KVSide, layer: Int, pages: [Int]
+  ) -> [UnsafeRawBufferPointer] {
+    let offset = side == .keys ? 0 : geometry.valueOffset
+    let bytes = side == .keys ? geometry.keyBytes : geometry.valueBytes
+    let addresses = pages.map { UInt(bitPattern: pointer(page: $0, layer: layer)) + UInt(offset) }
+    return Self.joined(addresses.sorted().map { $0..<$0 + UInt(bytes) })
+  }
+
+  /// The blocks that single positions of one side of a layer lie in, with the neighbours joined.
+  ///
+  /// - Parameter places: of pages that are turned, in any order.
+  public func stretches(
+    _ side: KVSide, layer: Int, places: [(page: Int, slot: Int, kvHead: Int)]
+  ) -> [UnsafeRawBufferPointer] {
+    let unit = UInt(Self.blockBytes)
+    let offset = side == .keys ? 0 : geometry.valueOffset
+    let bytes = side == .keys ? geometry.keyRowBytes : geometry.valueRowBytes
+    let (scales, end) =
+      side == .keys
+      ? (geometry.pieces[0].count, geometry.keyBytes)
+      : (geometry.pieces[1].count, geometry.valueBytes)
+    var blocks: [Range<UInt>] = []
+    blocks.reserveCapacity(places.count)
+    func add(_ start: UInt, _ count: Int) {
+      blocks.append(start / unit * unit..<(start + UInt(count) + unit - 1) / unit * unit)
+    }
+    for (page, slot, kvHead) in places {
+      let base = UInt(bitPattern: pointer(page: page, layer: layer)) + UInt(offset)
+      add(base + UInt((kvHead * Self.pageTokens + slot) * bytes), bytes)
+      if end > scales { add(base + UInt(scales), end - scales) }
+    }
+    blocks.sort { $0.lowerBound < $1.lowerBound }
+    return Self.joined(blocks)
+  }
+
+  /// Has stretches fetched. On any thread.
+  public func prefetch(_ stretches: some Sequence<UnsafeRawBufferPointer>) {
     guard let backing else { return }
-    let bits =
-      switch type {
-      case .f32: 32
-      case .f16, .bf16: 16
-      case .int8: 8
-      case .int4: 4
+    for stretch in stretches { backing.prefetch(stretch) }
+  }
+
+  /// Ascending ranges of addresses, with those that meet made one.
+  private static func joined(_ ranges: [Range<UInt>]) -> [UnsafeRawBufferPointer] {
+    var all: [Range<UInt>] = []
+    for range in ranges {
+      if let last = all.last, range.lowerBound <= last.upperBound {
+        all[all.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
+      } else {
+        all.append(range)
       }
-    // As `martlet_kv_layout` says; what is missed is only slower.
-    let keyBytes = headDimensions * bits / 8
-    let valueBytes = (headDimensions + 15) / 16 * 16 * bits / 8
-    let values = kvHeads * keyBytes * Self.pageTokens
-    let scales = values + kvHeads * valueBytes * Self.pageTokens
-    var stretches: [UnsafeRawBufferPointer] = []
-    /// Where the last stretch of keys, values and scales ends.
-    var ends: [UnsafeRawPointer?] = [nil, nil, nil]
-    func add(_ kind: Int, _ start: UnsafeRawPointer, _ count: Int) {
-      let unit = 4096
-      let first = UnsafeRawPointer(bitPattern: UInt(bitPattern: start) / UInt(unit) * UInt(unit))!
-      guard ends[kind].map({ first >= $0 }) ?? true else { return }
-      let length = (start + count - first + unit - 1) / unit * unit
-      stretches.append(UnsafeRawBufferPointer(start: first, count: length))
-      ends[kind] = first + length
     }
-    for position in positions {
-      let (page, slot) = (Int(position) / Self.pageTokens, Int(position) % Self.pageTokens)
-      guard page < table.count else { continue }
-      let base = UnsafeRawPointer(pointer(page: Int(table[page]), layer: layer))
-      // Neighbours in one page of memory come together; another page of the table starts anew.
-      if slot == 0 || ends[0].map({ $0 < base || $0 > base + bytesPerLayer }) ?? true {
-        ends = [nil, nil, nil]
-      }
-      add(0, base + (kvHead * Self.pageTokens + slot) * keyBytes, keyBytes)
-      add(1, base + values + (kvHead * Self.pageTokens + slot) * valueBytes, valueBytes)
-      if scales < bytesPerLayer { add(2, base + scales, bytesPerLayer - scales) }
+    return all.map {
+      UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: $0.lowerBound), count: $0.count)
     }
-    backing.prefetch(stretches)
   }
 }

@@ -36,13 +36,12 @@ public final class KVSlab: @unchecked Sendable {
   /// Pages that exist.
   public private(set) var pages = 0
 
-  /// Bytes of one layer's part of a page.
-  let bytesPerLayer: Int
-  private let pagesPerChunk: Int
+  let geometry: KVGeometry
   private let placement: MemoryPlacement?
   private let byteLimit: Int
   /// Where chunks lie; nil for memory of their own.
   let backing: (any KVBacking)?
+  private var pagesPerChunk: Int { geometry.pagesPerChunk }
   private var chunks: [AlignedMemory] = []
   /// 1 where a page's keys are turned.
   private var turned: [UInt8] = []
@@ -72,18 +71,15 @@ public final class KVSlab: @unchecked Sendable {
     self.placement = placement
     self.byteLimit = byteLimit
     self.backing = backing
-    var layout = Self.layout(type, kvHeads, headDimensions)
-    bytesPerLayer = Int(martlet_kv_page_bytes(&layout))
-    guard bytesPerLayer > 0, let total = checkedProduct(bytesPerLayer, layers) else {
+    guard
+      let geometry = KVGeometry(
+        type, layers: layers, kvHeads: kvHeads, headDimensions: headDimensions,
+        isApart: backing != nil)
+    else {
       throw KernelError(.argument, "the layout of a KV page of \(type.rawValue) is refused")
     }
-    bytesPerPage = total
-    pagesPerChunk = Self.pagesAtOnce(of: total)
-  }
-
-  /// About 16 MiB at a time: small models stay small, large ones get huge pages.
-  private static func pagesAtOnce(of bytesPerPage: Int) -> Int {
-    max(1, (16 << 20) / bytesPerPage)
+    self.geometry = geometry
+    bytesPerPage = geometry.bytesPerPage
   }
 
   /// What a backing must have for pages of `byteCount` bytes in all, since pages are taken in chunks that
@@ -91,12 +87,14 @@ public final class KVSlab: @unchecked Sendable {
   public static func backingBytes(
     type: KVType, layers: Int, kvHeads: Int, headDimensions: Int, byteCount: Int
   ) -> Int? {
-    var layout = Self.layout(type, kvHeads, headDimensions)
-    guard let page = checkedProduct(Int(martlet_kv_page_bytes(&layout)), layers), page > 0 else {
-      return nil
-    }
-    let chunk = (pagesAtOnce(of: page) * page + 65_535) / 65_536 * 65_536
-    return checkedProduct((byteCount + chunk - 1) / chunk + 1, chunk)
+    guard
+      let geometry = KVGeometry(
+        type, layers: layers, kvHeads: kvHeads, headDimensions: headDimensions, isApart: true)
+    else { return nil }
+    let chunk = (geometry.bytesPerChunk + 65_535) / 65_536 * 65_536
+    let pages = (byteCount + geometry.bytesPerPage - 1) / geometry.bytesPerPage
+    let chunks = (pages + geometry.pagesPerChunk - 1) / geometry.pagesPerChunk
+    return checkedProduct(chunks + 1, chunk)
   }
 
   /// Makes pages `0 ..< count` exist. Existing pages keep their place and content.
@@ -112,9 +110,9 @@ public final class KVSlab: @unchecked Sendable {
     while pages < count {
       let chunk: AlignedMemory
       if let backing {
-        chunk = try backing.block(byteCount: pagesPerChunk * bytesPerPage)
+        chunk = try backing.block(byteCount: geometry.bytesPerChunk)
       } else {
-        chunk = try AlignedMemory(byteCount: pagesPerChunk * bytesPerPage)
+        chunk = try AlignedMemory(byteCount: geometry.bytesPerChunk)
         placement?(chunk)
       }
       chunks.append(chunk)
@@ -187,16 +185,21 @@ public final class KVSlab: @unchecked Sendable {
   /// Grows when the bytes of a page mean something else.
   public static let layoutVersion = 1
 
-  /// All layers of a page as they were written: a page that is turned is turned back in the copy.
+  /// All layers of a page as they were written, each in one piece: a page that is turned is turned back in
+  /// the copy.
   /// - Throws: `KernelError` `.memory`.
   public func bytes(of page: Int) throws(KernelError) -> [UInt8] {
-    let source = pointer(page: page, layer: 0)
-    guard isTurned(page) else {
-      return [UInt8](UnsafeRawBufferPointer(start: source, count: bytesPerPage))
-    }
     let copy = try AlignedMemory(byteCount: bytesPerPage)
-    copy.base.copyMemory(from: source, byteCount: bytesPerPage)
-    var layout = cLayout
+    let bytesPerLayer = geometry.bytesPerLayer
+    for layer in 0..<layers {
+      let source = pointer(page: page, layer: layer)
+      for (place, offset, count) in geometry.pieces {
+        (copy.base + layer * bytesPerLayer + place).copyMemory(
+          from: source + offset, byteCount: count)
+      }
+    }
+    guard isTurned(page) else { return copy.withBytes { [UInt8]($0) } }
+    var layout = Self.layout(type, kvHeads, headDimensions)
     for layer in 0..<layers {
       for head in 0..<kvHeads {
         martlet_kv_turn_keys(&layout, copy.base + layer * bytesPerLayer, UInt32(head), 0)
@@ -212,8 +215,14 @@ public final class KVSlab: @unchecked Sendable {
     guard bytes.count == bytesPerPage else {
       throw KernelError(.argument, "\(bytes.count) bytes for a page of \(bytesPerPage)")
     }
-    bytes.withUnsafeBytes {
-      pointer(page: page, layer: 0).copyMemory(from: $0.baseAddress!, byteCount: $0.count)
+    bytes.withUnsafeBytes { bytes in
+      for layer in 0..<layers {
+        let target = pointer(page: page, layer: layer)
+        for (place, offset, count) in geometry.pieces {
+          (target + offset).copyMemory(
+            from: bytes.baseAddress! + layer * geometry.bytesPerLayer + place, byteCount: count)
+        }
+      }
     }
     turned[page] = 0
   }
@@ -258,17 +267,22 @@ public final class KVSlab: @unchecked Sendable {
   func pointer(page: Int, layer: Int) -> UnsafeMutableRawPointer {
     precondition(page >= 0 && page < pages, "page \(page) of \(pages)")
     return chunks[page / pagesPerChunk].base
-      + (page % pagesPerChunk * bytesPerPage + layer * bytesPerLayer)
+      + (page % pagesPerChunk * geometry.pageStride + layer * geometry.layerStride)
   }
 
-  var cLayout: martlet_kv_layout { Self.layout(type, kvHeads, headDimensions) }
+  var cLayout: martlet_kv_layout {
+    Self.layout(type, kvHeads, headDimensions, valueOffset: geometry.valueOffset)
+  }
 
-  static func layout(_ type: KVType, _ heads: Int, _ dimensions: Int) -> martlet_kv_layout {
+  static func layout(
+    _ type: KVType, _ heads: Int, _ dimensions: Int, valueOffset: Int = 0
+  ) -> martlet_kv_layout {
     var layout = martlet_kv_layout()
     layout.size = UInt32(MemoryLayout<martlet_kv_layout>.size)
     layout.type = type.cValue
     layout.kv_heads = UInt32(heads)
     layout.head_dimensions = UInt32(dimensions)
+    layout.value_offset = valueOffset
     return layout
   }
 }

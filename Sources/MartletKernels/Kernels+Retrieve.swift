@@ -117,7 +117,7 @@ public final class RetrievalSearch {
     arguments.kv_head = UInt32(kvHead)
     arguments.by_bounds = method == .bounds ? 1 : 0
     arguments.offset = slab.offset(layer: layer, kvHead: kvHead, part: part)
-    arguments.page_offset = layer * first.table.pages.bytesPerLayer
+    arguments.page_offset = layer * first.table.pages.geometry.layerStride
     return try run(&arguments, rows, list, rooms, group, first.table.pages.cLayout)
   }
 

@@ -91,12 +91,15 @@ static void copy_slots(martlet_check *check) {
   for (uint32_t slots = 0; slots <= page_tokens; ++slots)
     for (int type = MARTLET_KV_F32; type <= MARTLET_KV_I4; ++type) {
       attention_case a = attention_shape((martlet_kv_type)type, 2, 1, 9);
-      const size_t bytes = martlet_kv_page_bytes(&a.layout);
+      const size_t whole = martlet_kv_page_bytes(&a.layout);
+      // Some with their values elsewhere.
+      const size_t bytes = slots % 3 == 2 ? 2 * whole : whole;
+      a.layout.value_offset = slots % 3 == 2 ? whole : 0;
       const uint32_t from = slots % 2 ? (uint32_t)check_below(check, page_tokens - slots + 1) : 0;
       const uint32_t to = slots % 2 ? (uint32_t)check_below(check, page_tokens - slots + 1) : 0;
       check_new_run(check);
-      check_describe(check, "%s, %u slots from %u to %u", attention_type_names[type], slots, from,
-                     to);
+      check_describe(check, "%s, %u slots from %u to %u%s", attention_type_names[type], slots,
+                     from, to, a.layout.value_offset ? ", values apart" : "");
       char *source = check_aligned_buffer(check, "source", bytes);
       char *target = check_aligned_buffer(check, "target", bytes);
       attention_write_positions(check, &a, CHECK_NORMAL, source, 0, page_tokens);

@@ -8,7 +8,7 @@ import Testing
   ) -> martlet_kv_layout {
     martlet_kv_layout(
       size: UInt32(MemoryLayout<martlet_kv_layout>.size), type: type, kv_heads: heads,
-      head_dimensions: dimensions)
+      head_dimensions: dimensions, value_offset: 0)
   }
 
   @Test func nullAndOverlappingStridesAreRefused() {
@@ -105,6 +105,32 @@ import Testing
     var unsized = layout()
     unsized.size = 0
     #expect(martlet_kv_page_bytes(&unsized) == 0)
+  }
+
+  @Test func partsMakeAPageUp() {
+    let parts = [
+      MARTLET_KV_KEYS, MARTLET_KV_VALUES, MARTLET_KV_KEY_SCALES, MARTLET_KV_VALUE_SCALES,
+    ]
+    for type in [MARTLET_KV_F32, MARTLET_KV_BF16, MARTLET_KV_I8, MARTLET_KV_I4] {
+      var whole = layout(type, heads: 3, dimensions: 40)
+      let sizes = parts.map { martlet_kv_part_bytes(&whole, $0) }
+      #expect(sizes.reduce(0, +) == martlet_kv_page_bytes(&whole))
+      #expect(sizes.allSatisfy { $0 % 64 == 0 })
+      // Values elsewhere are as large, and lie behind keys and their scales.
+      var apart = whole
+      for offset in [sizes[0] + sizes[2], 1 << 20] {
+        apart.value_offset = offset
+        #expect(martlet_kv_page_bytes(&apart) == martlet_kv_page_bytes(&whole))
+        #expect(parts.map { martlet_kv_part_bytes(&apart, $0) } == sizes)
+      }
+      for bad in [64, sizes[0] + sizes[2] + 32] {
+        apart.value_offset = bad
+        #expect(martlet_kv_page_bytes(&apart) == 0 && martlet_kv_part_bytes(&apart, parts[0]) == 0)
+      }
+      // A caller that does not know the member yet.
+      apart.size = 16
+      #expect(martlet_kv_page_bytes(&apart) == martlet_kv_page_bytes(&whole))
+    }
   }
 
   @Test func attentionArgumentsAreChecked() {

@@ -72,7 +72,7 @@ import Testing
     file.evict()
     first.withBytes { bytes in
       file.cool(UnsafeRawBufferPointer(bytes))
-      file.prefetch([UnsafeRawBufferPointer(bytes)])
+      file.prefetch(UnsafeRawBufferPointer(bytes))
       #expect(bytes.indices.allSatisfy { bytes[$0] == UInt8(truncatingIfNeeded: $0) })
     }
     #expect(second.withBytes { $0[19_999] == 7 && $0[0] == 0 })

@@ -45,10 +45,26 @@ typedef struct martlet_kv_layout {
   martlet_kv_type type;
   uint32_t kv_heads;
   uint32_t head_dimensions;  ///< At most 256.
+  /// Bytes from a page to its values, a multiple of 64 and no less than its keys and their scales take: then
+  /// keys' scales follow the keys and values' scales the values, so that ranking keys (retrieve.h) reads no
+  /// line of the values' side, which may lie on a device. 0: all in one piece, as above. A layout whose `size`
+  /// ends before this member is of that kind.
+  size_t value_offset;
 } martlet_kv_layout;
 
-/// Bytes one layer takes in one page, a multiple of 64; 0 for a bad layout.
+/// Bytes one layer takes in one page, a multiple of 64, wherever its values lie; 0 for a bad layout.
 MARTLET_API size_t martlet_kv_page_bytes(const martlet_kv_layout *layout);
+
+/// What a page is made of, in order where it is one piece.
+typedef enum martlet_kv_part {
+  MARTLET_KV_KEYS = 0,
+  MARTLET_KV_VALUES = 1,
+  MARTLET_KV_KEY_SCALES = 2,
+  MARTLET_KV_VALUE_SCALES = 3,
+} martlet_kv_part;
+
+/// Bytes of one layer's part of a page, a multiple of 64; 0 for a bad layout, and for scales of floats.
+MARTLET_API size_t martlet_kv_part_bytes(const martlet_kv_layout *layout, martlet_kv_part part);
 
 /// Writes one position's keys and values (kv_heads × head_dimensions float32 each) into `slot`
 /// (0 ..< MARTLET_KV_PAGE_TOKENS) of a page, rounding to nearest even. Threads may write different

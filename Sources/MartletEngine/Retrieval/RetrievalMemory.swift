@@ -143,14 +143,14 @@ final class RetrievalMemory: @unchecked Sendable {
       }
     }
     groups = Self.grouped(rows, most: mostTogether)
-    waits.begin(slab, tables: rows.isEmpty ? [] : batch.sequences, batch)
+    waits.begin(slab, tables: batch.sequences, rows: rows, batch)
   }
 
   /// Whether reading keys and values waits for a device.
   var waits = DeviceWaits()
 
   /// Rows that search together: some of those with one index.
-  private var groups: [Range<Int>] = []
+  private(set) var groups: [Range<Int>] = []
 
   /// As many as leave every worker two units of each layer.
   private var mostTogether: Int {
@@ -229,34 +229,43 @@ final class RetrievalMemory: @unchecked Sendable {
   func attend(
     layer: Int, _ attention: AttentionBatch, queries: FloatMatrix, into output: FloatMatrix
   ) {
-    prefetch(layer: layer, queries)
-    defer { if layer == slab.layers - 1, !rows.isEmpty { waits.end(slab) } }
-    let (groups, heads) = (groups, slab.kvHeads)
-    team.forEachChunk(count: groups.count * heads, grain: 1) { units in
-      let searcher = searches.withLock { $0.popLast() } ?? Searcher(index)
-      defer { searches.withLock { $0.append(searcher) } }
-      for unit in units {
-        attend(
-          groups[unit / heads], layer, unit % heads, searcher.search, attention, queries, output)
+    guard !rows.isEmpty else { return }
+    if waits.isAsking {
+      attendAsking(layer: layer, attention, queries, output)
+    } else {
+      let (groups, heads) = (groups, slab.kvHeads)
+      team.forEachChunk(count: groups.count * heads, grain: 1) { units in
+        withSearch { search in
+          for unit in units {
+            let (group, head) = (groups[unit / heads], unit % heads)
+            let found = find(group, layer, head, search, queries)
+            attend(group, layer, head, found, attention, queries, output)
+          }
+        }
       }
     }
+    if layer == slab.layers - 1 { waits.end(slab) }
   }
 
-  /// One group of rows, one key-value head.
-  private func attend(
-    _ group: Range<Int>, _ layer: Int, _ head: Int, _ search: RetrievalSearch,
+  /// Has `body` search; on any thread.
+  func withSearch<R>(_ body: (RetrievalSearch) -> R) -> R {
+    let searcher = searches.withLock { $0.popLast() } ?? Searcher(index)
+    defer { searches.withLock { $0.append(searcher) } }
+    return body(searcher.search)
+  }
+
+  /// One group of rows, one key-value head, and what each row has found; nil where the head attends to all.
+  func attend(
+    _ group: Range<Int>, _ layer: Int, _ head: Int, _ found: [[UInt32]]?,
     _ attention: AttentionBatch, _ queries: FloatMatrix, _ output: FloatMatrix
   ) {
-    let number = layer * slab.kvHeads + head
-    let prompt = rows[group.lowerBound].index
-    guard prompt.wanted[number] != nil else {
+    guard let found else {
       for rows in Self.neighbours(rows[group].map(\.row)) {
         attention.attend(
           queries: queries, scale: scale, into: output, rows: rows, kvHeads: head..<head + 1)
       }
       return
     }
-    let found = find(group, layer, head, search, queries, prompt.codebooks[number])
     for (row, found) in zip(rows[group], found) {
       let path = Kernels.retrievalPath(found: found, around: row.pages, end: row.end)
         .along(row.path, end: row.end)
@@ -266,12 +275,15 @@ final class RetrievalMemory: @unchecked Sendable {
     }
   }
 
-  /// What each row of a group finds.
-  private func find(
+  /// What each row of a group finds; nil where the head attends to everything.
+  func find(
     _ group: Range<Int>, _ layer: Int, _ head: Int, _ search: RetrievalSearch,
-    _ queries: FloatMatrix, _ codebook: RetrievalCodebook
-  ) -> [[UInt32]] {
+    _ queries: FloatMatrix
+  ) -> [[UInt32]]? {
     let number = layer * slab.kvHeads + head
+    let prompt = rows[group.lowerBound].index
+    guard prompt.wanted[number] != nil else { return nil }
+    let codebook = prompt.codebooks[number]
     do throws(KernelError) {
       return try search.search(
         queries,
@@ -308,12 +320,13 @@ final class RetrievalMemory: @unchecked Sendable {
   func scanned(
     _ row: Row, _ layer: Int, _ head: Int, _ queries: FloatMatrix, wanted: Int
   ) -> [UInt32] {
-    let searcher = searches.withLock { $0.popLast() } ?? Searcher(index)
-    defer { searches.withLock { $0.append(searcher) } }
-    let found = try? searcher.search.search(
-      queries, rows: row.row..<row.row + 1, table: row.table, layer: layer, kvHead: head,
-      codebook: row.index.codebooks[layer * slab.kvHeads + head], pages: row.pages, wanted: wanted)
-    return found ?? []
+    withSearch { search in
+      let found = try? search.search(
+        queries, rows: row.row..<row.row + 1, table: row.table, layer: layer, kvHead: head,
+        codebook: row.index.codebooks[layer * slab.kvHeads + head], pages: row.pages,
+        wanted: wanted)
+      return found ?? []
+    }
   }
 
   // MARK: Learning

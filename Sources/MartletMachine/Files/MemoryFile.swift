@@ -53,6 +53,47 @@ public final class MemoryFile: KVBacking, @unchecked Sendable {
     }
     base = pages
     self.byteCount = byteCount
+    readingCost = measureReading() ?? readingCost
+  }
+
+  /// What reading from this device takes: measured when the file is opened, on its first bytes, where there are
+  /// enough of them. What was measured elsewhere where there are not: 4 KiB on a virtual disk.
+  public private(set) var readingCost = KVReadingCost(scattered: 11e-6, inOrder: 1.7e-6)
+
+  /// Writes some megabytes, has them leave memory, and fetches half of them in order and some blocks of the
+  /// other half one by one; then they are zero again. nil where that cannot be told.
+  private func measureReading() -> KVReadingCost? {
+    let (half, unit, scattered) = (8 << 20, 4096, 512)
+    guard byteCount >= 2 * half else { return nil }
+    memset(base, 1, 2 * half)
+    defer { memset(base, 0, 2 * half) }
+    evict()
+    var sum: UInt8 = 0
+    func seconds(_ offsets: [Int], _ length: Int) -> Double {
+      let begin = monotonicNanoseconds()
+      for offset in offsets {
+        prefetch(UnsafeRawBufferPointer(start: base + offset, count: length))
+      }
+      for offset in offsets {
+        for block in stride(from: offset, to: offset + length, by: unit) {
+          sum &+= base.load(fromByteOffset: block, as: UInt8.self)
+        }
+      }
+      return Double(monotonicNanoseconds() - begin) * 1e-9
+    }
+    madvise(base, byteCount, MADV_RANDOM)
+    defer { madvise(base, byteCount, MADV_NORMAL) }
+    let before = Self.blocksRead
+    let inOrder = seconds(Array(stride(from: 0, to: half, by: 256 << 10)), 256 << 10)
+    let blocks = half / unit
+    // Far apart and in no order that a device would know.
+    let places = (0..<scattered).map { half + $0 * 1237 % blocks * unit }
+    let apart = seconds(places, unit)
+    guard sum == UInt8(truncatingIfNeeded: blocks + scattered),
+      Self.blocksRead - before >= (blocks + scattered) / 2
+    else { return nil }
+    return KVReadingCost(
+      scattered: apart / Double(scattered), inOrder: inOrder / Double(blocks))
   }
 
   deinit {
@@ -72,8 +113,8 @@ public final class MemoryFile: KVBacking, @unchecked Sendable {
     return try AlignedMemory(lending: base + start, byteCount: byteCount, of: self)
   }
 
-  public func prefetch(_ stretches: [UnsafeRawBufferPointer]) {
-    for stretch in stretches { advise(stretch, MADV_WILLNEED, wholePagesOnly: false) }
+  public func prefetch(_ stretch: UnsafeRawBufferPointer) {
+    advise(stretch, MADV_WILLNEED, wholePagesOnly: false)
   }
 
   public func cool(_ stretch: UnsafeRawBufferPointer) {
@@ -108,15 +149,16 @@ public final class MemoryFile: KVBacking, @unchecked Sendable {
     return states.reduce(0) { $0 + Int($1 & 1) } * page
   }
 
-  /// How often this process has waited for a device because a page was not in memory.
-  public static var majorFaults: Int {
+  /// Blocks of 4 KiB that this process has had read from devices, waited for or asked for ahead.
+  public static var blocksRead: Int {
     var usage = rusage()
     #if canImport(Glibc)
       getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     #else
       getrusage(RUSAGE_SELF, &usage)
     #endif
-    return usage.ru_majflt
+    // In units of 512 bytes.
+    return usage.ru_inblock / 8
   }
 
   private static func hasRoom(_ descriptor: Int32, _ bytes: Int) -> Bool {
