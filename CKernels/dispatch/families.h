@@ -5,6 +5,7 @@
 #include "dispatch/activation_variants.h"
 #include "dispatch/attention_variants.h"
 #include "dispatch/gemm_variants.h"
+#include "dispatch/graph_variants.h"
 #include "dispatch/norm_variants.h"
 #include "dispatch/retrieve_variants.h"
 #include "dispatch/rope_variants.h"
@@ -23,6 +24,7 @@
   MARTLET_VERIFY_OPERATIONS(O)     \
   MARTLET_ATTENTION_OPERATIONS(O)  \
   MARTLET_RETRIEVE_OPERATIONS(O)   \
+  MARTLET_GRAPH_OPERATIONS(O)      \
   MARTLET_ROWS_OPERATIONS(O)       \
   MARTLET_GEMM_OPERATIONS(O)
 
@@ -35,6 +37,7 @@
   MARTLET_VERIFY_VARIANTS(X)     \
   MARTLET_ATTENTION_VARIANTS(X)  \
   MARTLET_RETRIEVE_VARIANTS(X)   \
+  MARTLET_GRAPH_VARIANTS(X)      \
   MARTLET_ROWS_VARIANTS(X)       \
   MARTLET_GEMM_VARIANTS(X)
 

@@ -27,28 +27,10 @@ size_t martlet_retrieve_bounds_bytes(const martlet_retrieve_shape *shape) {
 
 static int aligned(const void *p) { return (uintptr_t)p % 64 == 0; }
 
-/// Whether memory begins as a codebook does.
-static int is_codebook(const void *codebook) {
-  if (!codebook || !aligned(codebook)) return 0;
-  const retrieve_header *header = codebook;
-  return header->magic == retrieve_magic && header->dimensions > 0 &&
-         header->dimensions <= kv_most_dimensions && header->nibbles > 0 &&
-         header->nibbles <= retrieve_most_nibbles && header->nibbles % 8 == 0 &&
-         header->kept <= header->padded &&
-         header->padded <= kv_round_up(header->dimensions, 16);
-}
-
-static int is_prepared(const void *prepared) {
-  if (!prepared || !aligned(prepared)) return 0;
-  const retrieve_prepared *p = prepared;
-  return p->dimensions > 0 && p->dimensions <= kv_most_dimensions && p->nibbles > 0 &&
-         p->nibbles <= retrieve_most_nibbles && p->nibbles % 8 == 0;
-}
-
 martlet_status martlet_retrieve_encode(const void *codebook, const martlet_kv_layout *layout,
                                        const void *page, int turned, uint32_t kv_head,
                                        uint32_t slots, void *codes, void *bounds) {
-  if (!is_codebook(codebook) || !page || martlet_kv_page_bytes(layout) == 0)
+  if (!retrieve_is_codebook(codebook) || !page || martlet_kv_page_bytes(layout) == 0)
     return MARTLET_E_ARGUMENT;
   if (layout->head_dimensions != ((const retrieve_header *)codebook)->dimensions ||
       kv_head >= layout->kv_heads || slots == 0 || slots > kv_positions)
@@ -60,14 +42,15 @@ martlet_status martlet_retrieve_encode(const void *codebook, const martlet_kv_la
 }
 
 martlet_status martlet_retrieve_query(const void *codebook, const float *query, void *prepared) {
-  if (!is_codebook(codebook) || !query || !prepared || !aligned(prepared))
+  if (!retrieve_is_codebook(codebook) || !query || !prepared || !aligned(prepared))
     return MARTLET_E_ARGUMENT;
   MARTLET_CHOSEN(retrieve_query, MARTLET_NUMERIC_PORTABLE)(codebook, query, prepared);
   return MARTLET_OK;
 }
 
 martlet_status martlet_retrieve_query_scale(const void *prepared, martlet_retrieve_scale *scale) {
-  if (!is_prepared(prepared) || !scale || scale->size < sizeof *scale) return MARTLET_E_ARGUMENT;
+  if (!retrieve_is_prepared(prepared) || !scale || scale->size < sizeof *scale)
+    return MARTLET_E_ARGUMENT;
   const retrieve_prepared *p = prepared;
   scale->scan_base = p->scan_base;
   scale->scan_step = p->scan_step;
@@ -80,7 +63,7 @@ martlet_status martlet_retrieve_query_scale(const void *prepared, martlet_retrie
 static int valid_queries(const void *const *queries, uint32_t count) {
   if (count && !queries) return 0;
   for (uint32_t q = 0; q < count; ++q) {
-    if (!is_prepared(queries[q])) return 0;
+    if (!retrieve_is_prepared(queries[q])) return 0;
     const retrieve_prepared *a = queries[0], *b = queries[q];
     if (a->dimensions != b->dimensions || a->nibbles != b->nibbles) return 0;
   }
@@ -146,7 +129,7 @@ martlet_status martlet_retrieve_rank(const void *prepared, const martlet_kv_layo
                                      uint32_t kv_head, const void *const *pages,
                                      size_t page_offset, size_t count, const uint32_t *positions,
                                      float *scores) {
-  if (!is_prepared(prepared) || !valid_layout(layout, kv_head, prepared) ||
+  if (!retrieve_is_prepared(prepared) || !valid_layout(layout, kv_head, prepared) ||
       (count && (!pages || !positions || !scores)))
     return MARTLET_E_ARGUMENT;
   for (size_t i = 0; i < count; ++i)

@@ -198,4 +198,25 @@ static inline uint8_t retrieve_side(float t, int32_t bias) {
   return (uint8_t)(up < 0 ? 0 : up > 255 ? 255 : up);
 }
 
+// ---- what came from outside ---------------------------------------------------------------------
+
+/// Whether memory begins as a codebook does.
+static inline int retrieve_is_codebook(const void *codebook) {
+  if (!codebook || (uintptr_t)codebook % 64) return 0;
+  const retrieve_header *header = codebook;
+  return header->magic == retrieve_magic && header->dimensions > 0 &&
+         header->dimensions <= kv_most_dimensions && header->nibbles > 0 &&
+         header->nibbles <= retrieve_most_nibbles && header->nibbles % 8 == 0 &&
+         header->kept <= header->padded &&
+         header->padded <= kv_round_up(header->dimensions, 16);
+}
+
+/// Whether memory begins as a prepared query does.
+static inline int retrieve_is_prepared(const void *prepared) {
+  if (!prepared || (uintptr_t)prepared % 64) return 0;
+  const retrieve_prepared *p = prepared;
+  return p->dimensions > 0 && p->dimensions <= kv_most_dimensions && p->nibbles > 0 &&
+         p->nibbles <= retrieve_most_nibbles && p->nibbles % 8 == 0;
+}
+
 #endif

@@ -42,10 +42,10 @@ public final class RetrievalSearch {
 
     deinit { addresses.deallocate() }
 
-    fileprivate func list(_ part: RetrievalPart) -> UnsafePointer<UnsafeRawPointer?> {
+    func list(_ part: RetrievalPart) -> UnsafePointer<UnsafeRawPointer?> {
       UnsafePointer(addresses + part.rawValue * count)
     }
-    fileprivate var keys: UnsafePointer<UnsafeRawPointer?> {
+    var keys: UnsafePointer<UnsafeRawPointer?> {
       UnsafePointer(addresses + RetrievalPart.allCases.count * count)
     }
   }

@@ -17,6 +17,7 @@
   F(attention_merge)    \
   F(attention_weights)  \
   F(retrieve)           \
+  F(graph)              \
   F(rows)               \
   F(gemm)               \
   F(gemm_prepare)

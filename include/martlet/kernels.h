@@ -7,6 +7,7 @@
 #include "common.h"
 #include "gated.h"
 #include "gemm.h"
+#include "graph.h"
 #include "isa.h"
 #include "norm.h"
 #include "probe.h"
