@@ -150,6 +150,16 @@ LANES lanes lanes_load_bf16(const void *p) {
   const uint16_t *words = p;
   return LANES_EACH(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(words + 4 * i), 16)));
 }
+/// The even and the odd ones of 32.
+LANES lanes lanes_load_even_bf16(const void *p) {
+  const uint32_t *words = p;
+  return LANES_EACH(vreinterpretq_f32_u32(vshlq_n_u32(vld1q_u32(words + 4 * i), 16)));
+}
+LANES lanes lanes_load_odd_bf16(const void *p) {
+  const uint32_t *words = p;
+  return LANES_EACH(
+      vreinterpretq_f32_u32(vandq_u32(vld1q_u32(words + 4 * i), vdupq_n_u32(0xffff0000))));
+}
 LANES lanes lanes_load_f16_first(const void *p, size_t n) {
   uint16_t all[16] = {0};
   memcpy(all, p, 2 * n);

@@ -1,5 +1,5 @@
-/// The index of retrieval attention on NEON: the bodies of lanes/retrieve.h and
-/// retrieve_search.h over lanes_neon.h and wide_neon.h.
+/// The index of retrieval attention on NEON: the bodies of lanes/retrieve.h,
+/// retrieve_scan.h and retrieve_search.h over lanes_neon.h and wide_neon.h.
 #include "dispatch/retrieve_variants.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -10,5 +10,6 @@
 #include "arm/wide_neon.h"
 
 #include "lanes/retrieve.h"
+#include "lanes/retrieve_scan.h"
 #include "lanes/retrieve_search.h"
 #endif

@@ -68,6 +68,19 @@ LANES uint32_t wide_words_at_least(const uint16_t *p, uint16_t least) {
   return mask;
 }
 
+/// Writes those of 32 numbers whose bit in `mask` is set, one after another; returns how many.
+LANES size_t wide_pack(const uint32_t *from, uint32_t mask, uint32_t *to) {
+  size_t n = 0;
+  for (; mask; mask &= mask - 1) to[n++] = from[__builtin_ctz(mask)];
+  return n;
+}
+/// The same of first, first + 1 ….
+LANES size_t wide_pack_places(uint32_t first, uint32_t mask, uint32_t *to) {
+  size_t n = 0;
+  for (; mask; mask &= mask - 1) to[n++] = first + (uint32_t)__builtin_ctz(mask);
+  return n;
+}
+
 /// Sums of products of bytes and words, as lanes of 32 bits.
 typedef int32x4_t wide_sum;
 LANES wide_sum wide_sum_zero(void) { return vdupq_n_s32(0); }

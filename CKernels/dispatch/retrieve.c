@@ -73,9 +73,10 @@ static int valid_queries(const void *const *queries, uint32_t count) {
 static int valid_pages(const void *const *pages, size_t begin, size_t end) {
   // Positions are 32 bits.
   if (begin > end || end > UINT32_MAX / kv_positions || (begin < end && !pages)) return 0;
-  for (size_t page = begin; page < end; ++page)
-    if (!pages[page]) return 0;
-  return 1;
+  // Without a branch per page.
+  size_t missing = 0;
+  for (size_t page = begin; page < end; ++page) missing += !pages[page];
+  return missing == 0;
 }
 
 static int valid_scan(const martlet_retrieve_scan_arguments *a, size_t each) {
@@ -148,43 +149,88 @@ typedef martlet_retrieve_search_row search_row;
 /// What a search keeps between its steps.
 typedef struct search_scratch {
   const void **queries;   ///< Of all rows, row by row.
-  uint16_t *scores;       ///< Of all queries.
+  uint16_t *scores;       ///< Of all queries; of a sieve, of a row's sample or of one query.
+  uint16_t *least;        ///< Of a sieve, by query.
+  size_t *counts;
+  uint32_t *sifted;       ///< Its lists, `room` and slack per query.
+  uint16_t *kept;
+  const void **sample;    ///< Pages of a row's sample.
   void *select;
   uint32_t *places;       ///< Of one query, from the scan.
   uint32_t *best;         ///< Of those, from the ranking.
   float *ranks;
   uint16_t *ranked;
   uint64_t *seen;         ///< A bit per position or page.
-  size_t stride, bytes;
+  size_t stride, room, bytes;
 } search_scratch;
 
 static size_t each_page(const search_arguments *a) { return a->by_bounds ? 1 : kv_positions; }
+static size_t pages_of(const search_row *row) { return row->page_end - row->page_begin; }
 static size_t scores_of(const search_arguments *a, const search_row *row) {
-  return (row->page_end - row->page_begin) * each_page(a);
+  return pages_of(row) * each_page(a);
 }
 static int is_ranking(const search_arguments *a, const search_row *row) {
   return !a->by_bounds && row->key_pages && row->candidates > row->wanted;
 }
+static int is_searching(const search_row *row) {
+  return row->query_count && row->wanted && row->page_begin < row->page_end;
+}
+/// Positions that a query's scan is to find.
+static size_t scan_finds(const search_arguments *a, const search_row *row) {
+  if (a->by_bounds) return (row->wanted + kv_positions - 1) / kv_positions;
+  return is_ranking(a, row) ? row->candidates : row->wanted;
+}
+
+// ---- what a scan need not keep --------------------------------------------------------------------
+//
+// Scores of all positions would go to memory and back. Where there are many positions, some pages are
+// scored first, and what they say is likely a bound of a query's k-th best score makes the scan keep only
+// what is above. It is a guess that changes no result: with fewer than k above it the query is scanned
+// again and all its scores are kept.
+
+
+/// Pages of a row that are scored first; 0 where keeping all scores is cheaper.
+static size_t sample_pages(const search_arguments *a, const search_row *row) {
+  return a->by_bounds ? 0 : retrieve_sample_pages(pages_of(row), scan_finds(a, row));
+}
+
+/// Whether all rows are sieved.
+static int is_sieving(const search_arguments *a) {
+  for (size_t r = 0; r < a->row_count; ++r)
+    if (is_searching(&a->rows[r]) && sample_pages(a, &a->rows[r]) == 0) return 0;
+  return 1;
+}
 
 static search_scratch lay_out(const search_arguments *a, void *memory) {
-  size_t queries = 0, count = 0, most = 0;
+  size_t queries = 0, count = 0, most = 0, sampled = 0, scored = 0;
   for (size_t r = 0; r < a->row_count; ++r) {
     const search_row *row = &a->rows[r];
-    const size_t own = scores_of(a, row);
-    const size_t candidates = is_ranking(a, row) ? row->candidates : row->wanted;
+    if (!is_searching(row)) continue;
+    const size_t own = scores_of(a, row), finds = scan_finds(a, row);
+    const size_t sample = sample_pages(a, row), scores = sample * kv_positions * row->query_count;
     queries += row->query_count;
     count = own > count ? own : count;
-    most = candidates > most ? candidates : most;
+    most = finds > most ? finds : most;
+    sampled = sample > sampled ? sample : sampled;
+    scored = scores > scored ? scores : scored;
   }
   most = most < count ? most : count;
+  const int sieving = is_sieving(a);
   char *at = memory;
-  search_scratch s = {.stride = kv_round_up(count, 32)};
+  search_scratch s = {.stride = kv_round_up(count, 32), .room = sieving ? 4 * most : 0};
+  const size_t lists = sieving ? queries * (s.room + retrieve_sieve_slack) : 0;
+  const size_t scores = sieving ? (scored > s.stride ? scored : s.stride) : s.stride * queries;
   size_t offset = 0;
 #define TAKE(field, type, n)                                    \
   s.field = memory ? (type *)(void *)(at + offset) : (type *)0; \
   offset += kv_round_up((n) * sizeof *s.field, 64)
   TAKE(queries, const void *, queries);
-  TAKE(scores, uint16_t, s.stride * queries);
+  TAKE(scores, uint16_t, scores);
+  TAKE(least, uint16_t, queries);
+  TAKE(counts, size_t, queries);
+  TAKE(sifted, uint32_t, lists);
+  TAKE(kept, uint16_t, lists);
+  TAKE(sample, const void *, sampled);
   TAKE(places, uint32_t, most);
   TAKE(best, uint32_t, most);
   TAKE(ranks, float, most);
@@ -192,7 +238,7 @@ static search_scratch lay_out(const search_arguments *a, void *memory) {
   TAKE(seen, uint64_t, (count + 63) / 64);
 #undef TAKE
   s.select = memory ? at + offset : (char *)0;
-  s.bytes = offset + martlet_retrieve_select_scratch(count);
+  s.bytes = offset + martlet_retrieve_select_scratch(count > s.room ? count : s.room);
   return s;
 }
 
@@ -204,10 +250,6 @@ static int sized_search(const search_arguments *a) {
         a->rows[r].page_end > UINT32_MAX / kv_positions)
       return 0;
   return 1;
-}
-
-static int is_searching(const search_row *row) {
-  return row->query_count && row->wanted && row->page_begin < row->page_end;
 }
 
 static int valid_search(const search_arguments *a) {
@@ -234,8 +276,8 @@ size_t martlet_retrieve_search_scratch(const search_arguments *arguments) {
   return sized_search(arguments) ? lay_out(arguments, NULL).bytes : 0;
 }
 
-/// Pages [begin, end) for queries [first, first + count) of the scratch, whose rows search from
-/// `origin` on.
+/// Scans or sieves pages [begin, end) for queries [first, first + count) of the scratch, whose rows
+/// search from `origin` on.
 static void scan_pages(const search_arguments *a, const search_scratch *s, size_t first,
                        size_t count, const void *const *pages, size_t origin, size_t begin,
                        size_t end) {
@@ -248,10 +290,50 @@ static void scan_pages(const search_arguments *a, const search_scratch *s, size_
       .offset = a->offset,
       .page_begin = begin,
       .page_end = end,
-      .scores = s->scores + first * s->stride + (begin - origin) * each_page(a),
+      .scores = s->room ? NULL : s->scores + first * s->stride + (begin - origin) * each_page(a),
       .stride = s->stride};
+  const size_t list = s->room ? first * (s->room + retrieve_sieve_slack) : 0;
+  const retrieve_sieve sieve = {.scan = &scan,
+                                .least = s->least + first,
+                                .first_place = (uint32_t)((begin - origin) * kv_positions),
+                                .room = s->room,
+                                .places = s->sifted + list,
+                                .kept = s->kept + list,
+                                .counts = s->counts + first};
   if (a->by_bounds) MARTLET_CHOSEN(retrieve_scan_bounds, MARTLET_NUMERIC_PORTABLE)(&scan);
+  else if (s->room) MARTLET_CHOSEN(retrieve_sieve, MARTLET_NUMERIC_PORTABLE)(&sieve);
   else MARTLET_CHOSEN(retrieve_scan, MARTLET_NUMERIC_PORTABLE)(&scan);
+}
+
+/// Guesses bounds of a row's queries, the first of which is query `first` of the scratch.
+static void guess_bounds(const search_arguments *a, const search_row *row, const search_scratch *s,
+                         size_t first) {
+  const size_t sample = sample_pages(a, row), pages = pages_of(row);
+  for (size_t i = 0; i < sample; ++i)
+    s->sample[i] = row->pages[row->page_begin + retrieve_sample_page(i, sample, pages)];
+  const size_t count = sample * kv_positions;
+  const martlet_retrieve_scan_arguments scan = {.size = sizeof scan,
+                                                .query_count = row->query_count,
+                                                .queries = s->queries + first,
+                                                .pages = s->sample,
+                                                .offset = a->offset,
+                                                .page_end = sample,
+                                                .scores = s->scores,
+                                                .stride = count};
+  MARTLET_CHOSEN(retrieve_scan, MARTLET_NUMERIC_PORTABLE)(&scan);
+  // Of as many hits as are expected, four deviations more.
+  const float expected = (float)scan_finds(a, row) * (float)sample / (float)pages;
+  const size_t rank = (size_t)(expected + 4 * __builtin_sqrtf(expected));
+  for (size_t q = 0; q < row->query_count; ++q) {
+    const uint16_t *scores = s->scores + q * count;
+    size_t found = 0;
+    martlet_retrieve_select(count, scores, rank, s->select, s->places, &found);
+    uint16_t least = UINT16_MAX;
+    for (size_t i = 0; i < found; ++i)
+      least = scores[s->places[i]] < least ? scores[s->places[i]] : least;
+    s->least[first + q] = least;
+    s->counts[first + q] = 0;
+  }
 }
 
 /// One past the last of the first pages that all rows which search have in common; 0 where they begin
@@ -271,15 +353,18 @@ static size_t common_end(const search_arguments *a, const search_row *first) {
   return end;
 }
 
-/// Scores of all rows: of the pages that they have in common together, of others row by row.
+/// Scores of all rows, or what is left of them: of the pages that they have in common together, of others
+/// row by row.
 static void scan_rows(const search_arguments *a, const search_scratch *s) {
   const search_row *first = NULL;
   size_t queries = 0;
   for (size_t r = 0; r < a->row_count; ++r) {
     if (!is_searching(&a->rows[r])) continue;
     if (!first) first = &a->rows[r];
+    const size_t own = queries;
     for (size_t q = 0; q < a->rows[r].query_count; ++q)
       s->queries[queries++] = a->rows[r].queries[q];
+    if (s->room) guess_bounds(a, &a->rows[r], s, own);
   }
   if (!first) return;
   const size_t common = common_end(a, first);
@@ -322,16 +407,42 @@ static void narrow(size_t count, const float *from, uint16_t *to) {
   }
 }
 
-/// Marks what a row's query finds, whose scores these are.
-static void search_one(const search_arguments *a, const search_row *row, const search_scratch *s,
-                       const void *query, const uint16_t *scores) {
-  const int ranking = is_ranking(a, row);
-  const size_t count = scores_of(a, row);
-  const size_t wanted = a->by_bounds ? (row->wanted + kv_positions - 1) / kv_positions : row->wanted;
+/// Places of the best scores of query `number` of the scratch; returns how many.
+static size_t scanned(const search_arguments *a, const search_row *row, const search_scratch *s,
+                      size_t number) {
+  const size_t finds = scan_finds(a, row), count = scores_of(a, row);
   size_t found = 0;
-  martlet_retrieve_select(count, scores, ranking ? row->candidates : wanted, s->select, s->places,
-                          &found);
-  if (ranking && found > wanted) {
+  if (!s->room) {
+    martlet_retrieve_select(count, s->scores + number * s->stride, finds, s->select, s->places, &found);
+    return found;
+  }
+  const size_t list = number * (s->room + retrieve_sieve_slack), n = s->counts[number];
+  if (n <= s->room && n >= finds) {
+    martlet_retrieve_select(n, s->kept + list, finds, s->select, s->places, &found);
+    for (size_t i = 0; i < found; ++i) s->places[i] = s->sifted[list + s->places[i]];
+    return found;
+  }
+  // The guess was wrong.
+  const martlet_retrieve_scan_arguments scan = {.size = sizeof scan,
+                                                .query_count = 1,
+                                                .queries = s->queries + number,
+                                                .pages = row->pages,
+                                                .offset = a->offset,
+                                                .page_begin = row->page_begin,
+                                                .page_end = row->page_end,
+                                                .scores = s->scores};
+  MARTLET_CHOSEN(retrieve_scan, MARTLET_NUMERIC_PORTABLE)(&scan);
+  martlet_retrieve_select(count, s->scores, finds, s->select, s->places, &found);
+  return found;
+}
+
+/// Marks what a row's query finds, which is query `number` of the scratch.
+static void search_one(const search_arguments *a, const search_row *row, const search_scratch *s,
+                       size_t number) {
+  const void *query = s->queries[number];
+  const size_t wanted = a->by_bounds ? scan_finds(a, row) : row->wanted;
+  const size_t found = scanned(a, row, s, number);
+  if (is_ranking(a, row) && found > wanted) {
     const uint32_t first = (uint32_t)(row->page_begin * kv_positions);
     for (size_t i = 0; i < found; ++i) s->places[i] += first;
     MARTLET_CHOSEN(retrieve_rank, MARTLET_NUMERIC_PORTABLE)
@@ -370,14 +481,13 @@ martlet_status martlet_retrieve_search(const search_arguments *a, void *scratch)
   if (!scratch || !aligned(scratch)) return MARTLET_E_ARGUMENT;
   const search_scratch s = lay_out(a, scratch);
   scan_rows(a, &s);
-  const uint16_t *scores = s.scores;
+  size_t query = 0;
   for (size_t r = 0; r < a->row_count; ++r) {
     search_row *row = &a->rows[r];
     row->found = 0;
     if (!is_searching(row)) continue;
     memset(s.seen, 0, (scores_of(a, row) + 63) / 64 * sizeof *s.seen);
-    for (size_t q = 0; q < row->query_count; ++q, scores += s.stride)
-      search_one(a, row, &s, row->queries[q], scores);
+    for (size_t q = 0; q < row->query_count; ++q) search_one(a, row, &s, query++);
     collect(a, row, s.seen);
   }
   return MARTLET_OK;

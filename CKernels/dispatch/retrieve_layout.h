@@ -106,8 +106,8 @@ static inline retrieve_book retrieve_book_of(const void *codebook) {
 // ---- prepared queries ---------------------------------------------------------------------------
 
 /// The head of a prepared query. Tables follow: for nibbles 4g ... 4g + 3 128 bytes, entries of 4g
-/// twice, 4g + 2 twice, 4g + 1 twice, 4g + 3 twice, as the scan's registers want them. Then the query
-/// itself with zeros behind it (float32), weights of bounds (int16), and bytes that are 255 where a
+/// twice, 4g + 2 twice, 4g + 1 twice, 4g + 3 twice, as the scan's registers want them. Then the same in
+/// quads: for nibbles 8g ... 8g + 7 64 bytes of the even ones and 64 of the odd ones. Then the query itself with zeros behind it (float32), weights of bounds (int16), and bytes that are 255 where a
 /// query is negative.
 typedef struct retrieve_prepared {
   uint32_t dimensions, nibbles;
@@ -118,7 +118,7 @@ typedef struct retrieve_prepared {
 enum { retrieve_prepared_bytes = 64 };
 
 static inline size_t retrieve_query_size(size_t dimensions, size_t nibbles) {
-  return retrieve_prepared_bytes + 32 * nibbles + 7 * retrieve_side_bytes(dimensions);
+  return retrieve_prepared_bytes + 48 * nibbles + 7 * retrieve_side_bytes(dimensions);
 }
 static inline uint8_t *retrieve_tables(const void *prepared) {
   return (uint8_t *)(uintptr_t)prepared + retrieve_prepared_bytes;
@@ -127,9 +127,17 @@ static inline uint8_t *retrieve_tables(const void *prepared) {
 static inline size_t retrieve_table_offset(size_t nibble) {
   return nibble / 4 * 128 + nibble % 2 * 64 + nibble % 4 / 2 * 32;
 }
+/// Tables of a query in quads.
+static inline uint8_t *retrieve_quads(const void *prepared) {
+  const retrieve_prepared *p = prepared;
+  return retrieve_tables(prepared) + 32 * p->nibbles;
+}
+static inline size_t retrieve_quad_offset(size_t nibble) {
+  return nibble / 8 * 128 + nibble % 2 * 64 + nibble % 8 / 2 * 16;
+}
 static inline float *retrieve_query_itself(const void *prepared) {
   const retrieve_prepared *p = prepared;
-  return (float *)(void *)(retrieve_tables(prepared) + 32 * p->nibbles);
+  return (float *)(void *)(retrieve_quads(prepared) + 16 * p->nibbles);
 }
 static inline int16_t *retrieve_bound_weights(const void *prepared) {
   const retrieve_prepared *p = prepared;
@@ -184,6 +192,26 @@ static inline void retrieve_set_weights(const retrieve_book *book, const float *
   p->bound_base = base * step;
   p->bound_step = step * (float)(1u << shift);
   p->bound_shift = shift;
+}
+
+// ---- samples of a search ------------------------------------------------------------------------
+
+enum {
+  retrieve_sample_hits = 64,   ///< Of what is to be found as many are expected in a sample.
+  retrieve_sample_part = 16,   ///< At least one of as many pages is in it.
+  retrieve_sampled_least = 128,
+};
+
+/// Pages that a search which is to find `finds` positions in `pages` pages scores first; 0: none.
+static inline size_t retrieve_sample_pages(size_t pages, size_t finds) {
+  if (pages < retrieve_sampled_least || pages * kv_positions < 8 * finds) return 0;
+  const size_t enough = (retrieve_sample_hits * pages + finds - 1) / finds;
+  const size_t part = pages / retrieve_sample_part, sample = part > enough ? part : enough;
+  return sample > pages / 4 ? 0 : sample;
+}
+/// The i-th of them: about evenly spread, at no interval that text might have.
+static inline size_t retrieve_sample_page(size_t i, size_t sample, size_t pages) {
+  return i * pages / sample + i * 5 % (pages / sample);
 }
 
 // ---- bounds -------------------------------------------------------------------------------------

@@ -200,6 +200,7 @@ void LANES_NAME(retrieve_query, LANES_ISA)(const void *codebook, const float *qu
     uint8_t *table = tables + retrieve_table_offset(m);
     lanes_store_bytes(table, lanes_round(lanes_multiply(above, lanes_set(inverse))));
     memcpy(table + 16, table, 16);
+    memcpy(retrieve_quads(prepared) + retrieve_quad_offset(m), table, 16);
   }
   retrieve_set_weights(&book, query, prepared);
 }

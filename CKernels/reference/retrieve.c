@@ -105,6 +105,7 @@ void martlet_retrieve_query_reference(const void *codebook, const float *query, 
       const uint8_t entry = (uint8_t)retrieve_round((entries[m][c] - lowest[m]) * inverse);
       tables[retrieve_table_offset(m) + c] = entry;
       tables[retrieve_table_offset(m) + 16 + c] = entry;
+      retrieve_quads(prepared)[retrieve_quad_offset(m) + c] = entry;
     }
   retrieve_set_weights(&book, query, prepared);
 }
@@ -145,13 +146,36 @@ void martlet_retrieve_scan_bounds_reference(const martlet_retrieve_scan_argument
   }
 }
 
+void martlet_retrieve_sieve_reference(const retrieve_sieve *s) {
+  martlet_retrieve_scan_arguments a = *s->scan;
+  uint16_t scores[kv_positions];
+  a.scores = scores;
+  a.query_count = 1;
+  for (size_t q = 0; q < s->scan->query_count; ++q, ++a.queries) {
+    const size_t first = q * (s->room + retrieve_sieve_slack);
+    size_t n = s->counts[q];
+    uint32_t place = s->first_place;
+    for (size_t page = s->scan->page_begin; page < s->scan->page_end && n <= s->room; ++page) {
+      a.page_begin = page;
+      a.page_end = page + 1;
+      martlet_retrieve_scan_reference(&a);
+      for (size_t p = 0; p < kv_positions; ++p, ++place)
+        if (scores[p] >= s->least[q]) {
+          s->places[first + n] = place;
+          s->kept[first + n++] = scores[p];
+        }
+    }
+    s->counts[q] = n > s->room ? (size_t)retrieve_sieve_full : n;
+  }
+}
+
 /// 16 lanes of the products of one scale group, zeros behind the last dimension. Of four bits a lane
-/// takes the two dimensions of a byte, of others every 16th.
+/// takes the two dimensions of a byte, of bfloat16 those of a word of 32 bits, of others every 16th.
 static void rank_group(martlet_kv_type type, const kv_shape *shape, const kv_head *page,
                        const float *query, size_t begin, size_t p, float *part) {
   const size_t left = shape->dimensions - begin;
   const size_t count = left < shape->group_dimensions ? left : shape->group_dimensions;
-  const size_t step = type == MARTLET_KV_I4 ? 2 : 1;
+  const size_t step = type == MARTLET_KV_I4 || type == MARTLET_KV_BF16 ? 2 : 1;
   for (size_t lane = 0; lane < MARTLET_LANES; ++lane) part[lane] = 0;
   for (size_t from = 0; from < count; from += MARTLET_LANES * step)
     for (size_t i = 0; i < step; ++i)

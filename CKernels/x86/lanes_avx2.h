@@ -178,6 +178,18 @@ LANES lanes lanes_load_f16_first(const void *p, size_t n) {
   memcpy(words, p, 2 * n);
   return lanes_of_f16(words[0], words[1]);
 }
+/// The even and the odd ones of 32.
+LANES lanes lanes_load_even_bf16(const void *p) {
+  const __m256i *words = p;
+  return LANES_EACH(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(words), 16)),
+                    _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(words + 1), 16)));
+}
+LANES lanes lanes_load_odd_bf16(const void *p) {
+  const __m256i *words = p, high = _mm256_set1_epi32((int)0xffff0000);
+  return LANES_EACH(
+      _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(words), high)),
+      _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(words + 1), high)));
+}
 LANES lanes lanes_load_bf16_first(const void *p, size_t n) {
   __m128i words[2] = {_mm_setzero_si128(), _mm_setzero_si128()};
   memcpy(words, p, 2 * n);

@@ -161,6 +161,14 @@ LANES lanes lanes_of_bf16(__m256i v) {
 LANES lanes lanes_load_bf16(const void *p) {
   return lanes_of_bf16(_mm256_loadu_si256((const __m256i *)p));
 }
+/// The even and the odd ones of 32.
+LANES lanes lanes_load_even_bf16(const void *p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+LANES lanes lanes_load_odd_bf16(const void *p) {
+  const __m512i high = _mm512_set1_epi32((int)0xffff0000);
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), high));
+}
 LANES lanes lanes_load_bf16_first(const void *p, size_t n) {
   return lanes_of_bf16(_mm256_maskz_loadu_epi16(lanes_first(n), p));
 }

@@ -1,5 +1,5 @@
-/// The index of retrieval attention on AVX2: the bodies of lanes/retrieve.h and
-/// retrieve_search.h over lanes_avx2.h and wide_avx2.h.
+/// The index of retrieval attention on AVX2: the bodies of lanes/retrieve.h,
+/// retrieve_scan.h and retrieve_search.h over lanes_avx2.h and wide_avx2.h.
 #include "dispatch/retrieve_variants.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -15,6 +15,7 @@
 #include "x86/wide_avx2.h"
 
 #include "lanes/retrieve.h"
+#include "lanes/retrieve_scan.h"
 #include "lanes/retrieve_search.h"
 #pragma clang attribute pop
 #endif

@@ -54,6 +54,25 @@ LANES uint32_t wide_words_at_least(const uint16_t *p, uint16_t least) {
   return _mm512_cmpge_epu16_mask(_mm512_loadu_si512(p), _mm512_set1_epi16((short)least));
 }
 
+LANES size_t wide_pack_sixteen(__m512i places, uint32_t mask, uint32_t *to) {
+  const size_t n = (size_t)__builtin_popcount(mask);
+  _mm512_mask_storeu_epi32(to, lanes_first(n), _mm512_maskz_compress_epi32((__mmask16)mask, places));
+  return n;
+}
+/// Writes those of 32 numbers whose bit in `mask` is set, one after another; returns how many.
+LANES size_t wide_pack(const uint32_t *from, uint32_t mask, uint32_t *to) {
+  const size_t n = wide_pack_sixteen(_mm512_loadu_si512(from), mask & 0xffff, to);
+  return n + wide_pack_sixteen(_mm512_loadu_si512(from + 16), mask >> 16, to + n);
+}
+/// The same of first, first + 1 ….
+LANES size_t wide_pack_places(uint32_t first, uint32_t mask, uint32_t *to) {
+  const __m512i places = _mm512_add_epi32(
+      _mm512_set1_epi32((int)first),
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  const size_t n = wide_pack_sixteen(places, mask & 0xffff, to);
+  return n + wide_pack_sixteen(_mm512_add_epi32(places, _mm512_set1_epi32(16)), mask >> 16, to + n);
+}
+
 /// Sums of products of bytes and words, as lanes of 32 bits.
 typedef __m512i wide_sum;
 LANES wide_sum wide_sum_zero(void) { return _mm512_setzero_si512(); }

@@ -212,14 +212,15 @@ extension Session.Configuration {
     _ options: inout TransformerBackend.Options
   ) throws -> Tuning {
     guard case .retrieve(var retrieval) = options.attention else { return chosen }
-    let (positions, origin) =
+    let (found, origin) =
       try Autotuner(parts: parts, options: backend, store: tuningStore)
-      .retrievalMinimum(retrieval, effort: tuning, team: team)
-      ?? (AttentionMethod.Retrieval.standardMinimum, .standard)
-    retrieval.minimumPositions = positions
+      .retrievalCrossing(retrieval, effort: tuning, team: team) ?? (.standard, .standard)
+    retrieval.minimumPositions = found.positions
+    retrieval.mostPercent = found.mostPercent
     options.attention = .retrieve(retrieval)
     var tuning = chosen
-    (tuning.retrieveFrom, tuning.retrieveFromOrigin) = (positions, origin)
+    (tuning.retrieveFrom, tuning.retrieveFromOrigin) = (found.positions, origin)
+    tuning.retrieveMost = found.mostPercent
     Logger(label: "martlet.session").info("\(parts.name) runs with \(tuning)")
     return tuning
   }

@@ -3,6 +3,7 @@
 #include "attention_case.h"
 
 #include "dispatch/retrieve_layout.h"
+#include "dispatch/retrieve_variants.h"
 
 #include <math.h>
 #include <string.h>
@@ -414,7 +415,8 @@ static void scan_extremes(martlet_check *check) {
     const size_t bytes = martlet_retrieve_query_bytes(&c.shape);
     char *prepared = check_aligned_buffer(check, "prepared", bytes);
     martlet_retrieve_query_reference(c.codebook, c.queries, prepared);
-    memset(retrieve_tables(prepared), retrieve_table_most, 32 * nibbles);
+    // Those in quads follow.
+    memset(retrieve_tables(prepared), retrieve_table_most, 48 * nibbles);
     const void *queries[4] = {prepared, prepared, prepared, prepared};
     uint16_t *scores = check_buffer(check, "scores", 4 * 160 * sizeof(uint16_t), 0);
     martlet_retrieve_scan_arguments scan = {.size = sizeof scan, .query_count = 4,
@@ -426,6 +428,139 @@ static void scan_extremes(martlet_check *check) {
         check_fail(check, "score %zu is %u instead of %u", i, scores[i],
                    nibbles * retrieve_table_most);
   }
+}
+
+/// A sieve over some pages, then over the rest, as a search does where rows part: the variant's lists
+/// against the reference's. Bounds let all, some or nothing pass; lists that are too short are full.
+static void compare_sieve(martlet_check *check, const index_case *c, size_t queries, size_t room) {
+  const void *prepared[12];
+  prepare(check, c, queries, prepared);
+  const size_t list = room + retrieve_sieve_slack, cut = check_below(check, c->pages);
+  uint16_t *least = check_buffer(check, "bounds", queries * sizeof *least, 0);
+  size_t counts[2][12] = {0};
+  uint32_t *places[2];
+  uint16_t *kept[2], one[64 * 32];
+  for (size_t q = 0; q < queries; ++q) {
+    // What one of the query's own scores is, or the ends.
+    martlet_retrieve_scan_arguments scan = {.size = sizeof scan, .query_count = 1,
+                                            .queries = prepared + q, .pages = c->code_pages,
+                                            .offset = c->offset, .page_end = c->pages, .scores = one};
+    martlet_retrieve_scan_reference(&scan);
+    const size_t kind = check_below(check, 8);
+    least[q] = kind == 0 ? 0 : kind == 1 ? UINT16_MAX : one[check_below(check, c->pages * 32)];
+  }
+  check_seal(check, least);
+  for (int side = 0; side < 2; ++side) {
+    places[side] = check_buffer(check, "places", queries * list * sizeof(uint32_t), 4);
+    kept[side] = check_buffer(check, "kept", queries * list * sizeof(uint16_t), 2);
+    martlet_retrieve_sieve_function *function =
+        (martlet_retrieve_sieve_function *)(side ? check->entry : check->reference)->function;
+    for (int part = 0; part < 2; ++part) {
+      if (part == 0 && cut == 0) continue;
+      const martlet_retrieve_scan_arguments scan = {
+          .size = sizeof scan, .query_count = (uint32_t)queries, .queries = prepared,
+          .pages = c->code_pages, .offset = c->offset, .page_begin = part ? cut : 0,
+          .page_end = part ? c->pages : cut};
+      const retrieve_sieve sieve = {.scan = &scan, .least = least,
+                                    .first_place = (uint32_t)(scan.page_begin * 32), .room = room,
+                                    .places = places[side], .kept = kept[side],
+                                    .counts = counts[side]};
+      CHECK_CALL(check, function(&sieve));
+    }
+  }
+  check_same_bytes(check, counts[0], counts[1], queries * sizeof counts[0][0]);
+  for (size_t q = 0; q < queries; ++q) {
+    if (counts[0][q] > room || counts[0][q] != counts[1][q]) continue;
+    check_same_bytes(check, places[0] + q * list, places[1] + q * list,
+                     counts[0][q] * sizeof(uint32_t));
+    check_same_bytes(check, kept[0] + q * list, kept[1] + q * list, counts[0][q] * sizeof(uint16_t));
+  }
+  check_poison(check);
+}
+
+static void sieve_shapes(martlet_check *check) {
+  for (uint32_t nibbles = 8; nibbles <= 256; nibbles += nibbles < 72 ? 8 : 56)
+    for (int round = 0; round < 6; ++round) {
+      const size_t pages = 1 + check_below(check, 60), queries = 1 + check_below(check, 11);
+      const size_t room = check_below(check, 3) ? 32 * pages : check_below(check, 32 * pages);
+      check_describe(check, "%u nibbles, %zu queries, %zu pages, room for %zu", nibbles, queries,
+                     pages, room);
+      index_case c = make_index(check, 20, nibbles, MARTLET_KV_F16, pages, CHECK_NORMAL);
+      encode_all(check, &c);
+      compare_sieve(check, &c, queries, room);
+    }
+}
+
+/// The reference against its definition: what a scan gives, one by one.
+static void sieve_definition(martlet_check *check) {
+  check_describe(check, "a sieve by definition");
+  index_case c = make_index(check, 20, 16, MARTLET_KV_F16, 20, CHECK_NORMAL);
+  encode_all(check, &c);
+  const void *prepared[12];
+  prepare(check, &c, 1, prepared);
+  uint16_t scores[640], kept[640 + retrieve_sieve_slack];
+  uint32_t places[640 + retrieve_sieve_slack];
+  martlet_retrieve_scan_arguments scan = {.size = sizeof scan, .query_count = 1, .queries = prepared,
+                                          .pages = c.code_pages, .offset = c.offset, .page_end = 20,
+                                          .scores = scores};
+  martlet_retrieve_scan_reference(&scan);
+  for (size_t i = 0; i < 640; i += 37) {
+    size_t count = 0, next = 0;
+    const retrieve_sieve sieve = {.scan = &scan, .least = scores + i, .first_place = 1000,
+                                  .room = 640, .places = places, .kept = kept, .counts = &count};
+    CHECK_CALL(check, ((martlet_retrieve_sieve_function *)check->entry->function)(&sieve));
+    for (uint32_t p = 0; p < 640; ++p) {
+      if (scores[p] < scores[i]) continue;
+      if (next >= count || places[next] != 1000 + p || kept[next] != scores[p])
+        check_fail(check, "place %u is missing above %u", p, scores[i]);
+      ++next;
+    }
+    if (next != count) check_fail(check, "%zu places instead of %zu", count, next);
+  }
+}
+
+typedef struct sieve_timing {
+  index_case c;
+  const void *prepared[12];
+  martlet_retrieve_scan_arguments scan;
+  retrieve_sieve sieve;
+  size_t counts[4];
+  uint16_t least[4];
+} sieve_timing;
+
+static void call_sieve(void *context, martlet_any_function function) {
+  sieve_timing *t = context;
+  memset(t->counts, 0, sizeof t->counts);
+  ((martlet_retrieve_sieve_function *)function)(&t->sieve);
+}
+
+static void time_sieve(martlet_check *check, martlet_check_timing *timing) {
+  sieve_timing t = {.c = make_index(check, 128, 32, MARTLET_KV_F32, 64, CHECK_NORMAL)};
+  encode_all(check, &t.c);
+  prepare(check, &t.c, 4, t.prepared);
+  uint16_t scores[64 * 32];
+  t.scan = (martlet_retrieve_scan_arguments){
+      .size = sizeof t.scan, .query_count = 1, .queries = t.prepared, .pages = t.c.code_pages,
+      .offset = t.c.offset, .page_end = 64, .scores = scores};
+  for (size_t q = 0; q < 4; ++q, ++t.scan.queries) {
+    martlet_retrieve_scan_reference(&t.scan);
+    size_t counts[65] = {0}, above = 0;
+    for (size_t i = 0; i < 2048; ++i) ++counts[scores[i] >> 8];
+    size_t bucket = 64;
+    while (bucket > 0 && above + counts[bucket] <= 32) above += counts[bucket--];
+    t.least[q] = (uint16_t)((bucket + 1) << 8);
+  }
+  t.scan.queries = t.prepared;
+  t.scan.query_count = 4;
+  const size_t list = 2048 + retrieve_sieve_slack;
+  t.sieve = (retrieve_sieve){.scan = &t.scan, .least = t.least, .room = 2048,
+                             .places = check_buffer(check, "places", 4 * list * 4, 0),
+                             .kept = check_buffer(check, "kept", 4 * list * 2, 0),
+                             .counts = t.counts};
+  strcpy(timing->shape, "4 queries × 2,048 keys, 32 nibbles");
+  timing->bytes = 64.0 * 512;
+  timing->operations = 4.0 * 2048 * 32;
+  check_time(check, timing, call_sieve, &t);
 }
 
 /// What one row of a search should find, by counting better positions for each query.
@@ -539,6 +674,102 @@ static void search_brute_force(martlet_check *check) {
         const size_t position = row[r].page_begin * 32 + i;
         if (next >= row[r].found || row[r].positions[next] != position) {
           check_fail(check, "row %zu misses position %zu", r, position);
+          break;
+        }
+        ++next;
+      }
+      if (next != row[r].found)
+        check_fail(check, "row %zu: %zu positions found, %zu expected", r, row[r].found, next);
+    }
+  }
+}
+
+/// What one query finds among many pages, step by step with the reference.
+static void expect_steps(const index_case *c, const martlet_retrieve_search_row *row, size_t q,
+                         uint8_t *expected) {
+  enum { most = 400 * 32 };
+  static uint16_t scores[most], words[most];
+  static float ranks[most];
+  static uint32_t places[most], best[most];
+  const size_t count = 32 * row->page_end;
+  martlet_retrieve_scan_arguments scan = {.size = sizeof scan, .query_count = 1,
+                                          .queries = row->queries + q, .pages = row->pages,
+                                          .offset = c->offset, .page_end = row->page_end,
+                                          .scores = scores};
+  martlet_retrieve_scan_reference(&scan);
+  const size_t finds = row->key_pages ? row->candidates : row->wanted;
+  martlet_retrieve_select_reference(count, scores, finds, NULL, places);
+  if (row->key_pages) {
+    martlet_retrieve_rank_reference(row->queries[q], &c->layout, c->head, row->key_pages, c->offset,
+                                    finds, places, ranks);
+    float low = INFINITY, high = -INFINITY;
+    for (size_t i = 0; i < finds; ++i) low = fminf(low, ranks[i]), high = fmaxf(high, ranks[i]);
+    for (size_t i = 0; i < finds; ++i)
+      words[i] = (uint16_t)fminf((ranks[i] - low) * (65535.0f / (high - low)), 65535.0f);
+    martlet_retrieve_select_reference(finds, words, row->wanted, NULL, best);
+    for (size_t i = 0; i < row->wanted; ++i) expected[places[best[i]]] = 1;
+  } else {
+    for (size_t i = 0; i < finds; ++i) expected[places[i]] = 1;
+  }
+}
+
+/// Searches of so many pages that a sample of them bounds what a scan keeps: also where all pages are
+/// alike, and where the sample's are unlike all others, so that too little or too much passes its bound.
+static void search_many_pages(martlet_check *check) {
+  enum { most_rows = 3, most_pages = 400 };
+  for (int round = 0; round < 30; ++round) {
+    const size_t pages = 130 + check_below(check, most_pages - 130);
+    const size_t rows = 1 + check_below(check, most_rows), kinds = round % 6 ? 40 : 1;
+    const int ranked = round % 2;
+    check_describe(check, "%zu rows of %zu pages, %s, round %d", rows, pages,
+                   ranked ? "codes and keys" : "codes", round);
+    index_case c = make_index(check, 24, 16, MARTLET_KV_BF16, 40, CHECK_NORMAL);
+    encode_all(check, &c);
+    const void *prepared[12];
+    prepare(check, &c, 12, prepared);
+    static const void *lists[2][most_rows][most_pages];
+    martlet_retrieve_search_row row[most_rows];
+    const size_t sampled = check_below(check, kinds), other = check_below(check, kinds);
+    const size_t common = check_below(check, pages);
+    for (size_t r = 0; r < rows; ++r) {
+      const uint32_t queries = 1 + (uint32_t)check_below(check, 4);
+      const size_t finds = 256 + check_below(check, pages * 4 - 256);
+      uint8_t in_sample[most_pages] = {0};
+      const size_t sample = retrieve_sample_pages(pages, finds);
+      for (size_t i = 0; i < sample; ++i) in_sample[retrieve_sample_page(i, sample, pages)] = 1;
+      for (size_t i = 0; i < pages; ++i) {
+        const size_t own = round % 3 == 0 ? check_below(check, kinds) : in_sample[i] ? sampled : other;
+        lists[0][r][i] = r && i < common ? lists[0][0][i] : c.code_pages[own];
+        lists[1][r][i] = r && i < common ? lists[1][0][i] : c.key_pages[own];
+      }
+      row[r] = (martlet_retrieve_search_row){
+          .query_count = queries,
+          .queries = prepared + check_below(check, 12 - queries),
+          .pages = lists[0][r],
+          .key_pages = ranked ? lists[1][r] : NULL,
+          .page_end = pages,
+          .candidates = (uint32_t)finds,
+          .wanted = (uint32_t)(ranked ? 1 + check_below(check, finds - 1) : finds)};
+      row[r].positions = check_buffer(check, "positions", queries * row[r].wanted * 4, 0);
+      if (queries * row[r].wanted > 32 * pages)
+        row[r].positions = check_buffer(check, "positions", 32 * pages * 4, 0);
+    }
+    martlet_retrieve_search_arguments a = {.size = sizeof a, .kv_head = c.head,
+                                           .layout = &c.layout, .rows = row, .row_count = rows,
+                                           .offset = c.offset, .page_offset = c.offset};
+    char *scratch = check_aligned_buffer(check, "scratch", martlet_retrieve_search_scratch(&a));
+    CHECK_CALL(check, if (martlet_retrieve_search(&a, scratch) != MARTLET_OK)
+                          check_fail(check, "the search was refused"));
+    check_poison(check);
+    for (size_t r = 0; r < rows; ++r) {
+      static uint8_t expected[most_pages * 32];
+      memset(expected, 0, sizeof expected);
+      for (size_t q = 0; q < row[r].query_count; ++q) expect_steps(&c, &row[r], q, expected);
+      size_t next = 0;
+      for (size_t i = 0; i < 32 * pages; ++i) {
+        if (!expected[i]) continue;
+        if (next >= row[r].found || row[r].positions[next] != i) {
+          check_fail(check, "row %zu misses position %zu", r, i);
           break;
         }
         ++next;
@@ -827,7 +1058,12 @@ static const martlet_check_case scan_cases[] = {
     {"shapes", scan_shapes, 0},
     {"extremes", scan_extremes, 0},
     {"whole searches", search_brute_force, 1},
+    {"many pages", search_many_pages, 1},
     {"paths", path_layout, 1},
+};
+static const martlet_check_case sieve_cases[] = {
+    {"shapes", sieve_shapes, 0},
+    {"definition", sieve_definition, 1},
 };
 static const martlet_check_case bounds_cases[] = {{"shapes", bounds_shapes, 0}};
 static const martlet_check_case rank_cases[] = {{"shapes", rank_shapes, 0}};
@@ -839,9 +1075,10 @@ static const martlet_check_case select_cases[] = {
 const martlet_check_operation martlet_check_retrieve_operations[] = {
     {"retrieve_encode", encode_cases, 5, time_encode},
     {"retrieve_query", query_cases, 2, time_query},
-    {"retrieve_scan", scan_cases, 4, time_scan},
+    {"retrieve_scan", scan_cases, 5, time_scan},
+    {"retrieve_sieve", sieve_cases, 2, time_sieve},
     {"retrieve_scan_bounds", bounds_cases, 1, time_scan_bounds},
     {"retrieve_rank", rank_cases, 1, time_rank},
     {"retrieve_select", select_cases, 2, time_select},
 };
-const size_t martlet_check_retrieve_operation_count = 6;
+const size_t martlet_check_retrieve_operation_count = 7;

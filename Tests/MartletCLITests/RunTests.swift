@@ -86,8 +86,11 @@ import Testing
     "results and traces say what tokens attended to, with what was chosen for them",
     arguments: [
       ([], "exact"), (["--attention", "window=512"], "window=512"),
-      (["--attention", "retrieve", "--no-tuning"], "retrieve=0.02,from=8192"),
-      (["--attention", "retrieve=0.1,recent=64,from=2048"], "retrieve=0.1,from=2048,recent=64"),
+      (["--attention", "retrieve", "--no-tuning"], "retrieve=0.02,from=8192,most=16"),
+      (
+        ["--attention", "retrieve=0.1,recent=64,from=2048,most=20"],
+        "retrieve=0.1,from=2048,most=20,recent=64"
+      ),
     ])
   func attentionIsStated(arguments: [String], attention: String) throws {
     let folder = try TemporaryFolder()

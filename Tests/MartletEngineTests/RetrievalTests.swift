@@ -137,7 +137,7 @@ struct RetrievalTests {
     "names",
     arguments: [
       "exact", "retrieve=0.02", "retrieve=0.1,from=4096", "window=4096", "retrieve=0.02,recent=256",
-      "retrieve=0.05,from=2048,wanted=64,sinks=0,recent=1,nibbles=64",
+      "retrieve=0.05,from=2048,most=20,wanted=64,sinks=0,recent=1,nibbles=64",
     ])
   func names(text: String) throws {
     #expect(try AttentionMethod.parse(text).name == text)
@@ -149,7 +149,8 @@ struct RetrievalTests {
       "", "exactly", "retrieve=", "retrieve=x", "retrieve=2", "retrieve=-1", "window", "window=0",
       "window=x", "retrieve=0.02,", "retrieve=0.02,from=", "retrieve=0.02,from=12",
       "retrieve=0.02,to=9", "retrieve=0.02,recent=0", "retrieve=0.02,wanted=-1",
-      "retrieve=0.02,nibbles=12", "retrieve=0.02,sinks=x", "retrieve=0.02,recent=1=2",
+      "retrieve=0.02,most=101", "retrieve=0.02,most=-1", "retrieve=0.02,nibbles=12",
+      "retrieve=0.02,sinks=x", "retrieve=0.02,recent=1=2",
     ])
   func badNames(text: String) {
     #expect(engineError { try AttentionMethod.parse(text) }?.code == .argument)
@@ -169,7 +170,34 @@ struct RetrievalTests {
     let none = try #require(try report(Self.retrieve(tolerance: 0)))
     #expect(none.wanted.allSatisfy { $0 == nil } && none.error == 0)
     let all = try #require(try report(Self.retrieve(tolerance: 1)))
-    #expect(all.wanted.allSatisfy { ($0 ?? .max) <= 320 })
+    // 16 of a hundred of 1,280.
+    #expect(all.wanted.allSatisfy { ($0 ?? .max) <= 204 })
+  }
+
+  @Test("a head that has to find more than pays stays exact", arguments: [1, 5, 20, 100])
+  func mostFound(percent: Int) throws {
+    let fixture = try Self.fixture()
+    func wanted(_ percent: Int) throws -> [Int?] {
+      let attention = AttentionMethod.retrieve(
+        .init(
+          tolerance: 0.3, minimumPositions: 1024, mostPercent: percent, recent: 64, nibbles: 16))
+      let backend = try fixture.backend(threads: 2, kvType: .f32, attention: attention)
+      let engine = try Engine(backend: backend, configuration: .init())
+      defer { engine.shutdown() }
+      let run = try engine.makeRun(prompt: fixture.tokens(1_300, seed: 5), seed: 3)
+      try run.advanceBlocking([run.root], Advance(maxTokens: 4))
+      return try #require(backend.retrievalReport).wanted
+    }
+    let (some, all) = (try wanted(percent), try wanted(100))
+    #expect(all.contains { $0 != nil }, "no head ever searches")
+    for (few, many) in zip(some, all) {
+      // What pays decides whether a head searches, the tolerance how much it finds.
+      guard let few else { continue }
+      #expect(few <= 1_280 * percent / 100 && many != nil)
+    }
+    if percent == 1 {
+      #expect(some.count { $0 != nil } < all.count { $0 != nil }, "a hundredth is enough for all")
+    }
   }
 
   @Test("where lines of time cross")
@@ -184,6 +212,18 @@ struct RetrievalTests {
     #expect(crossing([1, 4], [900, 900]) == RetrievalCrossing.range.upperBound, "too late")
   }
 
+  @Test("how much a search may find to stay faster")
+  func mostPart() {
+    func most(_ exact: Double, _ search: [Double]) -> Double {
+      RetrievalCrossing.mostPart(exact: exact, parts: [0.01, 0.11], search: search)
+    }
+    // 1 ms for a hundredth and 1 ms more for each further one: 10 ms in 1.1 are 0.091.
+    #expect(abs(most(10, [1, 11]) - (0.01 + (10 / 1.1 - 1) / 100)) < 1e-12)
+    #expect(most(1, [2, 3]) == 0, "a search that finds next to nothing is slower already")
+    #expect(most(10, [1, 1]) == 0.5, "what is found costs nothing")
+    #expect(most(10, [1, 0.9]) == 0.5, "noise")
+  }
+
   @Test("where retrieval begins is given, measured, kept or the standard")
   func minimum() throws {
     let fixture = try Self.fixture()
@@ -192,11 +232,13 @@ struct RetrievalTests {
     let team = try ThreadTeam(threads: 2)
     let tuner = Autotuner(
       parts: fixture.parts, options: .init(), store: TuningStore(path: folder))
-    func choose(_ from: Int?, _ effort: Autotuner.Effort) throws -> String? {
-      try tuner.retrievalMinimum(.init(minimumPositions: from), effort: effort, team: team)
-        .map { "\($0.positions) \($0.origin)" }
+    func choose(_ from: Int?, _ effort: Autotuner.Effort, most: Int? = nil) throws -> String? {
+      try tuner.retrievalCrossing(
+        .init(minimumPositions: from, mostPercent: most), effort: effort, team: team
+      ).map { "\($0.found.positions), \($0.found.mostPercent) % \($0.origin)" }
     }
-    #expect(try choose(4_096, .quick) == "4096 given")
+    #expect(try choose(4_096, .quick) == "4096, 16 % given")
+    #expect(try choose(4_096, .quick, most: 30) == "4096, 30 % given")
     #expect(try choose(nil, .off) == nil)
     #expect(try choose(nil, .none) == nil)
     // On a busy machine nothing is believed, nor kept.
@@ -204,6 +246,7 @@ struct RetrievalTests {
     #expect(found.hasSuffix(" measured"))
     let kept = found.replacing("measured", with: "cached")
     #expect(try choose(nil, .none) == kept)
+    #expect(try choose(nil, .none, most: 30)?.hasSuffix(", 30 % cached") ?? false)
   }
 
   @Test("a model with a window of its own keeps it")

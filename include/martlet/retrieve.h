@@ -124,7 +124,8 @@ MARTLET_API martlet_status martlet_retrieve_select(size_t count, const uint16_t 
 
 /// Scores q·k of `count` positions from their keys: `pages` are pages of keys and values as attention
 /// takes them, `page_offset` to the layer, with the keys of `kv_head` turned. Keys are rounded as they
-/// are stored; the sum has 16 lanes as everywhere. NaN reads as the lowest score.
+/// are stored; the sum has 16 lanes as everywhere, of which each takes two neighbouring dimensions where
+/// keys are bfloat16 or of four bits. NaN reads as the lowest score.
 MARTLET_API martlet_status martlet_retrieve_rank(const void *prepared,
                                                  const martlet_kv_layout *layout, uint32_t kv_head,
                                                  const void *const *pages, size_t page_offset,

@@ -27,6 +27,8 @@ public struct Tuning: Sendable, Codable, Equatable, CustomStringConvertible {
   /// Positions from which on generated tokens retrieve; nil where they do not.
   public var retrieveFrom: Int?
   public var retrieveFromOrigin: Origin?
+  /// The per cent of their positions that heads may find, of the same origin.
+  public var retrieveMost: Int?
   /// Seconds that measuring took.
   public var seconds = 0.0
 
@@ -43,7 +45,8 @@ public struct Tuning: Sendable, Codable, Equatable, CustomStringConvertible {
     "\(threads) threads (\(threadsOrigin.rawValue)), prefill chunks of \(prefillChunk) "
       + "(\(prefillChunkOrigin.rawValue))"
       + (retrieveFrom.map {
-        ", retrieval from \($0) positions (\(retrieveFromOrigin?.rawValue ?? ""))"
+        ", retrieval from \($0) positions, of \(retrieveMost ?? 0) % at most "
+          + "(\(retrieveFromOrigin?.rawValue ?? ""))"
       } ?? "")
   }
 }

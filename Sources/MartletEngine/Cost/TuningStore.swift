@@ -18,6 +18,8 @@ public struct TuningRecord: Sendable, Codable, Equatable {
 
   /// Positions from which on retrieval attention is faster than attention to everything.
   public var retrieveFrom: Int?
+  /// The per cent of their positions that heads may find for that.
+  public var retrieveMost: Int?
 
   public init(identity: String) { self.identity = identity }
 }

@@ -36,13 +36,7 @@ final class AttentionProbe {
     }
     for row in rows {
       for first in stride(from: 0, to: exact.columns, by: headDimensions) {
-        var (difference, norm) = (0.0, 0.0)
-        for column in first..<first + headDimensions {
-          let d = Double(output[row, column]) - Double(exact[row, column])
-          difference += d * d
-          norm += Double(exact[row, column]) * Double(exact[row, column])
-        }
-        sum += norm > 0 ? (difference / norm).squareRoot() : 0
+        sum += output.relativeError(row: row, columns: first..<first + headDimensions, to: exact)
         count += 1
       }
     }

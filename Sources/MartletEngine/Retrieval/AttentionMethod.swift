@@ -29,6 +29,10 @@ public enum AttentionMethod: Sendable, Equatable {
     /// Tokens at fewer positions attend to everything, which is as fast; nil for what a session measures
     /// on this machine (``RetrievalCrossing``), or ``standardMinimum``.
     public var minimumPositions: Int?
+    /// The per cent of its positions that a head's queries may find together; a head that needs more attends
+    /// to all of them, which is as fast. Nil for what a session measures with `minimumPositions`, or
+    /// ``standardMostPercent``.
+    public var mostPercent: Int?
     /// Positions from the start, and at least so many before a token, that it always attends to.
     public var sinks: Int
     public var recent: Int
@@ -36,12 +40,13 @@ public enum AttentionMethod: Sendable, Equatable {
     public var nibbles: Int
 
     public init(
-      tolerance: Double = 0.02, wanted: Int? = nil, minimumPositions: Int? = nil, sinks: Int = 32,
-      recent: Int = 128, nibbles: Int = 32
+      tolerance: Double = 0.02, wanted: Int? = nil, minimumPositions: Int? = nil,
+      mostPercent: Int? = nil, sinks: Int = 32, recent: Int = 128, nibbles: Int = 32
     ) {
       self.tolerance = tolerance
       self.wanted = wanted
       self.minimumPositions = minimumPositions
+      self.mostPercent = mostPercent
       self.sinks = sinks
       self.recent = recent
       self.nibbles = nibbles
@@ -49,11 +54,19 @@ public enum AttentionMethod: Sendable, Equatable {
 
     /// Where retrieval begins if nothing was measured.
     public static let standardMinimum = 8192
+    /// What pays if nothing was measured: finding, ranking and gathering a position costs about five times
+    /// what reading it in place does.
+    public static let standardMostPercent = 16
+
+    /// How many of `positions` a head's queries may find together.
+    func mostFound(of positions: Int) -> Int {
+      positions * (mostPercent ?? Self.standardMostPercent) / 100
+    }
 
     /// What `name` adds for what was chosen besides the tolerance.
     fileprivate var details: String {
       let standard = Retrieval()
-      var all = [("from", minimumPositions), ("wanted", wanted)]
+      var all = [("from", minimumPositions), ("most", mostPercent), ("wanted", wanted)]
       if sinks != standard.sinks { all.append(("sinks", sinks)) }
       if recent != standard.recent { all.append(("recent", recent)) }
       if nibbles != standard.nibbles { all.append(("nibbles", nibbles)) }
@@ -62,7 +75,8 @@ public enum AttentionMethod: Sendable, Equatable {
 
     /// Words of a name and what their numbers set.
     fileprivate static let words: [String: @Sendable (inout Retrieval, Int) -> Void] = [
-      "from": { $0.minimumPositions = $1 }, "wanted": { $0.wanted = $1 },
+      "from": { $0.minimumPositions = $1 }, "most": { $0.mostPercent = $1 },
+      "wanted": { $0.wanted = $1 },
       "sinks": { $0.sinks = $1 }, "recent": { $0.recent = $1 }, "nibbles": { $0.nibbles = $1 },
     ]
 
@@ -197,6 +211,9 @@ public enum AttentionMethod: Sendable, Equatable {
       try require(max(recent, sinks) <= 1 << 31, "no sequence has so many positions")
     case .retrieve(let r):
       try require((0...1).contains(r.tolerance), "the tolerance is a share, 0 to 1")
+      try require(
+        (0...100).contains(r.mostPercent ?? 0),
+        "what a head may find is a per cent of its positions")
       try require(r.wanted ?? 0 >= 0, "the number of positions wanted is negative")
       try require(
         r.nibbles % 8 == 0 && (8...256).contains(r.nibbles), "nibbles are a multiple of 8 up to 256"

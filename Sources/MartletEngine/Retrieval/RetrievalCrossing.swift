@@ -3,13 +3,16 @@ import MartletKernels
 import MartletMachine
 import Synchronization
 
-/// From how many positions on a search is faster than attention to everything, on this machine.
+/// From how many positions on a search is faster than attention to everything, on this machine, and how many
+/// of them it may find to stay faster.
 ///
 /// Time decides here, so it decides once: what is measured is kept, goes into ``Tuning`` and holds for the
 /// whole session, and `from=POSITIONS` pins it. Both ways of attending are timed over keys of the model's
 /// shape at two lengths, alone and with eight branches on one context; either takes time in proportion to
 /// the length, and a constant. The answer is where the two lines cross, the later of both widths, because
-/// what a token attends to must not depend on how many branches there are.
+/// what a token attends to must not depend on how many branches there are. At the greater length searches
+/// that find many positions are timed as well: between few and many, time is in proportion to what is found,
+/// and the part of the positions at which it reaches exact attention's is the most that a head may find.
 public struct RetrievalCrossing {
   let parts: TransformerParts
   let options: TransformerBackend.Options
@@ -24,6 +27,8 @@ public struct RetrievalCrossing {
   private static let rounds = 5
   /// Positions that each query finds: what heads that look for something need.
   private static let wanted = 128
+  /// The part of all positions that a group finds where it finds many.
+  private static let many = 0.125
   /// What a search must gain before it is worth leaving something out.
   private static let gain = 1.1
 
@@ -31,11 +36,30 @@ public struct RetrievalCrossing {
     (self.parts, self.options, self.team) = (parts, options, team)
   }
 
+  /// What pays on this machine.
+  public struct Found: Sendable, Equatable {
+    /// Tokens at fewer positions attend to everything.
+    public var positions: Int
+    /// Heads that have to find a greater part of their positions do.
+    public var mostPercent: Int
+
+    /// What holds without measurements.
+    public static let standard = Found(
+      positions: AttentionMethod.Retrieval.standardMinimum,
+      mostPercent: AttentionMethod.Retrieval.standardMostPercent)
+
+    public init(positions: Int, mostPercent: Int) {
+      (self.positions, self.mostPercent) = (positions, mostPercent)
+    }
+  }
+
   /// Measures; some tenths of a second, and 64 MB for eight heads of 64 dimensions of two bytes.
   /// - Throws: `EngineError` `.memory`.
-  public func measure(_ retrieval: AttentionMethod.Retrieval) throws(EngineError) -> Int {
+  public func measure(_ retrieval: AttentionMethod.Retrieval) throws(EngineError) -> Found {
     do throws(KernelError) {
       let bench = try Bench(self, retrieval)
+      let group = max(1, parts.configuration.queryHeads / parts.configuration.kvHeads)
+      let each = max(2 * Self.wanted, Int(Self.many * Double(Self.lengths[1])) / group)
       // Pages are turned by the first search: everything is timed as written before.
       let exact = try Self.widths.map { width throws(KernelError) in
         try Self.lengths.map { length throws(KernelError) in
@@ -47,7 +71,21 @@ public struct RetrievalCrossing {
           try bench.seconds(width, length, searching: true)
         }
       }
-      return zip(exact, search).map { Self.crossing($0, $1) }.max() ?? Self.range.upperBound
+      try bench.find(each)
+      let parts = [Self.wanted, each].map {
+        Self.part(of: Self.lengths[1], finding: $0, queries: group)
+      }
+      let most = try Self.widths.indices.map { width throws(KernelError) in
+        Self.mostPart(
+          exact: exact[width][1], parts: parts,
+          search: [
+            search[width][1],
+            try bench.seconds(Self.widths[width], Self.lengths[1], searching: true),
+          ])
+      }
+      return Found(
+        positions: zip(exact, search).map { Self.crossing($0, $1) }.max() ?? Self.range.upperBound,
+        mostPercent: Int((most.min() ?? 0) * 100))
     } catch {
       throw TransformerBackend.engineError(error, "attention could not be timed")
     }
@@ -65,11 +103,24 @@ public struct RetrievalCrossing {
     return min(max(Int(steps) * 1024, range.lowerBound), range.upperBound)
   }
 
+  /// The part of `positions` that queries which have nothing in common find together, each `wanted`.
+  static func part(of positions: Int, finding wanted: Int, queries: Int) -> Double {
+    1 - pow(1 - Double(min(wanted, positions)) / Double(positions), Double(queries))
+  }
+
+  /// The part of all positions that a search may find to be faster than exact attention, from its times at
+  /// two parts; 0 to 1/2.
+  public static func mostPart(exact: Double, parts: [Double], search: [Double]) -> Double {
+    let least = max((search[1] - search[0]) / (parts[1] - parts[0]), .leastNormalMagnitude)
+    return min(max(parts[0] + (exact / gain - search[0]) / least, 0), 0.5)
+  }
+
   /// Keys and values of a few layers, and both ways to attend to them.
   private final class Bench {
     private let team: ThreadTeam
     private let slab: KVSlab
-    private let memory: RetrievalMemory
+    private var memory: RetrievalMemory
+    private let makeMemory: (Int) throws(KernelError) -> RetrievalMemory
     private let attention: AttentionBatch
     private let queries: FloatMatrix
     private let output: FloatMatrix
@@ -90,18 +141,26 @@ public struct RetrievalCrossing {
       let pages = lengths[1] / KVSlab.pageTokens + 1
       try slab.reserve(pages)
       var settings = retrieval
-      settings.wanted = wanted
       settings.minimumPositions = lengths[0]
-      memory = try RetrievalMemory(
-        settings, slab: slab, queryHeads: c.queryHeads, scale: c.attentionScale, team: team,
-        placement: crossing.options.placement)
-      try memory.reserve(pages)
+      let (slab, team) = (slab, team)
+      makeMemory = { wanted throws(KernelError) in
+        settings.wanted = wanted
+        let memory = try RetrievalMemory(
+          settings, slab: slab, queryHeads: c.queryHeads, scale: c.attentionScale, team: team,
+          placement: crossing.options.placement)
+        try memory.reserve(pages)
+        return memory
+      }
+      memory = try makeMemory(wanted)
       attention = AttentionBatch(slab: slab)
       let most = widths.max() ?? 1
       queries = try FloatMatrix(rows: most, columns: c.queryHeads * c.headDimensions)
       output = try FloatMatrix(rows: most, columns: c.queryHeads * c.headDimensions)
       fill(pages)
     }
+
+    /// From now on each query finds so many.
+    func find(_ wanted: Int) throws(KernelError) { memory = try makeMemory(wanted) }
 
     /// Numbers of all sizes between -1 and 1.
     private func fill(_ pages: Int) {
@@ -182,22 +241,27 @@ private struct SplitMix {
 }
 
 extension Autotuner {
-  /// Where retrieval begins if `retrieval` does not say it: measured, or measured earlier; nil by an
-  /// effort that measures nothing where nothing is kept.
-  public func retrievalMinimum(
+  /// Where retrieval begins, and how much it may find, if `retrieval` does not say where it begins: measured,
+  /// or measured earlier; nil by an effort that measures nothing where nothing is kept.
+  public func retrievalCrossing(
     _ retrieval: AttentionMethod.Retrieval, effort: Effort, team: ThreadTeam
-  ) throws -> (positions: Int, origin: Tuning.Origin)? {
-    if let given = retrieval.minimumPositions { return (given, .given) }
+  ) throws -> (found: RetrievalCrossing.Found, origin: Tuning.Origin)? {
+    func chosen(_ positions: Int, _ most: Int) -> RetrievalCrossing.Found {
+      .init(positions: positions, mostPercent: retrieval.mostPercent ?? most)
+    }
+    if let given = retrieval.minimumPositions {
+      return (chosen(given, AttentionMethod.Retrieval.standardMostPercent), .given)
+    }
     guard effort != .off else { return nil }
     let type = options.kvType?.rawValue ?? "default"
     let identity =
       "\(parts.tuningIdentity); \(type) keys and values; \(team.width) threads: "
       + "\(team.plan.description); retrieval of \(retrieval.nibbles) nibbles"
     var record = store?.record(identity) ?? TuningRecord(identity: identity)
-    if effort != .thorough, let kept = record.retrieveFrom,
-      RetrievalCrossing.range.contains(kept)
+    if effort != .thorough, let kept = record.retrieveFrom, let most = record.retrieveMost,
+      RetrievalCrossing.range.contains(kept), (0...100).contains(most)
     {
-      return (kept, .cached)
+      return (chosen(kept, most), .cached)
     }
     guard effort == .thorough || (effort == .quick && store != nil) else { return nil }
     let load = OtherLoad()
@@ -208,8 +272,8 @@ extension Autotuner {
       logger.info("other processes ran while attention was timed: retrieval begins as standard")
       return nil
     }
-    record.retrieveFrom = found
+    (record.retrieveFrom, record.retrieveMost) = (found.positions, found.mostPercent)
     keep(record)
-    return (found, .measured)
+    return (chosen(found.positions, found.mostPercent), .measured)
   }
 }

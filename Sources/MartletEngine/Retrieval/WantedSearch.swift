@@ -16,9 +16,6 @@ struct WantedSearch {
   /// Queries by layer, in order of position; the last are tried.
   let samples: [FloatMatrix]
 
-  /// A head whose queries together have to find more of its positions than this attends to all of them:
-  /// ranking and gathering a position costs about four times what reading it in place does.
-  private static let mostShare = 0.25
   private static let least = 16
   /// What is tried first, and how many times more each time that it was too few: where little is
   /// enough, as in most heads, much is never tried.
@@ -98,8 +95,7 @@ struct WantedSearch {
         queries: queries, scale: search.scale, into: exact, rows: rows, kvHeads: head..<head + 1)
       let searcher = RetrievalSearch(slab: search.index)
       var low = WantedSearch.least
-      let most = Int(
-        Double(search.table.count * KVSlab.pageTokens) * WantedSearch.mostShare)
+      let most = search.options.mostFound(of: search.table.count * KVSlab.pageTokens)
       var next = min(most, WantedSearch.first)
       var best = try outcome(head, codebook, searcher, wanted: next)
       while best.error > tolerance {
@@ -140,16 +136,8 @@ struct WantedSearch {
       let width = search.slab.headDimensions
       var sum = 0.0
       for row in 0..<queries.rows {
-        let (a, b) = (output.row(row), exact.row(row))
-        for member in 0..<group {
-          let columns = (head * group + member) * width..<(head * group + member + 1) * width
-          var (difference, norm) = (0.0, 0.0)
-          for column in columns {
-            let d = Double(a[column]) - Double(b[column])
-            difference += d * d
-            norm += Double(b[column]) * Double(b[column])
-          }
-          sum += norm > 0 ? (difference / norm).squareRoot() : 0
+        for first in stride(from: head * group * width, to: (head + 1) * group * width, by: width) {
+          sum += output.relativeError(row: row, columns: first..<first + width, to: exact)
         }
       }
       return Outcome(
