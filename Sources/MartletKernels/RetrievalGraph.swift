@@ -80,7 +80,7 @@ public final class RetrievalGraph: @unchecked Sendable {
       arguments.pages = table.list(.codes)
       arguments.offset = table.slab.offset(layer: layer, kvHead: kvHead, part: .codes)
       arguments.key_pages = table.keys
-      arguments.page_offset = layer * table.pages.bytesPerLayer
+      arguments.page_offset = layer * table.pages.geometry.layerStride
       arguments.count = keys
       arguments.queries = queries.map { UnsafePointer($0.base) }
       arguments.query_stride = queries?.stride ?? 0
@@ -186,7 +186,7 @@ public final class RetrievalGraphSearch {
     arguments.page_end = pages.upperBound
     arguments.key_pages = table.keys
     arguments.kv_head = UInt32(kvHead)
-    arguments.page_offset = layer * table.pages.bytesPerLayer
+    arguments.page_offset = layer * table.pages.geometry.layerStride
     arguments.expanded = UInt32(effort.expanded)
     arguments.candidates = UInt32(max(0, effort.candidates))
     arguments.wanted = UInt32(wanted)
