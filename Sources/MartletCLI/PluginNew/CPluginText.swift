@@ -419,7 +419,9 @@ enum CPluginText {
       MARTLET_API const martlet_plugin *martlet_plugin_entry(uint32_t abi_major, uint32_t abi_minor);
 
       const martlet_plugin *martlet_plugin_entry(uint32_t abi_major, uint32_t abi_minor) {
-        const int serves = abi_major == MARTLET_PLUGIN_ABI_MAJOR && abi_minor >= MARTLET_PLUGIN_ABI_MINOR;
+        // Not compared as a constant: that no number is below 0 some compilers take for a mistake.
+        const uint32_t own_minor = MARTLET_PLUGIN_ABI_MINOR;
+        const int serves = abi_major == MARTLET_PLUGIN_ABI_MAJOR && abi_minor >= own_minor;
         return serves ? &plugin : NULL;
       }
 
