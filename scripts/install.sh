@@ -98,7 +98,7 @@ put 755 "$images/martlet-plugin-host" "$prefix/libexec/martlet/martlet-plugin-ho
 put 755 "$images/$library" "$libdir/libmartlet.so.$version"
 point "libmartlet.so.$version" "$libdir/libmartlet.so.$abi"
 point "libmartlet.so.$abi" "$libdir/libmartlet.so"
-for header in include/martlet/*.h; do put 644 "$header" "$prefix/$header"; done
+for header in include/martlet/*.h include/martlet/extensions/*.h; do put 644 "$header" "$prefix/$header"; done
 for name in "${plugins[@]}"; do
   put 755 "$images/libMartlet$name.so" "$support/plugins/libMartlet$name.so"
   manifest=$name.martlet-plugin.json
@@ -115,7 +115,7 @@ if [[ $runtime == copy ]]; then
       sed -n 's/.* => \(.*\) (0x[0-9a-f]*)$/\1/p' | grep -F "$toolchain/" | sort -u)
 fi
 put 644 scripts/install/plugin-kit.swift "$support/plugin-kit/Package.swift"
-for file in include/module.modulemap include/martlet/*.h; do
+for file in include/module.modulemap include/martlet/*.h include/martlet/extensions/*.h; do
   put 644 "$file" "$support/plugin-kit/$file"
 done
 while read -r file; do

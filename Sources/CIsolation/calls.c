@@ -1,5 +1,5 @@
 // The table of calls as data.
-#include "calls.h"
+#include "team_calls.h"
 
 _Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8, "words are pointers");
 
@@ -37,6 +37,14 @@ _Static_assert(0 MARTLET_HOST_CALLS(ONE, ONE, ONE, ONE, ONE, ONE, ONE, ONE, ONE)
 
 const signature martlet_signatures[HOST_FUNCTIONS] = {MARTLET_HOST_CALLS(
     ROW_1, ROW_2, ROW_3, ROW_4, ROW_5, ROW_6, ROW_LOCAL, ROW_4, ROW_BY_HAND)};
+
+#define TEAM_PLACE(index, name, ...)                                                               \
+  _Static_assert(offsetof(martlet_team_extension, name) == 8 + (index) * sizeof(void *), #name);
+MARTLET_TEAM_CALLS(TEAM_PLACE, TEAM_PLACE)
+_Static_assert(0 MARTLET_TEAM_CALLS(ONE, ONE) == TEAM_FUNCTIONS,
+               "a function of martlet_team_extension has no row");
+
+const signature martlet_team_signatures[TEAM_FUNCTIONS] = {MARTLET_TEAM_CALLS(ROW_2, ROW_5)};
 
 const char *martlet_isolated_function(uint32_t function) {
   return function < HOST_FUNCTIONS ? martlet_signatures[function].name : NULL;

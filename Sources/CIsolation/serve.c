@@ -2,16 +2,17 @@
 // wrote becomes the reply. The calling thread is the one that waits for the plugin, so thread rules
 // hold as they do within one process.
 #include "process.h"
+#include "team_calls.h"
 
 #include <stdlib.h>
 
 /// Callbacks inside calls inside callbacks end here.
 enum { MOST_DEPTH = 32 };
 
-static _Atomic uint64_t served[HOST_FUNCTIONS];
+static _Atomic uint64_t served[ALL_FUNCTIONS];
 
 uint64_t martlet_isolated_served(uint32_t function) {
-  return function < HOST_FUNCTIONS ? atomic_load(&served[function]) : 0;
+  return function < ALL_FUNCTIONS ? atomic_load(&served[function]) : 0;
 }
 
 /// A call while it is served.
@@ -230,9 +231,20 @@ static martlet_status call_run_child(call *call) {
 #define CALL_next_token call_next_token(call)
 #define CALL_run_child call_run_child(call)
 
+static martlet_status call_team(call *call, uint32_t function) {
+  const martlet_team_extension *host = call->process->host->extension(MARTLET_TEAM_EXTENSION);
+  const uint64_t *w = call->words;
+  if (host == NULL || host->size < sizeof *host) return MARTLET_E_UNSUPPORTED;
+  switch (function) {
+    MARTLET_TEAM_CALLS(CALL_2, CALL_5)
+    default: return MARTLET_E_UNSUPPORTED;
+  }
+}
+
 static martlet_status call_host(call *call, uint32_t function) {
   const martlet_host *host = call->process->host;
   const uint64_t *w = call->words;
+  if (function >= HOST_FUNCTIONS) return call_team(call, function - HOST_FUNCTIONS);
   switch (function) {
     MARTLET_HOST_CALLS(CALL_1, CALL_2, CALL_3, CALL_4, CALL_5, CALL_6, CALL_LOCAL, CALL_LOG,
                        CALL_BY_HAND)
@@ -287,13 +299,13 @@ void martlet_serve(process *process, unsigned which) {
   martlet_status status = MARTLET_E_ARGUMENT;
   const char *problem = "the call is damaged";
   uint8_t *copy = NULL;
-  if (function < HOST_FUNCTIONS && process->host != NULL && size <= lane_bytes) {
+  if (function < ALL_FUNCTIONS && process->host != NULL && size <= lane_bytes) {
     copy = malloc(size + 8);
   }
   if (copy != NULL) {
     memcpy(copy, reply.start, size);
     reader from = {.start = copy, .size = size};
-    call.signature = &martlet_signatures[function];
+    call.signature = signature_of(function);
     problem = read_arguments(&call, &from);
     // All functions but `extension` and `last_error` begin with the run, and a plugin has one.
     if (problem == NULL && function >= 2 &&

@@ -1,6 +1,7 @@
 // The host's table as the plugin sees it: each function is a frame to the host and its reply.
 #define _GNU_SOURCE
 #include "child.h"
+#include "team_calls.h"
 
 #include <unistd.h>
 
@@ -120,7 +121,7 @@ static bool runs_model(uint32_t function) {
 
 /// Calls a host function with its arguments as words.
 static martlet_status call_host(uint32_t function, const uint64_t *words) {
-  const signature *signature = &martlet_signatures[function];
+  const signature *signature = signature_of(function);
   unsigned which = pthread_equal(pthread_self(), martlet_link.main_thread) ? LANE_MAIN : LANE_SIDE;
   if (which == LANE_SIDE) pthread_mutex_lock(&side_calls);
   lane *lane = &martlet_link.shared->lanes[which];
@@ -212,10 +213,17 @@ static martlet_status call_host(uint32_t function, const uint64_t *words) {
 
 MARTLET_HOST_CALLS(STUB_1, STUB_2, STUB_3, STUB_4, STUB_5, STUB_6, STUB_NONE, STUB_LOG, STUB_NONE)
 
-/// No extension crosses: a table of the host's functions means nothing here.
+#define TEAM_STUB_2(index, ...) STUB_2(HOST_FUNCTIONS + index, __VA_ARGS__)
+#define TEAM_STUB_5(index, ...) STUB_5(HOST_FUNCTIONS + index, __VA_ARGS__)
+MARTLET_TEAM_CALLS(TEAM_STUB_2, TEAM_STUB_5)
+
+#define TEAM_ENTRY(index, name, ...) .name = name##_stub,
+static const martlet_team_extension team_table = {
+    .size = sizeof(martlet_team_extension), MARTLET_TEAM_CALLS(TEAM_ENTRY, TEAM_ENTRY)};
+
+/// A table of the host's functions means nothing here: those that are passed on have one of their own.
 static const void *extension_stub(const char *id) {
-  (void)id;
-  return NULL;
+  return id != NULL && strcmp(id, MARTLET_TEAM_EXTENSION) == 0 ? &team_table : NULL;
 }
 
 static martlet_status last_error_stub(char *buffer, size_t capacity, size_t *needed) {

@@ -50,6 +50,20 @@ import Testing
     #expect(difference == (rows[3]["bytes"] as? Double ?? 0) - (rows[1]["bytes"] as? Double ?? 0))
   }
 
+  @Test func team() throws {
+    let rows = try rows([
+      "team", "--members", "1,3", "--prompt", "40", "--each", "12", "--generate", "2",
+      "--repetitions", "2", "--layout", "combined",
+    ])
+    #expect(rows.map { $0["members"] as? Int } == [1, 3])
+    for row in rows {
+      expectPositive(row, ["tokens_per_s", "plain_tokens_per_s", "cost", "median_ns", "min_ns"])
+      #expect((row["samples_ns"] as? [Double])?.count == 2)
+    }
+    let refused = try Tool.run(["bench", "team", "--layout", "tiled"])
+    #expect(refused.code != 0 && refused.error.contains("no layout 'tiled'"))
+  }
+
   /// Greedy texts of 500 prompts are the same with guesses; the benchmark itself refuses others.
   @Test func speculate() throws {
     let rows = try rows([

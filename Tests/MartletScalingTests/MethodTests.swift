@@ -66,6 +66,7 @@ let methods: [(id: String, options: [String])] = [
   (
     "forward-backward", ["n=8", "masks=2", "backward=2", "question={answer} {prompt}"]
   ),
+  ("hogwild", ["workers=3", "step= ", "tokens=4", "finish= #11"]),
   (
     "inference-program",
     ["program=fork 6; repeat 8; step tokens 1; score temperature 0.2; resample; end; finish; score"]

@@ -3,6 +3,7 @@
 #define MARTLET_MARTLET_H
 
 #include "engine.h"
+#include "extensions/team.h"
 #include "kernels.h"
 #include "plugin.h"
 

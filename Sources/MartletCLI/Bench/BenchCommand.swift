@@ -19,6 +19,7 @@ struct BenchCommand: ParsableCommand {
       BenchVerifyCommand.self,
       BenchSpeculateCommand.self, BenchConstrainCommand.self, BenchOpenCommand.self,
       BenchContentionCommand.self, BenchContextCommand.self, BenchRecallCommand.self,
+      BenchTeamCommand.self,
     ])
 }
 

@@ -95,7 +95,18 @@ public final class Team: Sendable {
   public func dissolve() throws(EngineError) { try core.dissolve(state) }
 }
 
+extension Branch {
+  /// The team that it is a member of; nil for none.
+  public var team: Team? {
+    core.locked { () throws(Never) in state.team }.map { Team(core: core, state: $0) }
+  }
+}
+
 extension Run {
+  /// Whether ``makeTeam(_:sharing:layout:)`` works here: the model attends to everything before a token,
+  /// and nothing guides the run.
+  public var canMakeTeams: Bool { core.backend.supportsTeams && state.guidance == nil }
+
   /// Makes a team of forks of one branch; see ``Team``. What they hold already is read as an ordinary
   /// branch's if it was processed before; appended text that was not is read as a member's.
   ///

@@ -4,9 +4,11 @@ import Logging
 
 // Host functions about the run itself: extensions, errors, options, budget, randomness, trace.
 
-let hostExtension: @convention(c) (UnsafePointer<CChar>?) -> UnsafeRawPointer? = { _ in
-  // No extension exists in this version; every id is unknown.
-  nil
+let hostExtension: @convention(c) (UnsafePointer<CChar>?) -> UnsafeRawPointer? = { id in
+  switch id.map({ String(cString: $0) }) {
+  case MARTLET_TEAM_EXTENSION: UnsafeRawPointer(teamExtension)
+  default: nil
+  }
 }
 
 let hostLastError:
