@@ -70,13 +70,23 @@ extension RunContext {
   ///
   /// - Parameter onOtherModel: whether the branches are another model's, whose tokens labels are then
   ///   read in; that appends them once to a fork.
-  /// - Returns: for each branch a probability for each label; they need not add up to 1.
+  /// - Returns: for each branch a probability for each label; they need not add up to 1. All are 0 where its context
+  ///   has no room for the probe.
   /// - Throws: `argument` for labels that are empty, or that their first token past what they have in
   ///   common does not tell apart.
   public func labelProbabilities(
     _ branches: [Branch], probe: String, labels: [String], onOtherModel: Bool = false
   ) throws(PluginError) -> [[Double]] {
-    guard let any = branches.first else { return [] }
+    guard !branches.isEmpty else { return [] }
+    var probes: [(index: Int, branch: Branch)] = []
+    defer { for probe in probes { try? probe.branch.release() } }
+    for (index, branch) in branches.enumerated() {
+      let asked = try branch.reopened()
+      let hasRoom = try ifRoom { () throws(PluginError) in try asked.append(probe) } != nil
+      if hasRoom { probes.append((index, asked)) } else { try asked.release() }
+    }
+    var probabilities = branches.map { _ in labels.map { _ in 0.0 } }
+    guard let any = probes.first?.branch else { return probabilities }
     var spelled: [[Int32]] = []
     for label in labels {
       spelled.append(try onOtherModel ? Self.tokens(of: label, after: any) : tokens(of: label))
@@ -90,17 +100,15 @@ extension RunContext {
       }
       firsts.append(first)
     }
-    var probes: [Branch] = []
-    defer { for probe in probes { try? probe.release() } }
-    for branch in branches {
-      let asked = try branch.reopened()
-      probes.append(asked)
-      if !probe.isEmpty { try asked.append(probe) }
-      if !common.isEmpty { try asked.append(tokens: common) }
+    if !common.isEmpty {
+      for probe in probes {
+        _ = try ifRoom { () throws(PluginError) in try probe.branch.append(tokens: common) }
+      }
     }
-    return try nextTokens(probes, tokens: firsts).map { next in
-      next.logprobs.map { exp(Double($0)) }
+    for (probe, next) in zip(probes, try nextTokens(probes.map(\.branch), tokens: firsts)) {
+      probabilities[probe.index] = next.logprobs.map { exp(Double($0)) }
     }
+    return probabilities
   }
 
   /// The tokens with which several lists begin alike; none for a single list.

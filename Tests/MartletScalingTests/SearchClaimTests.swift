@@ -158,19 +158,44 @@ struct SearchClaimTests {
     #expect(tree["nodes"] as? Int == 24)
   }
 
-  @Test("a context without room for a revision ends its line and not the run")
-  func fullContext() async throws {
+  @Test(
+    "a context without room for what is to be written into it ends a line and not the run",
+    arguments: [
+      ("adaptive-branching", "refine"), ("semantic-entropy", "refine"),
+      ("inverse-entropy-voting", "refine"), ("iterative-deepening", "trigger"),
+      ("answer-convergence", "probe"), ("budget-forcing", "wait"), ("budget-forcing", "answer"),
+      ("fractured-sampling", "finish"), ("length-scheduling", "probe"),
+      ("self-evaluated-sampling", "probe"), ("solve-detect-verify", "finish"),
+      ("spawn-join", "task"), ("spawn-join", "results"),
+    ])
+  func fullContext(strategy: String, option: String) async throws {
+    let long = String(repeating: "again ", count: 10)
+    let world = Replies { _ in
+      [(String(repeating: "x", count: 20) + "<spawn>\nWait y</spawn>" + "z#6", 1)]
+    }
+    let (session, engine) = try makeSession(world, contextLength: 96)
+    var options = ["\(option)=\(long)"]
+    if option == "answer" { options.append("max_tokens=46") }
+    if strategy == "solve-detect-verify" {
+      options += ["probe=", "yes=z", "no=q", "verify=V", "fast=0", "words=y"]
+    }
+    if strategy == "iterative-deepening" { options.append("first=46") }
+    var request = try request("2+3?", strategy, options)
+    request.judge = { $0.text.isEmpty ? 1 : 0.5 }
+    request.extractor = "final-answer"
+    let result = try await session.run(request)
+    #expect(result.failure == nil && !result.text.isEmpty, "\(result.failure ?? "")")
+    #expect(engine.pagesInUse == 0)
+  }
+
+  @Test("a text that leaves no room for the question about it is worth nothing to P(True)")
+  func fullContextOfAScorer() async throws {
     let world = Replies { _ in [(String(repeating: "x", count: 40) + "#6", 1)] }
     let (session, engine) = try makeSession(world, contextLength: 96)
-    let bridge = String(repeating: "again ", count: 10) + "|"
-    var request = try request("2+3?", "adaptive-branching", ["n=8", "refine=\(bridge)"])
-    request.judge = { $0.text.isEmpty ? 1 : 0.5 }
-    let result = try await session.run(request)
-    #expect(result.failure == nil && result.text.hasSuffix("#6"))
-    // Neither does a text that leaves no room for the question of its own scorer.
-    request.judge = nil
+    var request = try request("2+3?", "best-of-n", ["n=2"])
     request.scorer = "p-true"
-    request.scorerOptions = ["probe": bridge, "yes": "Y", "no": "N"]
+    let probe = String(repeating: "again ", count: 10)
+    request.scorerOptions = ["probe": probe, "yes": "Y", "no": "N"]
     let asked = try await session.run(request)
     #expect(asked.failure == nil && asked.text.hasSuffix("#6"))
     #expect(asked.candidates.allSatisfy { $0.score == 0 })

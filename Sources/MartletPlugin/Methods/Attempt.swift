@@ -14,10 +14,33 @@ public struct Attempt {
   }
 
   /// A try that follows what `branch` holds: a child of it, reopened, with `bridge` appended.
+  /// - Throws: `context` where there is no room for the bridge.
   public init(after branch: Branch, bridge: String) throws(PluginError) {
     let child = try branch.reopened()
-    if !bridge.isEmpty { try child.append(bridge) }
+    do throws(PluginError) {
+      if !bridge.isEmpty { try child.append(bridge) }
+    } catch {
+      try? child.release()
+      throw error
+    }
     try self.init(in: child)
+  }
+
+  /// The tries that follow some, which are given up for them; those without room for the bridge have said what they
+  /// could, and are left out.
+  public static func following(
+    _ attempts: [Attempt], bridge: String
+  ) throws(PluginError) -> [Attempt] {
+    var next: [Attempt] = []
+    for attempt in attempts {
+      do throws(PluginError) {
+        next.append(try Attempt(after: attempt.branch, bridge: bridge))
+      } catch  where error.code == .context {
+        continue
+      }
+      try attempt.branch.release()
+    }
+    return next
   }
 
   /// The text of the try.

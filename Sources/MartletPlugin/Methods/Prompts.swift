@@ -5,6 +5,15 @@ extension RunContext {
     return true
   }
 
+  /// What work gives; nil where a branch's context has no room for it.
+  public func ifRoom<R>(_ work: () throws(PluginError) -> R) throws(PluginError) -> R? {
+    do throws(PluginError) {
+      return try work()
+    } catch  where error.code == .context {
+      return nil
+    }
+  }
+
   /// Generates one text for each prompt, all together, and returns the branches that hold them: for a
   /// judge, a critic, a rewriting. Release them when done.
   /// - Parameter advance: where each ends.

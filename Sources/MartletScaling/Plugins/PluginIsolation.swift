@@ -1,4 +1,3 @@
-import CIsolation
 public import Foundation
 
 /// That plugins run in processes of their own, and how.
@@ -39,12 +38,8 @@ public struct PluginIsolation: Sendable, Equatable {
     isPrivileged privileged: Bool = isPrivileged()
   ) -> String? {
     if let path = environment[environmentVariable], !path.isEmpty, !privileged { return path }
-    // For code in the executable itself this is what its starter called it, which may be relative to anywhere.
-    let own = martlet_isolated_image(nil).map { String(cString: $0) }
-      .flatMap { $0.hasPrefix("/") ? $0 : nil }
-    let images = [executable] + [own].compactMap(\.self)
-    let folders = images.map {
-      URL(fileURLWithPath: $0).resolvingSymlinksInPath().deletingLastPathComponent()
+    let folders = [executable, Installation.image].map {
+      URL(fileURLWithPath: Installation.folder(of: $0))
     }
     let places =
       folders.map { $0.appendingPathComponent(helperName) }

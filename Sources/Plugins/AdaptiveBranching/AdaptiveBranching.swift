@@ -111,12 +111,12 @@ struct AdaptiveBranching: Strategy {
       let path = try descend(nodes, &dice)
       let parent = nodes[path.last!]
       if path.count == 1 { return (path, try Attempt(in: parent.branch.fork(1)[0])) }
-      do throws(PluginError) {
-        let bridge = try run.filled(self.bridge, ["score": "\(parent.score)"])
-        return (path, try Attempt(after: parent.branch, bridge: bridge))
-      } catch  where error.code == .context {
-        nodes[path.last!].isFull = true
+      let bridge = try run.filled(self.bridge, ["score": "\(parent.score)"])
+      let attempt = try run.ifRoom { () throws(PluginError) in
+        try Attempt(after: parent.branch, bridge: bridge)
       }
+      if let attempt { return (path, attempt) }
+      nodes[path.last!].isFull = true
     }
   }
 

@@ -35,7 +35,10 @@ struct AnswerConvergence: Strategy {
           [chain], every > 0 ? Advance(maxTokens: every) : Advance(delimiter: step))
         if try chain.state().isFinished { break }
         let look = try chain.fork(1)[0]
-        try look.append(probe)
+        guard try run.ifRoom({ () throws(PluginError) in try look.append(probe) }) != nil else {
+          try look.release()
+          continue
+        }
         try run.advance([look], Advance(maxTokens: probeTokens, sampling: "+temperature=0"))
         looks += 1
         guard let answer = try look.extract() else {

@@ -37,13 +37,17 @@ struct BudgetForcing: Strategy {
         let state = try branch.state()
         guard state.isFinished, state.generatedTokens < least, forced < times else { break }
         let on = try branch.reopened()
+        guard try run.ifRoom({ () throws(PluginError) in try on.append(wait) }) != nil else {
+          break
+        }
         try branch.release()
         branch = on
-        try branch.append(wait)
         forced += 1
       }
       if try !branch.state().isFinished {
-        try branch.append(answer)
+        guard try run.ifRoom({ () throws(PluginError) in try branch.append(answer) }) != nil else {
+          return
+        }
         try run.advance([branch], Advance(maxTokens: answerTokens))
       }
     }

@@ -37,8 +37,9 @@ struct FracturedSampling: Strategy {
           guard kept > 0, kept < length else { continue }
           for cut in try trajectory.fork(solutions) {
             try cut.truncate(toGenerated: kept)
-            if !finish.isEmpty { try cut.append(finish) }
-            cuts.append(cut)
+            if try run.ifRoom({ () throws(PluginError) in try cut.append(finish) }) != nil {
+              cuts.append(cut)
+            }
           }
         }
       }

@@ -4,7 +4,7 @@ import MartletPlugin
 /// with what it wrote before in view, and each try votes with the inverse of its mean entropy.
 ///
 /// Tries of one chain share the keys and values of all that came before. `refine` is what is appended
-/// between two tries; `{prompt}` in it is the question.
+/// between two tries; `{prompt}` in it is the question. A chain ends where its context has no room for another try.
 ///
 /// Paper: The Sequential Edge: Inverse-Entropy Voting Beats Parallel Self-Consistency at Matched Compute
 /// (Sharma and Chopra, 2025).
@@ -27,12 +27,8 @@ struct InverseEntropyVoting: Strategy {
     try run.untilRunEnds { () throws(PluginError) in
       for round in 0..<rounds {
         if round > 0 {
-          var next: [Attempt] = []
-          for attempt in attempts {
-            next.append(try Attempt(after: attempt.branch, bridge: bridge))
-            try attempt.branch.release()
-          }
-          attempts = next
+          attempts = try Attempt.following(attempts, bridge: bridge)
+          if attempts.isEmpty { return }
         }
         let end = try run.untilRunEnds { () throws(PluginError) in
           try run.advance(attempts.map(\.branch))

@@ -35,7 +35,12 @@ struct IterativeDeepening: Strategy {
       for _ in 0..<rounds {
         try run.advance(chains, Advance(maxTokens: Int(min(max(window, 1), 1_048_576))))
         for (index, chain) in chains.enumerated() {
-          chains[index] = try Attempt(after: chain, bridge: trigger).branch
+          let doubting = try run.ifRoom { () throws(PluginError) in
+            try Attempt(after: chain, bridge: trigger)
+          }
+          // One without room to doubt stands as it is.
+          guard let doubting else { continue }
+          chains[index] = doubting.branch
           try chain.release()
         }
         window *= growth

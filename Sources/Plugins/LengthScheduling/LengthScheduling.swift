@@ -86,7 +86,9 @@ struct LengthScheduling: Strategy {
     defer { for attempt in asked.values { try? attempt.branch.release() } }
     for (index, branch) in branches.enumerated() where probeTokens > 0 {
       if try branch.state().isFinished { continue }
-      asked[index] = try Attempt(after: branch, bridge: probe)
+      asked[index] = try run.ifRoom { () throws(PluginError) in
+        try Attempt(after: branch, bridge: probe)
+      }
     }
     let open = branches.indices.compactMap { asked[$0]?.branch }
     if !open.isEmpty { try run.advance(open, Advance(maxTokens: probeTokens)) }

@@ -5,7 +5,7 @@ import MartletPlugin
 ///
 /// `probe` is appended to the text and the probabilities of `yes` and `no` as the next token are compared:
 /// p(yes) / (p(yes) + p(no)). The question is answered from the keys and values of the text itself, and costs the
-/// probe's tokens. A text that leaves no room for it in the context is worth 0.
+/// probe's tokens. A text that leaves no room for it in the context is worth 0, as is one after which neither can come.
 ///
 /// Paper: Language Models (Mostly) Know What They Know (Kadavath et al., 2022).
 struct PTrue: BranchScorer {
@@ -20,23 +20,9 @@ struct PTrue: BranchScorer {
   }
 
   func score(_ branches: [Branch], _ run: RunContext) throws -> [Double] {
-    do {
-      return try ask(branches, run)
-    } catch let error as PluginError where error.code == .context {
-      return try branches.map { branch in
-        do {
-          return try ask([branch], run)[0]
-        } catch let error as PluginError where error.code == .context {
-          return 0
-        }
-      }
-    }
-  }
-
-  private func ask(_ branches: [Branch], _ run: RunContext) throws -> [Double] {
     try run.labelProbabilities(branches, probe: probe, labels: labels).map { odds in
       let total = odds[0] + odds[1]
-      return total > 0 ? odds[0] / total : 0.5
+      return total > 0 ? odds[0] / total : 0
     }
   }
 }

@@ -4,7 +4,7 @@ import MartletPlugin
 /// answer in view, and stop when the answers of a round mean nearly the same.
 ///
 /// Two answers mean the same when the run's extractor writes them alike. The entropy of their shares is
-/// compared with `threshold` after each round; the last round votes.
+/// compared with `threshold` after each round; the last round votes. A chain ends where its context is full.
 ///
 /// Paper: Adaptive Termination for Multi-round Parallel Reasoning: An Universal Semantic Entropy-Guided
 /// Framework (Xu et al., 2025). There the rounds also show each chain the others' answers; `refine` may
@@ -32,12 +32,8 @@ struct SemanticEntropy: Strategy {
         if round > 0 {
           let answers = last.ranking.map(\.answer).joined(separator: ", ")
           let text = try run.filled(bridge, ["answers": answers])
-          var next: [Attempt] = []
-          for attempt in attempts {
-            next.append(try Attempt(after: attempt.branch, bridge: text))
-            try attempt.branch.release()
-          }
-          attempts = next
+          attempts = try Attempt.following(attempts, bridge: text)
+          if attempts.isEmpty { return }
         }
         let end = try run.untilRunEnds { () throws(PluginError) in
           try run.advance(attempts.map(\.branch))

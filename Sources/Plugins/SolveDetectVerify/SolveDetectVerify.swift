@@ -63,7 +63,11 @@ struct SolveDetectVerify: Strategy {
         if verdict.probability > 0.5 || round == rounds { return }
         let bridge = try run.filled(feedback, ["feedback": verdict.reasoning])
         let before = attempt.branch
-        attempt = try Attempt(after: before, bridge: bridge)
+        let next = try run.ifRoom { () throws(PluginError) in
+          try Attempt(after: before, bridge: bridge)
+        }
+        guard let next else { return }
+        attempt = next
         try before.release()
       }
     }
@@ -80,7 +84,9 @@ struct SolveDetectVerify: Strategy {
         [branch], probe: probe, labels: [verifier.yes, verifier.no])[0]
       let total = odds[0] + odds[1]
       guard total > 0, odds[0] / total >= complete else { continue }
-      if !finish.isEmpty { try branch.append(finish) }
+      guard try run.ifRoom({ () throws(PluginError) in try branch.append(finish) }) != nil else {
+        return true
+      }
       try run.advance([branch], Advance(maxTokens: finishTokens))
       return true
     }

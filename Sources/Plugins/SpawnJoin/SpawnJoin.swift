@@ -109,12 +109,13 @@ struct SpawnJoin: Strategy {
     workers[index].spawned += 1
     for task in tasks {
       let instruction = try run.filled(self.task, ["task": task])
-      let child: Attempt
-      if isFresh {
-        child = try Attempt(in: run.open(instruction, as: .chat))
-      } else {
-        child = try Attempt(after: branch, bridge: instruction)
+      // A task for which the context has no room is not begun.
+      let child = try run.ifRoom { () throws(PluginError) in
+        isFresh
+          ? try Attempt(in: run.open(instruction, as: .chat))
+          : try Attempt(after: branch, bridge: instruction)
       }
+      guard let child else { continue }
       workers[index].waits.append(workers.count)
       workers.append(Worker(attempt: child, parent: index, depth: workers[index].depth + 1))
     }
@@ -146,7 +147,10 @@ struct SpawnJoin: Strategy {
     workers[index].waits = []
     let joined = try run.filled(
       results, ["results": found.joined(separator: separator)])
-    if !joined.isEmpty { try workers[index].attempt.branch.append(joined) }
+    let branch = workers[index].attempt.branch
+    if try run.ifRoom({ () throws(PluginError) in try branch.append(joined) }) == nil {
+      workers[index].isDone = true
+    }
     workers[index].read = try workers[index].attempt.text().utf8.count
   }
 }
