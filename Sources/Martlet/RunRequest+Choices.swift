@@ -1,3 +1,4 @@
+import Foundation
 import MartletEngine
 import MartletScaling
 
@@ -35,6 +36,52 @@ extension RunRequest {
   /// Whether every choice is the most likely token.
   public var isGreedy: Bool {
     strategy == BuiltInStrategy.greedy.rawValue || sampling.temperature == 0
+  }
+}
+
+extension Constraint {
+  /// What a user's options ask the text to be; nil where they ask for nothing.
+  ///
+  /// - Parameters:
+  ///   - regex: an expression that the whole text matches.
+  ///   - jsonSchema: a schema, or the path of a file with one.
+  ///   - whitespace: between the parts of JSON; nil for `flexible`.
+  /// - Throws: `argument` for options that exclude each other, what ``regex(_:)`` and
+  ///   ``jsonSchema(_:whitespace:)`` throw, and `file` or `data` naming a file.
+  public static func choose(
+    regex: String?, jsonSchema: String?, whitespace: JSONWhitespace?
+  ) throws -> Constraint? {
+    if regex != nil, jsonSchema != nil {
+      throw EngineError(
+        .argument, "--regex and --json-schema exclude each other; give one of them")
+    }
+    if whitespace != nil, jsonSchema == nil {
+      throw EngineError(.argument, "--json-whitespace does nothing without --json-schema")
+    }
+    if let regex { return try .regex(regex) }
+    return try jsonSchema.map {
+      try .jsonSchema(schemaText($0), whitespace: whitespace ?? .flexible)
+    }
+  }
+
+  /// The schema itself if the option begins as one does, else what the file holds.
+  private static func schemaText(_ option: String) throws(EngineError) -> String {
+    let begin = option.first { !$0.isWhitespace }
+    if begin == "{" || option == "true" || option == "false" { return option }
+    guard begin != nil else {
+      throw EngineError(.argument, "--json-schema is empty; name a file or write a schema")
+    }
+    let data: Data
+    do {
+      data = try Data(contentsOf: URL(fileURLWithPath: option))
+    } catch {
+      throw EngineError(
+        .file, "\(option): the schema cannot be read; name a file, or write the schema itself")
+    }
+    guard let text = String(validating: data, as: UTF8.self) else {
+      throw EngineError(.data, "\(option): the schema is not UTF-8; convert it first")
+    }
+    return text
   }
 }
 
@@ -91,17 +138,6 @@ extension Session {
   /// template.
   /// - Throws: `argument` for a model without one, `ModelError` for one that cannot be rendered.
   public func renderAsChat(_ request: inout RunRequest) throws {
-    guard let chat = scaling.surroundings.chat else {
-      throw ScalingError(
-        .argument,
-        "\(model.path) has no chat template (tokenizer.chat_template); run without --chat")
-    }
-    let rendered = try chat(request.prompt)
-    request.renderedPrompt = rendered.text
-    request.addSpecial = rendered.addSpecial
-    request.parseSpecial = rendered.parseSpecial
-    if case .text(let other) = request.guidance?.reference {
-      request.guidance?.reference = .text(try chat(other).text)
-    }
+    try request.renderAsChat(of: scaling.surroundings, named: model.path)
   }
 }

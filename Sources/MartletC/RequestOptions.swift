@@ -71,32 +71,10 @@ extension OptionsJSON {
   }
 
   fileprivate mutating func constraint() throws -> Constraint? {
-    let regex = try fields.optionalText("regex")
-    let schema = try fields.optionalText("json-schema")
-    let whitespace = try choice(
-      "json-whitespace", { ["flexible": JSONWhitespace.flexible, "compact": .compact][$0] },
-      known: ["flexible", "compact"])
-    if regex != nil, schema != nil {
-      throw fields.failure("regex", "and 'json-schema' exclude each other; give one of them")
-    }
-    if whitespace != nil, schema == nil {
-      throw fields.failure("json-whitespace", "does nothing without 'json-schema'")
-    }
-    if let regex { return try Constraint.regex(regex) }
-    guard let schema else { return nil }
-    return try Constraint.jsonSchema(schemaText(schema), whitespace: whitespace ?? .flexible)
-  }
-
-  /// The schema itself if the option begins as one does, else what the file holds.
-  private func schemaText(_ option: String) throws -> String {
-    let begin = option.first { !$0.isWhitespace }
-    if begin == "{" || option == "true" || option == "false" { return option }
-    guard let data = FileManager.default.contents(atPath: option) else {
-      throw Failure(MARTLET_E_FILE, "json-schema '\(option)': the file cannot be read")
-    }
-    guard let text = String(validating: data, as: UTF8.self) else {
-      throw Failure(MARTLET_E_DATA, "json-schema '\(option)': the file is not UTF-8")
-    }
-    return text
+    try Constraint.choose(
+      regex: fields.optionalText("regex"), jsonSchema: fields.optionalText("json-schema"),
+      whitespace: choice(
+        "json-whitespace", { ["flexible": JSONWhitespace.flexible, "compact": .compact][$0] },
+        known: ["flexible", "compact"]))
   }
 }

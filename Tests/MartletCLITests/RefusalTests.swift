@@ -19,6 +19,11 @@ import Testing
     #expect(output.out.isEmpty, sourceLocation: sourceLocation)
   }
 
+  @Test func optionsThatWouldDoNothing() throws {
+    try expect(["plugin", "list", "--isolate"], code: 64, says: "--isolate")
+    try expect(["plugin", "trust", "--isolate"], code: 64, says: "--isolate")
+  }
+
   @Test func modelsThatCannotBeUsed() throws {
     let folder = try TemporaryFolder()
     let missing = folder.url.appendingPathComponent("missing.gguf").path

@@ -89,7 +89,10 @@ import Testing
     #expect(Set(voted.groups.keys) == ["odd", "even"])
     #expect(voted.runs == 24 && voted.problems == 12)
     let html = try String(contentsOfFile: "\(folder.path)/report.html", encoding: .utf8)
-    for part in ["What it shows", "Strategies", "Coverage", "Calibration", "Stopped early"] {
+    for part in [
+      "Best at each budget", "is that real?", "Strategies", "Coverage", "Calibration",
+      "Stopped early",
+    ] {
       #expect(html.contains(part))
     }
     let summary = try JSONSerialization.jsonObject(

@@ -12,12 +12,32 @@ struct PluginCommand: AsyncParsableCommand {
     ])
 }
 
-/// Where plugins are looked for, as options of a command.
-struct PluginOptions: ParsableArguments {
+/// Where plugins are looked for, as an option of a command.
+struct PluginFolders: ParsableArguments {
   @Option(
     name: .customLong("plugin-dir"), help: "A further folder with plugins. Repeatable.",
     transform: path)
   var directories: [String] = []
+
+  /// The folders named, which are there.
+  func checkedDirectories() throws(CommandError) -> [String] {
+    for directory in directories {
+      var isFolder: ObjCBool = false
+      let exists = FileManager.default.fileExists(atPath: directory, isDirectory: &isFolder)
+      if !exists || !isFolder.boolValue {
+        throw CommandError(
+          .input,
+          "--plugin-dir \(directory): "
+            + (exists ? "is a file; name the folder it is in" : "there is no such folder"))
+      }
+    }
+    return directories
+  }
+}
+
+/// Where plugins are looked for and how they run, as options of a command that runs them.
+struct PluginOptions: ParsableArguments {
+  @OptionGroup var folders: PluginFolders
 
   @Flag(
     help: """
@@ -44,19 +64,7 @@ struct PluginOptions: ParsableArguments {
   }
 
   /// The folders named, which are there.
-  func checkedDirectories() throws(CommandError) -> [String] {
-    for directory in directories {
-      var isFolder: ObjCBool = false
-      let exists = FileManager.default.fileExists(atPath: directory, isDirectory: &isFolder)
-      if !exists || !isFolder.boolValue {
-        throw CommandError(
-          .input,
-          "--plugin-dir \(directory): "
-            + (exists ? "is a file; name the folder it is in" : "there is no such folder"))
-      }
-    }
-    return directories
-  }
+  func checkedDirectories() throws(CommandError) -> [String] { try folders.checkedDirectories() }
 }
 
 /// `martlet plugin list`.
@@ -65,7 +73,7 @@ struct PluginListCommand: ParsableCommand {
     commandName: "list", abstract: "Lists strategies, scorers and extractors.",
     discussion: "With --verbose, also where plugins were looked for and what was refused, and why.")
 
-  @OptionGroup var plugins: PluginOptions
+  @OptionGroup var plugins: PluginFolders
 
   @Flag(help: "Print JSON: [{id, kind, version, path, paper}].")
   var json = false

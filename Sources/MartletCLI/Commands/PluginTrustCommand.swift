@@ -18,7 +18,7 @@ struct PluginTrustCommand: ParsableCommand {
   @Argument(help: "Plugins and folders.", transform: path)
   var names: [String] = []
 
-  @OptionGroup var plugins: PluginOptions
+  @OptionGroup var plugins: PluginFolders
 
   @Flag(help: "Print what is trusted, and whether it is unchanged.")
   var list = false

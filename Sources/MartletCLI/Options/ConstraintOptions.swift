@@ -26,28 +26,8 @@ struct ConstraintOptions: ParsableArguments {
   }
 
   func constraint() throws -> Constraint? {
-    if regex != nil, jsonSchema != nil {
-      throw CommandError(.usage, "--regex and --json-schema exclude each other; give one of them")
-    }
-    if jsonWhitespace != nil, jsonSchema == nil {
-      throw CommandError(.usage, "--json-whitespace does nothing without --json-schema")
-    }
-    if let regex { return try Constraint.regex(regex) }
-    guard let jsonSchema else { return nil }
-    return try Constraint.jsonSchema(
-      try schemaText(jsonSchema), whitespace: jsonWhitespace == .compact ? .compact : .flexible)
-  }
-
-  /// The schema itself if the option begins as one does, else what the file holds.
-  private func schemaText(_ option: String) throws(CommandError) -> String {
-    let begin = option.first { !$0.isWhitespace }
-    if begin == "{" || option == "true" || option == "false" { return option }
-    guard begin != nil else {
-      throw CommandError(.usage, "--json-schema is empty; name a file or write a schema")
-    }
-    guard let text = String(validating: try readBytes(of: option), as: UTF8.self) else {
-      throw CommandError(.usage, "\(option): the schema is not UTF-8; convert it first")
-    }
-    return text
+    try Constraint.choose(
+      regex: regex, jsonSchema: jsonSchema,
+      whitespace: jsonWhitespace.map { $0 == .compact ? .compact : .flexible })
   }
 }

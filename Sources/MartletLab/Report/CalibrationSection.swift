@@ -1,5 +1,10 @@
 /// Whether confidence means anything, and what abstaining by it would gain.
 struct CalibrationSection {
+  /// Curves that can be followed by eye; the note has the figure of every strategy.
+  private static let charted = 4
+  /// A share of fewer runs says nothing.
+  private static let fewestRuns = 5
+
   private let analysis: EvalAnalysis
   private let styles: [String: Int]
 
@@ -11,7 +16,8 @@ struct CalibrationSection {
     let cells = analysis.strategies.compactMap { strategy in
       analysis.cells.last { $0.strategy == strategy && $0.calibration != nil }
     }
-    let charted = cells.compactMap { cell in styles[cell.strategy].map { (cell, $0) } }
+    let styled = cells.compactMap { cell in styles[cell.strategy].map { (cell, $0) } }
+    let charted = Array(styled.sorted { $0.1 < $1.1 }.prefix(Self.charted))
     guard !charted.isEmpty else { return "" }
     let reliability = Chart(
       title: "Share right by confidence", xLabel: "confidence", yLabel: "right", xRange: 0...1,
@@ -23,7 +29,7 @@ struct CalibrationSection {
       xText: { "\(Int((100 * $0).rounded())) %" },
       series: charted.map { cell, style in Self.abstention(cell, style) })
     let shown = Dictionary(uniqueKeysWithValues: charted.map { ($0.0.strategy, $0.1) })
-    let errors = charted.map { cell, _ in
+    let errors = styled.map { cell, _ in
       let calibration = cell.calibration!
       let source = calibration.source == .score ? "score" : "share of votes"
       return "\(Format.html(cell.strategy)) (\(source)) \(Format.percent(calibration.error)) points"
@@ -32,7 +38,8 @@ struct CalibrationSection {
       <section><h2>Calibration and abstention</h2>\(Legend.html(shown))
       <div class="charts">\(reliability.html)\(abstention.html)</div>
       <p class="note">Confidence is the winning candidate’s score where scores lie from 0 to 1, else \
-      the share of candidates with its answer. Mean distance from the diagonal: \
+      the share of candidates with its answer; points of fewer than \(Self.fewestRuns) runs are left \
+      out. Mean distance from the diagonal: \
       \(errors.joined(separator: ", ")).</p></section>
       """
   }
@@ -40,7 +47,7 @@ struct CalibrationSection {
   private static func reliability(_ cell: EvalAnalysis.Cell, _ style: Int) -> Chart.Series {
     Chart.Series(
       style: style,
-      points: cell.calibration!.bins.map {
+      points: cell.calibration!.bins.filter { $0.runs >= fewestRuns }.map {
         Chart.Point(
           x: $0.confidence, y: $0.right.mean, interval: $0.right.low...$0.right.high,
           title: "\(cell.strategy): \($0.runs) runs, \(Format.share($0.right)) right")

@@ -85,12 +85,9 @@ public struct Report: Sendable {
   }
 
   private var findings: String {
-    let entries = Findings(analysis).entries.map { entry in
-      "<p>\(Format.unbroken(entry.sentences.joined(separator: " ")))</p>"
-    }
     return """
-      <section class="findings"><h2>What it shows</h2>
-      \(entries.joined(separator: "\n"))
+      <section class="findings"><h2>Best at each budget</h2>
+      \(Findings(analysis).html)
       <p class="note">Intervals are 95 %. Probabilities are exact paired tests after Holm’s \
       correction over all \(analysis.comparisons.count) comparisons of this page; a difference is \
       called real below 0.05.</p></section>

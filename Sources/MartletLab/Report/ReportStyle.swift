@@ -28,14 +28,19 @@ enum ReportStyle {
     .meta, .note, .cost, small { color: var(--soft); }
     .meta { margin: 0; }
     .note { font-size: 0.88rem; margin: 10px 0 0; }
-    .findings p:not(.note) { font-size: 1.06rem; margin: 0 0 10px; max-width: 78ch; }
+    .findings details p { margin: 0 0 10px; max-width: 78ch; }
+    .findings details { border: 0; margin-top: 8px; }
+    .answer { font-size: 1rem; }
+    .answer tbody th { white-space: nowrap; padding-right: 20px; }
+    .answer td { padding-right: 18px; }
+    .real { color: var(--yes); font-weight: 600; } .open { font-weight: 600; }
     code, pre { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 0.86rem; }
     .wide { overflow-x: auto; }
     table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
     th, td { text-align: left; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line);
       font-weight: 400; vertical-align: baseline; }
     thead th { color: var(--soft); font-size: 0.82rem; }
-    tbody th { font-weight: 600; max-width: 270px; overflow-wrap: anywhere; }
+    tbody th { font-weight: 600; min-width: 160px; max-width: 270px; overflow-wrap: anywhere; }
     tbody th small { display: block; font-weight: 400; }
     tbody tr:last-child > * { border-bottom: 0; }
     .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
@@ -88,6 +93,21 @@ enum ReportStyle {
     li.chosen { background: color-mix(in srgb, var(--accent) 10%, transparent); border-radius: 6px; }
     li pre { display: inline; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 10px 0 6px; }
     details > pre { white-space: pre-wrap; margin: 4px 0 8px 22px; }
+    @media (max-width: 640px) {
+      main { padding: 16px 10px 60px; }
+      section { padding: 14px 12px; }
+      h1 { font-size: 1.35rem; }
+      .answer thead { display: none; }
+      .answer tr, .answer th, .answer td { display: block; padding: 2px 0; border: 0; }
+      .answer tr { padding: 8px 0; border-bottom: 1px solid var(--line); }
+      .answer td::before { content: attr(data-label) ": "; color: var(--soft); }
+      .bar { width: 70px; margin-left: 6px; }
+      svg .tick { font-size: 17px; } svg .label { font-size: 18px; }
+      summary { flex-wrap: wrap; gap: 4px 10px; }
+      .question, summary code { max-width: 100%; }
+      .run { margin-left: 8px; } ol { padding-left: 26px; }
+      .cost { white-space: normal; }
+    }
     @media print { section { break-inside: avoid; } }
     """
 }

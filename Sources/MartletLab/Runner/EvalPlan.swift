@@ -73,16 +73,7 @@ public struct EvalPlan: Sendable {
     request.seed = SplitMix64.mixed(UInt64(job.seed), job.problem.id)
     request.sampling = sampling
     request.stops.maxTokens = maxTokens
-    if isChat {
-      guard let chat = session.surroundings.chat else {
-        throw LabError(
-          .argument, "the model '\(session.model)' has no chat template; run without --chat")
-      }
-      let rendered = try chat(job.problem.question)
-      request.renderedPrompt = rendered.text
-      request.addSpecial = rendered.addSpecial
-      request.parseSpecial = rendered.parseSpecial
-    }
+    if isChat { try request.renderAsChat(of: session.surroundings, named: session.model) }
     return request
   }
 

@@ -86,6 +86,24 @@ public struct RunRequest: Sendable {
       if previous != nil { throw ScalingError(.option, "option '\(pair[0])' is given twice") }
     }
   }
+
+  /// Wraps the prompt, and the text that guides it, as a user's message in a model's chat template.
+  /// - Parameter name: what errors call the model.
+  /// - Throws: `argument` for a model without one, and what rendering throws.
+  package mutating func renderAsChat(of model: ModelSurroundings, named name: String) throws {
+    guard let chat = model.chat else {
+      throw ScalingError(
+        .argument,
+        "\(name) has no chat template (tokenizer.chat_template); run without --chat")
+    }
+    let rendered = try chat(prompt)
+    renderedPrompt = rendered.text
+    addSpecial = rendered.addSpecial
+    parseSpecial = rendered.parseSpecial
+    if case .text(let other) = guidance?.reference {
+      guidance?.reference = .text(try chat(other).text)
+    }
+  }
 }
 
 /// Components that suit a model, used where the user names none.
