@@ -101,6 +101,7 @@ static int moved(int file) {
 static void *listen_to(void *argument) {
   process *process = argument;
   char byte;
+  pthread_setname_np(pthread_self(), "martlet-plugin");
   for (;;) {
     ssize_t count = read(process->control, &byte, 1);
     if (count < 0 && errno == EINTR) continue;

@@ -82,6 +82,7 @@ struct ChildRun {
     let failure = component.map(callPlugin) ?? callBuiltIn()
     run.cancelSubmitted()
     if let error = run.engineFailure { parent.noteEngine(error) }
+    if run.reachedKVCeiling { parent.noteKVCeiling() }
     engineRun.gate = parent.ledger
 
     let candidates = run.candidates
