@@ -3,6 +3,8 @@
 
 CONFIGURATION ?= release
 SEED ?= 1
+# Of `make endurance`.
+RUNS ?= 10000
 BUILD = .build/$(CONFIGURATION)
 
 # Where `make install` puts things: docs/install.md.
@@ -11,7 +13,7 @@ DESTDIR ?=
 LIBDIR ?= $(PREFIX)/lib
 SWIFT_RUNTIME ?= copy
 
-.PHONY: run test soak build setup format format-check consumer readme check-arm clean
+.PHONY: run test soak endurance build setup format format-check consumer readme check-arm clean
 .PHONY: install uninstall install-check
 
 ## Build, then watch strategies answer what one greedy try gets wrong (SEED=… draws other problems).
@@ -23,6 +25,11 @@ test: setup
 	scripts/check-sampling.sh 1e8
 	swift build -c $(CONFIGURATION) --build-tests
 	swift test -c $(CONFIGURATION) --skip-build
+
+## Runs that end in every way there is, RUNS of them: what they leave behind and whether a budget was exceeded.
+endurance: setup
+	swift build -c $(CONFIGURATION) --product Endurance
+	nice $(BUILD)/Endurance --runs $(RUNS) --seed $(SEED)
 
 ## What takes longer: sampling against its definition over ten thousand million logits.
 soak: setup

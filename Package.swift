@@ -145,8 +145,13 @@ let package = Package(
     .executableTarget(
       name: "PluginProbe", dependencies: ["MartletScaling", "MartletSimulation"],
       path: "Tests/PluginProbe", swiftSettings: strict),
+    // Started by MartletTests and by `make endurance`: runs that end in every way there is.
+    .executableTarget(
+      name: "Endurance", dependencies: ["CIsolation", "Martlet", "MartletSimulation", logging],
+      path: "Tests/Endurance", exclude: ["Plugins"], swiftSettings: strict),
     tests(
-      "MartletTests", ["Martlet", "MartletSimulation"], excluding: ["greedy.json", "Fixtures"]),
+      "MartletTests", ["Martlet", "MartletSimulation", "Endurance"],
+      excluding: ["greedy.json", "Fixtures"]),
     tests("MartletBenchTests", ["MartletBench"]),
     tests("MartletLabTests", ["MartletLab", "MartletSimulation"]),
     // Runs the built tool; building the tests builds the tool and the plugins too.

@@ -121,6 +121,7 @@ int martlet_isolated_sealed(const void *bytes, size_t count) {
 static void *listen_to(void *argument) {
   process *process = argument;
   char byte;
+  pthread_setname_np(pthread_self(), "martlet-plugin");
   for (;;) {
     ssize_t count = read(process->control, &byte, 1);
     if (count < 0 && errno == EINTR) continue;

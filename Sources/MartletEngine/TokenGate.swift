@@ -14,9 +14,15 @@ public protocol TokenGate: AnyObject, Sendable {
   func reservePrompt(_ count: Int) -> Bool
   /// Gives back tokens that were rolled back: drawn ahead of a decision that discarded them.
   func refund(_ count: Int)
+  /// Grants the reading of tokens once more, for guidance.
+  func reserveGuidance(_ count: Int) -> Bool
+  /// Gives back what ``reserveGuidance(_:)`` granted and nobody read.
+  func refundGuidance(_ count: Int)
 }
 
 extension TokenGate {
   /// All of them, where a gate counts drawn tokens alone.
   public func reservePrompt(_ count: Int) -> Bool { true }
+  public func reserveGuidance(_ count: Int) -> Bool { true }
+  public func refundGuidance(_ count: Int) {}
 }

@@ -50,6 +50,51 @@ import Testing
     #expect(engine.pagesInUse == 0)
   }
 
+  @Test("what guidance reads counts", arguments: ["sample", "best-of-n"])
+  func guidanceIsPaidFor(strategy: String) async throws {
+    let engine = try Engine(backend: SimulatedBackend(world: endless))
+    let session = ScalingSession(
+      engine: engine, plugins: shipped, model: "simulation",
+      surroundings: ModelSurroundings(parameters: 10))
+    for total in [9, 20, 41, 100] {
+      let flops = 20 * Double(total)
+      for budget in [Budget(totalTokens: total), Budget(flops: flops)] {
+        var wanted = try request("abc", strategy, maxTokens: 50, budget: budget)
+        wanted.guidance = Guidance(by: .text("ab"), scale: 1.5)
+        let result = try await session.run(wanted)
+        let usage = result.usage
+        #expect(usage.guidanceTokens > usage.generatedTokens && usage.generatedTokens > 0)
+        // Each token that is drawn is read twice, so one may be left over.
+        #expect((total - 1...total).contains(usage.totalTokens), "\(usage)")
+        #expect([.budgetTotalTokens, .budgetFLOPs].contains(result.stoppedBecause))
+      }
+    }
+    var wanted = try request("abc", strategy, budget: Budget(totalTokens: 5))
+    wanted.guidance = Guidance(by: .text("ab"), scale: 1.5)
+    let refused = await #expect(throws: ScalingError.self) { try await session.run(wanted) }
+    #expect(refused?.engineCode == .budget, "\(refused?.message ?? "")")
+    #expect(engine.pagesInUse == 0)
+  }
+
+  @Test("a scorer or a child that finds no page ends its run as the strategy itself would")
+  func whoeverReachesTheCeiling() async throws {
+    let (session, engine) = try makeSession(HashedWorld(seed: 5, endBias: 1))
+    var reached = 0
+    for pages in 2...24 {
+      for (strategy, options) in [("particle-filter", ["n=6", "step=e"]), ("pipeline", [])] {
+        var wanted = try request(
+          "abc", strategy, options, maxTokens: 40,
+          budget: Budget(tokens: 400, kvBytes: pages * 4096))
+        wanted.scorer = "p-true"
+        let result = try await session.run(wanted)
+        #expect(result.stoppedBecause != .pluginFailed, "\(pages): \(result.failure ?? "")")
+        if result.stoppedBecause == .budgetKVBytes { reached += 1 }
+      }
+    }
+    #expect(reached > 10)
+    #expect(engine.pagesInUse == 0)
+  }
+
   @Test func aPromptThatCannotFitItsKVBudgetIsRefused() async throws {
     let (session, _) = try makeSession(endless)
     let refused = await #expect(throws: ScalingError.self) {

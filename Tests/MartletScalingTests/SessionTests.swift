@@ -6,6 +6,20 @@ import Synchronization
 import Testing
 
 @Suite struct SessionTests {
+  @Test("an engine goes with its session, also when its last run was recorded")
+  func enginesGo() async throws {
+    weak var engine: Engine?
+    do {
+      let (session, made) = try makeSession(HashedWorld(seed: 5, endBias: 1))
+      engine = made
+      let recorder = TraceRecorder()
+      _ = try await session.run(
+        request("abc", "best-of-n", ["n=4"], maxTokens: 9), trace: recorder)
+    }
+    for _ in 0..<1000 where engine != nil { try await Task.sleep(for: .milliseconds(5)) }
+    #expect(engine == nil)
+  }
+
   @Test(arguments: ["greedy", "best-of-n", "first-finish"])
   func cancellingReturnsSoonAndGivesPagesBack(strategy: String) async throws {
     let (session, engine) = try makeSession(

@@ -108,4 +108,19 @@ import Testing
     }
     #expect(session.engine.pagesInUse == 0)
   }
+
+  @Test("a verifier on another model judges several answers in one batch")
+  func verifiersOnAnotherModel() async throws {
+    let session = try Session()
+    let result = try await session.run(
+      "make 60 from 18 5 24?", strategy: "critique",
+      options: [
+        "n": "3", "rounds": "1", "verifier": "martlet-arith-prm", "verify": "{prompt}",
+        "rewrite": "{prompt}",
+        "verify_tokens": "2", "verdict": "", "yes": "+", "no": "-",
+      ], seed: 1)
+    #expect([.finished, .length].contains(result.stoppedBecause), "\(result.failure ?? "")")
+    #expect(result.usage.scoredTokens > 0 && result.candidates.count == 3)
+    #expect(session.engine.pagesInUse == 0)
+  }
 }

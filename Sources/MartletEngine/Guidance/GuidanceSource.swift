@@ -81,6 +81,14 @@ enum GuidanceSource {
     }
   }
 
+  /// How often a branch's token, drawn or appended, is read for guidance.
+  var readingsPerToken: Int {
+    if case .exit = self { 0 } else { 1 }
+  }
+
+  /// How often a token of a prompt is that was opened beside the run's.
+  var readingsPerOpenedToken: Int { model == nil ? 0 : 1 }
+
   /// Tokens read for guidance alone, of a run with these statistics; rows of early exits are no
   /// tokens of their own.
   func tokens(_ statistics: RunStatistics, promptCount: Int) -> Int {

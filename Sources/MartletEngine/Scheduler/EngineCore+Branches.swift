@@ -14,7 +14,8 @@ extension EngineCore {
     try checkRoom(for: [prompt.count], limit: kvPageLimit(of: run).map { $0 * run.bytesPerPage })
     return try locked { () throws(EngineError) in
       guard !isStopping else { throw EngineError(.cancelled, "the engine was shut down") }
-      try reserve(prompt.count, of: run)
+      try reserve(
+        prompt.count, readings: run.guidance?.readingsPerOpenedToken ?? 0, of: run)
       run.opened += 1
       // Children of the root count up from 0; these come after all of them.
       let path = BranchPath.root.child(.max - run.opened + 1)
@@ -64,8 +65,8 @@ extension EngineCore {
   }
 
   /// Has the run's gate grant tokens that are given, not drawn.
-  private func reserve(_ tokens: Int, of run: RunState) throws(EngineError) {
-    guard let gate = run.gate, !gate.reservePrompt(tokens) else { return }
+  private func reserve(_ tokens: Int, readings: Int, of run: RunState) throws(EngineError) {
+    if run.reserveGiven(tokens, readings: readings) { return }
     throw EngineError(.budget, "the run's budget has no room for \(tokens) more prompt tokens")
   }
 
@@ -148,7 +149,8 @@ extension EngineCore {
             + "holds \(state.run.contextLength)")
       }
       guard !tokens.isEmpty else { return }
-      try reserve(tokens.count, of: state.run)
+      try reserve(
+        tokens.count, readings: state.run.guidance?.readingsPerToken ?? 0, of: state.run)
       try constrain(state, appending: tokens)
       state.run.record(.appended(path: state.path, tokens: tokens.count))
       state.run.statistics.promptTokens += tokens.count
@@ -321,7 +323,7 @@ extension EngineCore {
     let base = lane
     lane = Lane(on: base)
     base.isOwned = false
-    if base.logits != nil { cachedBases.append(base) }
+    if base.logits != nil { cachedBases.append(CachedBase(lane: base)) }
     return base
   }
 

@@ -71,7 +71,7 @@ extension EngineCore {
       stop(state, .endOfSequence)
       return
     }
-    if let gate = run.gate, !gate.reserve(1) {
+    if !run.reserveToken() {
       stop(state, .budget)
       return
     }
@@ -92,7 +92,7 @@ extension EngineCore {
       }
       take(drawn, state)
     } catch {
-      run.gate?.refund(1)
+      run.refundTokens(1)
       halt(
         run,
         EngineError(

@@ -310,15 +310,15 @@ extension EngineCore {
       guard lane.isAlive else { continue }
       lane.logits = copy(row)
       lane.guide = guideRow.map(copy)
-      if !lane.isOwned { cachedBases.append(lane) }
+      if !lane.isOwned { cachedBases.append(CachedBase(lane: lane)) }
     }
     freshLanes.removeAll(keepingCapacity: true)
     for lane in draftedLanes { lane.draft?.keepRows(logits.row) }
     draftedLanes.removeAll(keepingCapacity: true)
-    cachedBases.removeAll { !$0.isAlive || $0.logits == nil }
+    cachedBases.removeAll { !$0.isOfUse }
     let rowBytes = backend.vocabularySize * MemoryLayout<Float>.stride
     while cachedBases.count * rowBytes > configuration.logitsCacheBytes {
-      cachedBases.removeFirst().dropLogits()
+      cachedBases.removeFirst().lane?.dropLogits()
     }
   }
 

@@ -199,7 +199,7 @@ extension EngineCore {
       run.statistics.rolledBackTokens += excess
       totals.sampledTokens -= excess
       totals.rolledBackTokens += excess
-      run.gate?.refund(excess)
+      run.refundTokens(excess)
     }
     if excess > 0 || !flight.hasStopped {
       stop(state, .cancelled)

@@ -69,8 +69,16 @@ final class EngineCore: @unchecked Sendable {
   var branchSeconds = 0.0
   /// Branches in the last decoding pass.
   var lastWidth = 0
-  /// Bases with kept logits.
-  var cachedBases: [Lane] = []
+  /// Bases with kept logits, each for as long as it has members: the next pass may never come, and a base
+  /// leads to its run and all that this holds.
+  var cachedBases: [CachedBase] = []
+
+  struct CachedBase {
+    weak var lane: Lane?
+
+    /// Whether it is still to be asked for.
+    var isOfUse: Bool { lane.map { $0.isAlive && $0.logits != nil } ?? false }
+  }
 
   init(backend: any Backend, configuration: EngineConfiguration) throws(EngineError) {
     func require(_ name: String, _ value: Int, atLeast least: Int) throws(EngineError) {

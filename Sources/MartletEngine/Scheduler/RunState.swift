@@ -132,6 +132,33 @@ final class RunState: @unchecked Sendable {
   /// Whether tokens must be granted in order: rounds, then paths.
   var isOrdered: Bool { teamMembers > 0 || gate?.remainingTokens != nil }
 
+  /// Has the gate grant a token that is drawn, and its reading for guidance.
+  func reserveToken() -> Bool {
+    guard let gate else { return true }
+    guard gate.reserve(1) else { return false }
+    guard let guidance, guidance.readingsPerToken > 0 else { return true }
+    if gate.reserveGuidance(guidance.readingsPerToken) { return true }
+    gate.refund(1)
+    return false
+  }
+
+  /// Gives back tokens that were granted and are no text.
+  func refundTokens(_ count: Int) {
+    gate?.refund(count)
+    if let guidance, guidance.readingsPerToken > 0 {
+      gate?.refundGuidance(count * guidance.readingsPerToken)
+    }
+  }
+
+  /// Has the gate grant tokens that are given, each read for guidance so many times.
+  func reserveGiven(_ count: Int, readings: Int) -> Bool {
+    guard let gate else { return true }
+    if readings > 0, !gate.reserveGuidance(count * readings) { return false }
+    if gate.reservePrompt(count) { return true }
+    if readings > 0 { gate.refundGuidance(count * readings) }
+    return false
+  }
+
   func pageTaken() {
     statistics.kvPages += 1
     if statistics.kvPages > statistics.peakKVPages {

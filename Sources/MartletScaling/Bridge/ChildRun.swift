@@ -83,6 +83,7 @@ struct ChildRun {
     let failure = component.map(callPlugin) ?? callBuiltIn()
     run.cancelSubmitted()
     if let error = run.engineFailure { parent.noteEngine(error) }
+    if run.reachedKVCeiling { parent.noteKVCeiling() }
     engineRun.gate = parent.ledger
     parent.payer.current = parent.ledger
 

@@ -29,6 +29,9 @@ final class Judge: Sendable {
     var extractor: ExtractorInstance?
     /// Those that a strategy asked for by name.
     var others: [String: ScorerInstance] = [:]
+    /// Whether a strategy's thread may be inside one of them, and whether the run is over.
+    var isEntered = false
+    var isOver = false
   }
 
   init(
@@ -124,11 +127,29 @@ final class Judge: Sendable {
   /// The extractor in use.
   var extractorID: String? { extractor?.component.id }
 
-  /// Leaves the instances alone for good, because a thread that was given up may be inside one.
-  func abandon() { state.withLock { ($0.scorer, $0.extractor, $0.others) = (nil, nil, [:]) } }
+  /// A strategy's thread may be inside an instance from now on, until it says that it left.
+  func enter() { state.withLock { $0.isEntered = true } }
 
-  /// Ends the instances. Called once, after the last use.
+  /// The strategy's thread has left, and ends what nobody else will if it was given up meanwhile.
+  func leave() {
+    let isLast = state.withLock { state in
+      state.isEntered = false
+      return state.isOver
+    }
+    if isLast { endInstances() }
+  }
+
+  /// Ends the instances, at the latest when the strategy's thread leaves them. Called once, after the
+  /// last use.
   func end() {
+    let isFree = state.withLock { state in
+      state.isOver = true
+      return !state.isEntered
+    }
+    if isFree { endInstances() }
+  }
+
+  private func endInstances() {
     let (scorer, extractor, others) = state.withLock { state in
       defer { (state.scorer, state.extractor, state.others) = (nil, nil, [:]) }
       return (state.scorer, state.extractor, state.others.values)

@@ -59,6 +59,8 @@ final class PluginRun: Sendable {
 
   private struct State {
     var models: [UInt: Run] = [:]
+    /// Their handles by name: branches of one model go into one call, whoever opened it.
+    var modelNames: [String: UInt] = [:]
     var surroundings: [ObjectIdentifier: ModelSurroundings] = [:]
     var isCommitted = false
     var hasAbstained = false
@@ -177,6 +179,9 @@ final class PluginRun: Sendable {
   /// Whether a branch was refused pages.
   var reachedKVCeiling: Bool { state.withLock { $0.reachedKVCeiling } }
 
+  /// Notes that something which works for the strategy was refused pages: a scorer, a child.
+  func noteKVCeiling() { state.withLock { $0.reachedKVCeiling = true } }
+
   /// Notes an error of the engine that is no fault of the strategy's.
   func noteEngine(_ error: EngineError) {
     switch error.code {
@@ -281,6 +286,7 @@ final class PluginRun: Sendable {
 
   /// Opens another model for this run and gives it a handle.
   func openModel(_ name: String) throws(HostFailure) -> UInt {
+    if let known = state.withLock({ $0.modelNames[name] }) { return known }
     guard let open = surroundings.model.open else {
       throw HostFailure(MARTLET_E_UNSUPPORTED, "this host opens no other model")
     }
@@ -309,7 +315,7 @@ final class PluginRun: Sendable {
         error.engineCode == .memory ? MARTLET_E_MEMORY : MARTLET_E_NOT_FOUND, error.message)
     }
     let number = Handle.next()
-    state.withLock { $0.models[number] = run }
+    state.withLock { ($0.models[number], $0.modelNames[name]) = (run, number) }
     return number
   }
 
@@ -499,7 +505,10 @@ final class PluginRun: Sendable {
   /// Makes every handle invalid and gives back all branches. May be called again.
   func close() {
     let branches = state.withLock { state in
-      defer { (state.kept, state.models, state.surroundings) = ([:], [:], [:]) }
+      defer {
+        (state.kept, state.models, state.surroundings) = ([:], [:], [:])
+        state.modelNames = [:]
+      }
       state.isOpen = false
       return state.branches.removeAll() + state.kept.values
     }

@@ -46,7 +46,6 @@ struct StrategyExecution: Sendable {
     case .hung:
       run.engineRun.cancel()
       run.abandonment.set()
-      run.judge.abandon()
       return RunEnding(
         candidates: run.candidates, answer: run.answer ?? Self.best(of: run.candidates),
         cause: .pluginHung,
@@ -143,10 +142,13 @@ struct StrategyExecution: Sendable {
   private func startThread() {
     let thread = Thread { [component, scope, run, outcome] in
       run.claimThread()
-      outcome.send(Self.callPlugin(component, scope))
+      let end = Self.callPlugin(component, scope)
+      run.judge.leave()
+      outcome.send(end)
     }
     thread.name = "martlet \(scope.id)"
     thread.stackSize = Self.stackBytes
+    run.judge.enter()
     thread.start()
   }
 

@@ -92,6 +92,7 @@ final class ScorerInstance: Sendable {
     }
     if let error = own.engineFailure { run.noteEngine(error) }
     // The scorer passes on what ended the run; say so in the run's own words.
+    if status == MARTLET_E_BUDGET, own.reachedKVCeiling { run.noteKVCeiling() }
     if status == MARTLET_E_BUDGET || status == MARTLET_E_CANCELLED { run.noteEnd() }
     try instance.check(status, "score_branches")
     if let bad = scores.first(where: { !$0.isFinite }) {

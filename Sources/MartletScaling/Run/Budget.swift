@@ -2,8 +2,8 @@
 public struct Budget: Sendable, Equatable, Codable {
   /// The most tokens that may be sampled, over all branches, discarded ones included.
   public var tokens: Int?
-  /// The most tokens of all kinds: sampled, prompt, appended, and those that other models process for
-  /// scorers.
+  /// The most tokens of all kinds: sampled, prompt, appended, those that other models process for
+  /// scorers, and those that are read once more for guidance.
   public var totalTokens: Int?
   /// Seconds from the start of the run after which it stops: no token is drawn later, but a forward
   /// pass in progress is finished and what there is is judged, so the result comes that much later.

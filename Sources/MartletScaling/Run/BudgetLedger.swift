@@ -26,8 +26,10 @@ public final class BudgetLedger: TokenGate {
     var prompt = 0
     /// Processed by other models than the run's own.
     var scored = 0
+    /// Read once more for guidance.
+    var guidance = 0
     var flops = 0.0
-    var total: Int { generated + prompt + scored }
+    var total: Int { generated + prompt + scored + guidance }
   }
 
   /// What can run out.
@@ -43,6 +45,7 @@ public final class BudgetLedger: TokenGate {
     case generated
     case prompt
     case scored
+    case guidance
   }
 
   /// Opens a ledger; its clock starts now.
@@ -137,6 +140,15 @@ public final class BudgetLedger: TokenGate {
 
   public func refund(_ count: Int) { refund(count, .generated, flopsPerToken: flopsPerToken) }
 
+  /// A weaker model's tokens cost what the run's own do, which is not less than they take.
+  public func reserveGuidance(_ count: Int) -> Bool {
+    reserve(count, .guidance, flopsPerToken: flopsPerToken)
+  }
+
+  public func refundGuidance(_ count: Int) {
+    refund(count, .guidance, flopsPerToken: flopsPerToken)
+  }
+
   func reserve(_ count: Int, _ kind: Kind, flopsPerToken: Double) -> Bool {
     if notesDeadline() { return false }
     if let parent, !parent.reserve(count, kind, flopsPerToken: flopsPerToken) {
@@ -197,6 +209,7 @@ extension BudgetLedger.Used {
     case .generated: generated += count
     case .prompt: prompt += count
     case .scored: scored += count
+    case .guidance: guidance += count
     }
     self.flops += flops
   }

@@ -178,6 +178,12 @@ public final class ScalingSession: Sendable {
           .budget,
           "the prompt alone has \(tokens.count) tokens, more than the budget allows; raise it")
       }
+      guard ledger.reserveGuidance(run.statistics.guidanceTokens) else {
+        throw EngineError(
+          .budget,
+          "the prompts of the run and of its guidance have more tokens than the budget allows; "
+            + "raise it")
+      }
       run.gate = ledger
       return run
     } catch {
