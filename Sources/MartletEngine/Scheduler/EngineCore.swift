@@ -71,6 +71,8 @@ final class EngineCore: @unchecked Sendable {
   var lastWidth = 0
   /// Bases with kept logits.
   var cachedBases: [Lane] = []
+  /// Prompts whose pages are being filled, the first one now.
+  var restores: [PrefixRestore] = []
 
   init(backend: any Backend, configuration: EngineConfiguration) throws(EngineError) {
     func require(_ name: String, _ value: Int, atLeast least: Int) throws(EngineError) {
@@ -208,7 +210,7 @@ final class EngineCore: @unchecked Sendable {
       let pass = gather()
       if !pass.work.isEmpty {
         execute(pass)
-      } else if !settle() && !isWoken && answers.isEmpty && !writePrefixes() {
+      } else if !settle() && !isWoken && answers.isEmpty && restores.isEmpty && !writePrefixes() {
         isAsleep = true
         unlockAndAnswer()
         driverWake.wait()
@@ -221,6 +223,7 @@ final class EngineCore: @unchecked Sendable {
       if !pass.work.isEmpty { _ = writePrefixes() }
     }
     while writePrefixes() {}
+    abandonRestores()
     pool.forgetPrefixes()
     // The thread and the core hold each other.
     driver = nil
