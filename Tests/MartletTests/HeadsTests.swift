@@ -103,6 +103,45 @@ import Testing
     }
   }
 
+  /// Keys and values that come from a file have no hidden states with them, and what is processed again of
+  /// such a page does not stand for the others.
+  @Test func pagesFromElsewhereHaveNoHiddenStates() throws {
+    let tokens = Array(golden.tokens.dropLast())
+    let backend = try TransformerBackend(
+      model: session.model, team: session.team, options: .init(kvType: .f32))
+    try backend.reservePages(3)
+    backend.keepHiddenStates(byteLimit: 1 << 20)
+    let state = try FloatMatrix(rows: 1, columns: try #require(backend.hiddenWidth))
+    func slots(_ page: PageID) -> [Int] {
+      (0..<backend.pageTokens).filter {
+        backend.copyHiddenState(page: page, slot: $0, into: state, row: 0)
+      }
+    }
+    let batch = ForwardBatch(
+      tokens: tokens.enumerated().map { index, token in
+        BatchToken(token: token, position: index, sequence: 0, wantsLogits: index == 0)
+      }, sequences: [[1]])
+    let buffer = try LogitsBuffer(rows: 1, vocabulary: backend.vocabularySize)
+    try backend.forward(batch, logits: buffer)
+    let all = Array(tokens.indices)
+    #expect(slots(1) == all)
+    let bytes = try backend.pageBytes(1)
+    for page in [1, 2] as [PageID] {
+      try backend.setPage(page, to: bytes)
+      #expect(slots(page).isEmpty)
+      try backend.repeatPositions([5], tokens: [tokens[5]], table: [page], prompt: tokens.count)
+      #expect(slots(page).isEmpty)
+      try backend.repeatPositions([0], tokens: [tokens[0]], table: [page], prompt: tokens.count)
+      #expect(slots(page) == [0])
+    }
+    backend.movePosition(from: (2, 5), to: (1, 0))
+    #expect(slots(1).isEmpty, "what the slot held is another token's")
+    try backend.forward(batch, logits: buffer)
+    #expect(slots(1) == all)
+    backend.copyPage(from: 1, to: 2, positions: 4)
+    #expect(slots(2) == [0, 1, 2, 3])
+  }
+
   @Test func keptHiddenStatesAreTheFeaturesAndChangeNoBit() throws {
     let tokens = Array(golden.tokens.dropLast())
     let batch = ForwardBatch(

@@ -129,7 +129,8 @@ extension EngineCore {
         for wanted in state.lanes {
           guard
             let (lane, needsLogits) = pool.nextWork(
-              wanted, needsLogits: true, pageTokens: backend.pageTokens)
+              wanted, needsLogits: true, pageTokens: backend.pageTokens),
+            !isBeingRestored(lane)
           else { continue }
           if lane.workTick == tick {
             found[lane.workIndex].wantsLogits = found[lane.workIndex].wantsLogits || needsLogits

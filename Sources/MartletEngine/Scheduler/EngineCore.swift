@@ -79,6 +79,8 @@ final class EngineCore: @unchecked Sendable {
     /// Whether it is still to be asked for.
     var isOfUse: Bool { lane.map { $0.isAlive && $0.logits != nil } ?? false }
   }
+  /// Prompts whose pages are being filled, the first one now.
+  var restores: [PrefixRestore] = []
 
   init(backend: any Backend, configuration: EngineConfiguration) throws(EngineError) {
     func require(_ name: String, _ value: Int, atLeast least: Int) throws(EngineError) {
@@ -217,7 +219,7 @@ final class EngineCore: @unchecked Sendable {
       let pass = gather()
       if !pass.work.isEmpty {
         execute(pass)
-      } else if !settle() && !isWoken && answers.isEmpty && !writePrefixes() {
+      } else if !settle() && !isWoken && answers.isEmpty && restores.isEmpty && !writePrefixes() {
         isAsleep = true
         unlockAndAnswer()
         driverWake.wait()
@@ -230,6 +232,7 @@ final class EngineCore: @unchecked Sendable {
       if !pass.work.isEmpty { _ = writePrefixes() }
     }
     while writePrefixes() {}
+    abandonRestores()
     pool.forgetPrefixes()
     // The thread and the core hold each other.
     driver = nil
