@@ -105,8 +105,10 @@ final class RetrieveBenchCase {
     let done = monotonicNanoseconds()
     try graph.insert(table, upTo: keys, layer: 0, kvHead: 0)
     let insert = Double(monotonicNanoseconds() - done) / Double(max(1, keys - built))
+    // As many as no cache holds, beside the one that is warm.
+    let count = min(copies.count, RetrieveBench.coldBytes / graph.bytes + 2)
     return Graphs(
-      copies: try [graph] + (1..<copies.count).map { _ in try graph.copy() },
+      copies: try [graph] + (1..<count).map { _ in try graph.copy() },
       buildNs: Double(done - began), insertNs: insert)
   }
 
@@ -258,7 +260,8 @@ final class RetrieveBenchCase {
     func search(_ copy: Int, _ tables: [RetrievalSearch.Table]) throws -> [UInt32] {
       guard index == .graph else { return try self.search(searcher, tables[copy], index, rows) }
       return try walker.search(
-        rows, rows: 0..<group, graph: graphs[copy], table: tables[copy], layer: 0, kvHead: 0,
+        rows, rows: 0..<group, graph: graphs[copy == 0 ? 0 : 1 + (copy - 1) % (graphs.count - 1)],
+        table: tables[copy], layer: 0, kvHead: 0,
         effort: .init(expanded: settings.expanded, candidates: settings.graphCandidates),
         wanted: settings.wanted)
     }
