@@ -144,6 +144,8 @@ def arguments():
     parser.add_argument("--retrieve-dim", type=int, default=128)
     parser.add_argument("--retrieve-candidates", type=int, default=1_600,
                         help="of ours, at 131,072 keys, in proportion for others")
+    parser.add_argument("--retrieve-no-graphs", dest="retrieve_graphs", action="store_false",
+                        help="leave graphs out (ours, faiss's, hnswlib, usearch), which take minutes to build")
     parser.add_argument("--retrieve-dump", help="a file of Benchmarks/Model/dump_long.py instead of synthetic keys")
     parser.add_argument("--retrieve-head", default="", help="LAYER.HEAD of the dump")
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)),

@@ -1,6 +1,6 @@
-"""Searches of the best keys of one key-value head, one thread: ours and faiss's in turns, on keys and queries of one
+"""Searches of the best keys of one key-value head, one thread: ours and others' in turns, on keys and queries of one
 recipe (`ood`) or of a model (`--retrieve-dump`). Ours finds 256 positions among as many candidates as
-`--retrieve-candidates`; of faiss's settings the fastest with a recall of at least 0.985 of the best 100 counts.
+`--retrieve-candidates`; of faiss's fast scan the fastest setting with a recall of at least 0.985 of the best 100 counts.
 """
 import json
 import os
@@ -16,21 +16,21 @@ FOUND = 256
 
 
 def measure(o):
-    run, faiss = Runner(o.before), [sys.executable, os.path.join(HERE, "retrieve_faiss.py")]
-    folder = os.path.join(o.json_folder, "faiss-" + (o.retrieve_head or "ood"))
+    run, peers = Runner(o.before), [sys.executable, os.path.join(HERE, "retrieve_peers.py")]
+    folder = os.path.join(o.json_folder, "peers-" + (o.retrieve_head or "ood"))
     if not os.path.exists(os.path.join(folder, "queries.npz")):
-        say(f"retrieve: building faiss's indexes in {folder}")
+        say(f"retrieve: building the peers' indexes in {folder}")
         chosen = ["--model", o.retrieve_dump, "--head", o.retrieve_head] if o.retrieve_dump else []
-        subprocess.run([*faiss, "build", folder, "--keys", str(o.retrieve_keys), "--dim",
-                        str(o.retrieve_dim), *chosen], check=True)
+        subprocess.run([*peers, "build", folder, "--keys", str(o.retrieve_keys), "--dim",
+                        str(o.retrieve_dim), *chosen, *([] if o.retrieve_graphs else ["--no-graphs"])], check=True)
     samples, recalls, errors = {}, {}, {}
     for number in range(o.rounds):
         say(f"retrieve: round {number + 1} of {o.rounds}")
         report = run.json([
             o.martlet, "bench", "retrieve", "--keys", str(o.retrieve_keys), "--dim", str(o.retrieve_dim),
             "--distribution", f"model={o.retrieve_dump}" if o.retrieve_dump else "ood",
-            "--index", "scan,exact", "--queries", "1,4", "--candidates", str(o.retrieve_candidates),
-            "--wanted", str(FOUND), "--repetitions", "32", "-o", "json"])
+            "--index", "scan,graph,exact" if o.retrieve_graphs else "scan,exact", "--queries", "1,4",
+            "--candidates", str(o.retrieve_candidates), "--wanted", str(FOUND), "--repetitions", "32", "-o", "json"])
         for row in report["rows"]:
             if o.retrieve_head and row["head"] != o.retrieve_head:
                 continue
@@ -42,7 +42,7 @@ def measure(o):
         limit = o.retrieve_keys * o.retrieve_dim * 2 / report["context"]["limits"]["read_gb_per_s"]
         for queries in (1, 4):
             samples.setdefault(("limit", "", queries), []).append(limit)
-        for row in map(json.loads, run.output([*faiss, "measure", folder]).splitlines()):
+        for row in map(json.loads, run.output([*peers, "measure", folder]).splitlines()):
             key = (row["index"], row["setting"], row["queries"])
             samples.setdefault(key, []).append(row["ns"])
             recalls[key] = row["recall"]
@@ -59,7 +59,7 @@ def render(result):
     rows = {(r["index"], r["setting"], r["queries"]): r for r in result["rows"]}
 
     def best(queries):
-        fast = [r for r in result["rows"] if r["index"] == "pq-fast-scan" and r["queries"] == queries
+        fast = [r for r in result["rows"] if r["index"] == "faiss pq-fast-scan" and r["queries"] == queries
                 and r["recall"] >= ENOUGH]
         return min(fast, key=lambda r: median(r["samples"]))
 
@@ -73,8 +73,7 @@ def render(result):
 
     keys = list(dict.fromkeys((r["index"], r["setting"]) for r in result["rows"]))
     lines = [line("exact, limit of reading bf16 keys", ("limit", ""))]
-    lines += [line(f"{i}{', ' + s if s else ''}" if i.startswith("martlet") else f"faiss {i}{', ' + s if s else ''}",
-                   (i, s)) for i, s in keys if i != "limit"]
+    lines += [line(f"{i}{', ' + s if s else ''}", (i, s)) for i, s in keys if i != "limit"]
     lines.append(["**martlet scan / faiss's fast scan with re-ranking**", *(
         cell for q in (1, 4) for cell in (
             f"**{ratio(rows['martlet scan', '', q]['samples'], best(q)['samples']):.2f}**", ""))])

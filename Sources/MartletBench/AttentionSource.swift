@@ -9,6 +9,8 @@ protocol AttentionSource {
   /// The next position's key, and its value.
   mutating func key() -> [Float]
   mutating func value() -> [Float]
+  /// How many different queries to fit to there are; nil: any number.
+  var fitQueries: Int? { get }
   /// A query to fit an index to, and one to search with.
   mutating func fitQuery() -> [Float]
   mutating func query() -> [Float]
@@ -16,6 +18,7 @@ protocol AttentionSource {
 
 extension SyntheticAttention: AttentionSource {
   var scale: Float? { nil }
+  var fitQueries: Int? { nil }
   mutating func fitQuery() -> [Float] { query() }
 }
 
@@ -31,6 +34,7 @@ struct DumpedAttention: AttentionSource {
   private let queries: [Float]
   private var given = (keys: 0, values: 0, fit: 0, queries: 0)
 
+  var fitQueries: Int? { fit.count / dimensions }
   mutating func key() -> [Float] { row(keys, &given.keys, from: positions) }
   mutating func value() -> [Float] { row(values, &given.values, from: positions) }
   mutating func fitQuery() -> [Float] { row(fit, &given.fit, from: 0..<fit.count / dimensions) }

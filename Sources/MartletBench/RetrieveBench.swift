@@ -8,6 +8,8 @@ public enum RetrieveBench {
   public enum Index: String, Sendable, CaseIterable {
     /// Scans codes of all positions and ranks the best by their keys.
     case scan
+    /// Follows links between keys that were found together, from the best to better ones.
+    case graph
     /// Takes whole pages by upper bounds of their scores.
     case pages
     /// Exact attention over everything.
@@ -57,8 +59,14 @@ public enum RetrieveBench {
     /// Positions that the scan hands to the ranking at 131,072 keys; in proportion for others, but at
     /// least four times those wanted.
     public var candidates = 1_600
+    /// Keys whose links a graph's search follows, per query.
+    public var expanded = 800
+    /// Of those it reaches, the best by codes that are ranked.
+    public var graphCandidates = 1_600
     /// Positions to find per query.
     public var wanted = 128
+    /// The largest error of outputs of what is chosen.
+    public var tolerance = 0.02
     /// Samples; each with queries of its own.
     public var repetitions = 32
     public var command = "martlet bench retrieve"
@@ -72,8 +80,13 @@ public enum RetrieveBench {
       try BenchError.require("queries", queries, in: 1...64)
       try BenchError.require("nibbles", [nibbles], in: 8...256)
       try BenchError.require("candidates", [candidates], in: 1...1 << 20)
+      try BenchError.require("expanded", [expanded], in: 1...1 << 20)
+      try BenchError.require("graph-candidates", [graphCandidates], in: 1...1 << 20)
       try BenchError.require("wanted", [wanted], in: 1...1 << 20)
       try BenchError.require("repetitions", [repetitions], in: 1...10_000)
+      guard (0...1).contains(tolerance) else {
+        throw BenchError(.argument, "tolerance \(tolerance) is not 0 to 1")
+      }
       if let odd = keys.first(where: { $0 % 32 != 0 }) {
         throw BenchError(.argument, "\(odd) keys are no whole pages; give a multiple of 32")
       }
@@ -96,9 +109,9 @@ public enum RetrieveBench {
     public let head: String?
     /// Queries that searched together.
     public let queries: Int
-    /// Fitting the codebook.
+    /// Fitting the codebook; of a graph, building it of all keys but the last 1,024 too.
     public let buildNs: Double
-    /// Encoding one key.
+    /// Encoding one key; of a graph, linking it too (the last 1,024).
     public let insertNs: Double
     /// Median search, its queries' preparation included; of `exact` the whole attention.
     public let queryNs: Double
@@ -117,6 +130,8 @@ public enum RetrieveBench {
     public let bytesPerKey: Double
     /// Part of the keys that attention reads.
     public let touched: Double
+    /// Whether this is what `IndexChooser` takes for these keys and queries among the rows of the run.
+    public var chosen = false
     public let variant: String
     public let samplesNs: [Double]
     public let fractionOfLimit: Double
@@ -125,14 +140,14 @@ public enum RetrieveBench {
     public static let header = [
       "index", "keys", "dim", "head", "queries", "search µs", "cold µs", "attention µs",
       "recall@100",
-      "mass", "output error", "bytes/key", "touched",
+      "mass", "output error", "bytes/key", "touched", "chosen",
     ]
     public var cells: [String] {
       [
         index, "\(keys)", "\(dim)", head ?? "", "\(queries)", short(queryNs / 1e3),
         short(coldQueryNs / 1e3),
         short(attendNs / 1e3), short(recallAt_100), short(attentionMass), short(outputError),
-        short(bytesPerKey), short(touched * 100) + " %",
+        short(bytesPerKey), short(touched * 100) + " %", chosen ? "yes" : "",
       ]
     }
   }
@@ -147,7 +162,7 @@ public enum RetrieveBench {
     attention itself); synthetic logits are scaled to a standard deviation of 8; recall_at_100: of each query's \
     true best 100 the part among what its group found; attention_mass and output_error (relative, \
     L2) of attention over what was found alone, means over all queries; limit = bytes of codes (pages: \
-    bounds, exact: keys and values) / read bandwidth, measured in this run, values in cache can pass 1
+    bounds, graph: blocks that were looked at, exact: keys and values) / read bandwidth, measured in this run, values in cache can pass 1
     """
 
   /// Runs the benchmark.
@@ -173,13 +188,40 @@ public enum RetrieveBench {
         }
       }
     }
+    choose(&rows, settings.tolerance)
     context.limits = limits
     context.formula = formula
     context.settings = [
       "repetitions": "\(settings.repetitions)", "nibbles": "\(settings.nibbles)",
       "candidates": "\(settings.candidates)", "wanted": "\(settings.wanted)",
+      "tolerance": "\(settings.tolerance)", "expanded": "\(settings.expanded)",
+      "graph_candidates": "\(settings.graphCandidates)",
     ]
     return BenchReport(context: context, rows: rows)
+  }
+
+  /// Marks what is to be used: of equal queries over one head's or distribution's keys, by length, search
+  /// with the index out of the caches and attention together.
+  static func choose(_ rows: inout [Row], _ tolerance: Double) {
+    let kinds = Dictionary(grouping: rows.indices) { place in
+      let row = rows[place]
+      return "\(row.distribution) \(row.head ?? "") \(row.dim) \(row.queries)"
+    }
+    for places in kinds.values {
+      let chooser = IndexChooser(
+        places.compactMap { place in
+          let row = rows[place]
+          guard let index = IndexChooser.Index(rawValue: row.index) else { return nil }
+          let search = index == .exact ? 0 : row.coldQueryNs
+          return .init(
+            index: index, keys: row.keys, nanoseconds: search + row.attendNs,
+            error: row.outputError)
+        })
+      for place in places {
+        let choice = chooser.choose(keys: rows[place].keys, tolerance: tolerance)
+        rows[place].chosen = rows[place].index == choice.rawValue
+      }
+    }
   }
 
   /// One set of keys to measure, and how to come by it.

@@ -23,7 +23,13 @@ final class RetrieveBenchCase {
   private let queries: [[Float]]
   private let scale: Float
 
+  /// Made when it is asked for: one of each copy.
+  private lazy var graphs = Result { try makeGraphs() }
+  private let graphQueries: FloatMatrix?
+
   private static let truths = 32
+  /// Keys that are inserted into a graph and not built.
+  private static let inserted = 1_024
   private static let warmUps = 3
   private static let samples = 1024
 
@@ -42,6 +48,7 @@ final class RetrieveBenchCase {
     let sample = try FloatMatrix(rows: Self.samples, columns: dimensions)
     for row in 0..<Self.samples { sample.setRow(row, source.fitQuery()) }
     queries = (0..<Self.truths).map { _ in source.query() }
+    graphQueries = settings.indexes.contains(.graph) ? try Self.graphQueries(&source, keys) : nil
     scale = source.scale ?? RetrieveBench.logitDeviation / Self.deviation(queries, vectors)
 
     let shape = try RetrievalShape(headDimensions: dimensions, nibbles: settings.nibbles)
@@ -70,6 +77,39 @@ final class RetrieveBenchCase {
       slab.markTurned(copy.lazy.map { Int($0) })
     }
     insertNs = insert
+  }
+
+  /// An eighth as many as keys, 1,024 to 32,768, or as many as there are.
+  private static func graphQueries(
+    _ source: inout any AttentionSource, _ keys: Int
+  ) throws -> FloatMatrix {
+    let count = min(max(keys / 8, 1_024), 32_768, source.fitQueries ?? .max)
+    let matrix = try FloatMatrix(rows: count, columns: source.dimensions)
+    for row in 0..<count { matrix.setRow(row, source.fitQuery()) }
+    return matrix
+  }
+
+  private struct Graphs {
+    var copies: [RetrievalGraph]
+    var buildNs: Double
+    var insertNs: Double
+  }
+
+  private func makeGraphs() throws -> Graphs {
+    let graph = try RetrievalGraph(codebook: codebook, capacity: keys)
+    let table = index.table(copies[0], of: slab)
+    let built = max(32, keys - Self.inserted)
+    let began = monotonicNanoseconds()
+    try graph.build(
+      table, pages: built / KVSlab.pageTokens, layer: 0, kvHead: 0, queries: graphQueries)
+    let done = monotonicNanoseconds()
+    try graph.insert(table, upTo: keys, layer: 0, kvHead: 0)
+    let insert = Double(monotonicNanoseconds() - done) / Double(max(1, keys - built))
+    // As many as no cache holds, beside the one that is warm.
+    let count = min(copies.count, RetrieveBench.coldBytes / graph.bytes + 2)
+    return Graphs(
+      copies: try [graph] + (1..<count).map { _ in try graph.copy() },
+      buildNs: Double(done - began), insertNs: insert)
   }
 
   /// Writes keys and values; returns the keys.
@@ -159,36 +199,51 @@ final class RetrieveBenchCase {
     var mass = 0.0
     var error = 0.0
     var touched = 0.0
+    var followed = 0.0
     var queries = 0
   }
 
   func row(
     _ index: RetrieveBench.Index, queries group: Int, _ limits: MachineLimits
   ) throws -> RetrieveBench.Row {
+    let graphs = index == .graph ? try self.graphs.get() : nil
     let measured = try measure(index, group)
     let shape = codebook.shape
     let page = Double(KVSlab.pageTokens)
     let scanned =
       switch index {
       case .scan: Double(shape.bytes(of: .codes)) / page
+      case .graph:
+        // Of the links that were followed and the hubs; a block is 32 codes and 32 positions.
+        (measured.followed / Double(settings.repetitions) + Double(keys) / 512)
+          * (Double(shape.bytes(of: .codes)) + 128) / Double(keys)
       case .pages: Double(shape.bytes(of: .bounds)) / page
       case .exact: Double(4 * dimensions)
       }
     let operation =
-      index == .exact
-      ? "attention_f32"
-      : index == .scan
-        ? "retrieve_scan" : "retrieve_scan_bounds"
+      switch index {
+      case .scan, .graph: "retrieve_scan"
+      case .pages: "retrieve_scan_bounds"
+      case .exact: "attention_f32"
+      }
+    let taken =
+      switch index {
+      case .scan, .pages: scanned
+      case .graph:
+        Double(graphs?.copies[0].bytes ?? 0) / Double(keys) + Double(shape.bytes(of: .codes)) / page
+      case .exact: 0.0
+      }
     let count = Double(max(1, measured.queries))
     return RetrieveBench.Row(
       index: index.rawValue, keys: keys, dim: dimensions,
       distribution: cell.distribution.name, head: cell.head, queries: group,
-      buildNs: index == .exact ? 0 : buildNs, insertNs: index == .exact ? 0 : insertNs,
+      buildNs: index == .exact ? 0 : buildNs + (graphs?.buildNs ?? 0),
+      insertNs: index == .exact ? 0 : insertNs + (graphs?.insertNs ?? 0),
       queryNs: measured.samples.median, queryMinNs: measured.samples.minimum,
       coldQueryNs: measured.cold.median, coldQueryMinNs: measured.cold.minimum,
       attendNs: measured.attention.median, attendMinNs: measured.attention.minimum,
       recallAt_100: measured.recall / count, attentionMass: measured.mass / count,
-      outputError: measured.error / count, bytesPerKey: index == .exact ? 0 : scanned,
+      outputError: measured.error / count, bytesPerKey: taken,
       touched: measured.touched / Double(settings.repetitions),
       variant: kernelVariants().first { $0.operation == operation && $0.serving }?.name ?? "",
       samplesNs: measured.samples.nanoseconds,
@@ -200,6 +255,16 @@ final class RetrieveBenchCase {
   private func measure(_ index: RetrieveBench.Index, _ group: Int) throws -> Measured {
     var measured = Measured()
     let searcher = RetrievalSearch(slab: self.index)
+    let walker = RetrievalGraphSearch()
+    let graphs = index == .graph ? try self.graphs.get().copies : []
+    func search(_ copy: Int, _ tables: [RetrievalSearch.Table]) throws -> [UInt32] {
+      guard index == .graph else { return try self.search(searcher, tables[copy], index, rows) }
+      return try walker.search(
+        rows, rows: 0..<group, graph: graphs[copy == 0 ? 0 : 1 + (copy - 1) % (graphs.count - 1)],
+        table: tables[copy], layer: 0, kvHead: 0,
+        effort: .init(expanded: settings.expanded, candidates: settings.graphCandidates),
+        wanted: settings.wanted)
+    }
     let tables = copies.map { self.index.table($0, of: slab) }
     let rows = try FloatMatrix(rows: group, columns: dimensions)
     let (exact, sparse) = (
@@ -230,13 +295,14 @@ final class RetrieveBenchCase {
         found = (0..<UInt32(keys)).map { $0 }
       } else {
         // The attention before took the caches; the index comes back over some searches.
-        for _ in 0..<Self.warmUps { _ = try search(searcher, tables[0], index, rows) }
+        for _ in 0..<Self.warmUps { _ = try search(0, tables) }
         let warm = monotonicNanoseconds()
-        found = try search(searcher, tables[0], index, rows)
+        found = try search(0, tables)
         measured.samples.append(Double(monotonicNanoseconds() - warm))
+        measured.followed += Double(walker.followed)
         let copy = 1 + sample % (copies.count - 1)
         let cold = monotonicNanoseconds()
-        _ = try search(searcher, tables[copy], index, rows)
+        _ = try search(copy, tables)
         measured.cold.append(Double(monotonicNanoseconds() - cold))
         let path = Kernels.retrievalPath(found: found, sinks: 0, recent: keys, end: keys)
         let attention = monotonicNanoseconds()

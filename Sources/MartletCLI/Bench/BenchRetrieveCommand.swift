@@ -38,8 +38,17 @@ struct BenchRetrieveCommand: ParsableCommand {
   @Option(help: "Positions that a scan hands to the ranking, at 131,072 keys.")
   var candidates = 1_600
 
+  @Option(help: "Keys whose links a graph's search follows, per query.")
+  var expanded = 800
+
+  @Option(help: "Positions that a graph's search hands to the ranking.")
+  var graphCandidates = 1_600
+
   @Option(help: "Positions to find per query; of pages four times as many.")
   var wanted = 128
+
+  @Option(help: "The largest error of outputs of what is chosen.")
+  var tolerance = 0.02
 
   @Option(help: "Samples per row.")
   var repetitions = 32
@@ -58,10 +67,14 @@ struct BenchRetrieveCommand: ParsableCommand {
     settings.queries = queries.values
     settings.nibbles = nibbles
     settings.candidates = candidates
+    settings.expanded = expanded
+    settings.graphCandidates = graphCandidates
     settings.wanted = wanted
+    settings.tolerance = tolerance
     settings.repetitions = repetitions
     settings.command =
       "martlet bench retrieve --nibbles \(nibbles) --candidates \(candidates) --wanted \(wanted) "
+      + "--expanded \(expanded) --graph-candidates \(graphCandidates) "
       + "--repetitions \(repetitions)"
     settings.version = MartletCommand.configuration.version
 
