@@ -23,7 +23,7 @@ struct FailingPlugins {
 
   /// Strategies that do no harm to the process they are loaded into.
   static let tame: [Plugin] =
-    ["well_behaved", "older_minor", "ledger_watch"].map {
+    ["well_behaved", "ledger_watch"].map {
       Plugin(name: $0, fate: .good)
     }
     + [
@@ -33,7 +33,8 @@ struct FailingPlugins {
       "resamples_biased", "resamples_in_order", "misuse",
     ].map { Plugin(name: $0, fate: .fails) }
     + [
-      "wrong_size", "wrong_strategy_size", "wrong_major", "wrong_version", "null_function",
+      "built_for_zero", "wrong_size", "wrong_strategy_size", "wrong_major", "wrong_version",
+      "null_function",
       "null_entry", "missing_symbol", "reserved_kind",
     ].map { Plugin(name: $0, fate: .refused) }
     + [Plugin(name: "over_budget", fate: .goesOn)]
@@ -88,8 +89,8 @@ struct FailingPlugins {
     let claims =
       plugin.name.hasPrefix("resamples") ? #", "claims": ["unbiased-resampling"]"# : ""
     return """
-      {"schema": 1, "id": "\(plugin.id)", "version": "1.0.0", "abi": {"major": 0, "minor": \
-      \(kind == "sampler" ? 4 : 3)}, "library": "lib\(plugin.name).so", "language": "c", "license": \
+      {"schema": 1, "id": "\(plugin.id)", "version": "1.0.0", "abi": {"major": 1, "minor": 0}, \
+      "library": "lib\(plugin.name).so", "language": "c", "license": \
       "Apache-2.0", "components": [{"kind": "\(kind)", "id": "\(plugin.id)", "summary": "A fixture."\
       \(options)\(claims)}]}
       """

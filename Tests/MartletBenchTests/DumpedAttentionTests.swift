@@ -67,7 +67,7 @@ import MartletBench
     defer { try? FileManager.default.removeItem(atPath: path) }
     let report = try RetrieveBench.run(settings(path))
     // Only what the file has: 1,024 keys of 16 dimensions.
-    #expect(report.rows.map(\.index) == ["scan", "pages", "exact"])
+    #expect(report.rows.map(\.index) == ["scan", "graph", "pages", "exact"])
     for row in report.rows {
       #expect(row.keys == 1_024 && row.dim == 16 && row.head == "3.1")
       #expect(row.distribution == "model=\(path)")
