@@ -66,6 +66,7 @@ public struct RunContext {
   public func advance(
     _ branches: [Branch], _ advance: Advance = Advance()
   ) throws(PluginError) {
+    if branches.isEmpty { return }
     let status = withAdvance(advance) { how in
       let handles = branches.map { Optional($0.handle) }
       return table.host.pointee.advance?(table.run, handles, UInt32(handles.count), &how)
@@ -80,6 +81,7 @@ public struct RunContext {
     _ branches: [Branch], _ advance: Advance = Advance(),
     until: (Branch) throws(PluginError) -> Bool
   ) throws(PluginError) {
+    if branches.isEmpty { return }
     let table = table
     let status = withoutActuallyEscaping(until) { until in
       var question = Question(table: table, until: until)

@@ -49,8 +49,8 @@ struct Round: Sendable {
         report.endings["error: \(code)", default: 0] += 1
       }
     }
-    // Who is given up may be inside a call that began before.
-    if plans.contains(where: { $0.fate == .goesOn }) {
+    // Who is given up may be inside a call that began before, and prompts may be on their way to files.
+    if plans.contains(where: { $0.fate == .goesOn }) || stage.keptPages > 0 {
       for _ in 0..<2000 where stage.problem != nil { try? await Task.sleep(for: .milliseconds(2)) }
     }
     if let problem = stage.problem { report.problems.append(problem) }

@@ -118,10 +118,16 @@ struct RunChecks: Sendable {
   private static let excuses = [
     // A sampler, guidance and a constraint may have no token in common.
     "forbid every token",
+    // The same, from fixtures that have no words of their own.
+    "failed in run: invalid argument",
     "nothing was measured for this model yet", "judges only prompts of the form",
     "begins as another label does", "failed in score: unsupported", "breaks the constraint",
     // Texts that a strategy adds, or that a judge with a smaller context reads.
     "but the context of",
+    // A child of a strategy that needs none.
+    "the run has no scorer",
+    // Teams take exact attention and no guidance.
+    "this model's branches cannot read one another",
   ]
 
   // MARK: The trace

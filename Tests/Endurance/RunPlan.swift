@@ -141,7 +141,6 @@ struct RunPlan: Sendable {
         request.sampler = random.pick(FailingPlugins.samplers).id
         if fate == .good { fate = .fails }
       }
-      if isIsolated { fate = .refused }
     }
   }
 

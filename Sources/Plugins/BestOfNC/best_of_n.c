@@ -7,6 +7,7 @@
 /// Paper: Training Verifiers to Solve Math Word Problems (Cobbe et al., 2021).
 #include "martlet/plugin.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,11 @@ typedef struct best_of_n {
 } best_of_n;
 
 static martlet_status explain(const best_of_n *self, martlet_status status, const char *text) {
-  self->host->explain(self->run, text, strlen(text));
+  char why[256] = "", both[400];
+  size_t needed;
+  self->host->last_error(why, sizeof why - 1, &needed);
+  int length = snprintf(both, sizeof both, *why ? "%s: %s" : "%s", text, why);
+  self->host->explain(self->run, both, (size_t)length);
   return status;
 }
 

@@ -34,7 +34,11 @@ struct InverseEntropyVoting: Strategy {
           try run.advance(attempts.map(\.branch))
         }
         for attempt in attempts { try vote(attempt, &votes, run) }
-        if let chosen = votes.chosen { try run.answer(chosen) }
+        if let chosen = votes.chosen {
+          try run.answer(chosen)
+        } else if round == 0 {
+          try run.answerByVote(of: attempts.map(\.branch))
+        }
         if let end { throw end }
       }
     }

@@ -33,19 +33,15 @@ struct SelfEvaluatedSampling: Strategy {
   func run(_ run: RunContext) throws {
     let root = try run.root()
     var best: Double?
+    var open: [Branch] = []
     var (tried, pruned) = (0, 0)
     try run.untilRunEnds { () throws(PluginError) in
       while tried < most {
-        var open = try root.fork(min(batch, most - tried))
+        open = []
+        open = try root.fork(min(batch, most - tried))
         tried += open.count
         while !open.isEmpty {
-          let end = try run.untilRunEnds { () throws(PluginError) in
-            try run.advance(open, Advance(maxTokens: look))
-          }
-          if let end {
-            if best == nil { try run.answerByVote(of: open) }
-            throw end
-          }
+          try run.advance(open, Advance(maxTokens: look))
           let doubts = try restart(open, run)
           var going: [Branch] = []
           for (branch, doubt) in zip(open, doubts) {

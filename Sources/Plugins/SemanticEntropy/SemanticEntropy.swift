@@ -39,7 +39,11 @@ struct SemanticEntropy: Strategy {
           try run.advance(attempts.map(\.branch))
         }
         last = try vote(attempts, run, isCut: end != nil && round > 0) ?? last
-        if let chosen = last.chosen { try run.answer(chosen) }
+        if let chosen = last.chosen {
+          try run.answer(chosen)
+        } else if round == 0 {
+          try run.answerByVote(of: attempts.map(\.branch))
+        }
         try run.component.trace(
           "round", ["round": .integer(round), "semantic_entropy": .number(last.entropy)])
         if let end { throw end }
