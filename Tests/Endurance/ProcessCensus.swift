@@ -77,17 +77,29 @@ struct ProcessCensus {
     ].compactMap(\.self)
   }
 
-  /// Bytes that this process holds in memory, after what its allocator keeps for later was given back.
-  static func residentBytes() -> Int {
-    _ = trim?(0)
-    let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?
-      .split(separator: " ")
-    return (fields.flatMap { $0.count > 1 ? Int($0[1]) : nil } ?? 0)
-      * Int(sysconf(Int32(_SC_PAGESIZE)))
+  /// Bytes that are allocated and not freed, by the allocator's own books. What engines map for keys and values
+  /// is not among them: it stays, up to the limits that the stages give.
+  static func allocatedBytes() -> Int {
+    guard let info else { return 0 }
+    var (buffer, size): (UnsafeMutablePointer<CChar>?, Int) = (nil, 0)
+    guard let stream = open_memstream(&buffer, &size) else { return 0 }
+    _ = info(0, stream)
+    fclose(stream)
+    defer { free(buffer) }
+    // The last of each is that of all arenas together.
+    let text = buffer.map { String(cString: $0) } ?? ""
+    func last(_ kind: String) -> Int {
+      guard let place = text.range(of: kind, options: .backwards),
+        let number = text[place.upperBound...].range(of: "size=\"")
+      else { return 0 }
+      return Int(text[number.upperBound...].prefix(while: \.isNumber)) ?? 0
+    }
+    return last("<system type=\"current\"") - last("<total type=\"fast\"")
+      - last("<total type=\"rest\"") + last("<total type=\"mmap\"")
   }
 
   // malloc.h is in no module that Swift imports.
-  private static let trim = dlsym(nil, "malloc_trim").map {
-    unsafeBitCast($0, to: (@convention(c) (Int) -> Int32).self)
+  private static let info = dlsym(nil, "malloc_info").map {
+    unsafeBitCast($0, to: (@convention(c) (Int32, UnsafeMutablePointer<FILE>) -> Int32).self)
   }
 }

@@ -129,7 +129,7 @@ struct Endurance {
         told = .now
         say(
           "\(result.runs) of \(runs) runs, \(result.tokens) tokens, \(result.problems.count) problems, "
-            + "\(ProcessCensus.residentBytes() >> 20) MiB")
+            + "\(ProcessCensus.allocatedBytes() >> 20) MiB")
       }
     }
     result.seconds = began.duration(to: .now) / .seconds(1)
@@ -225,7 +225,7 @@ let program = CommandLine.arguments[0]
 struct MemoryCourse {
   private var points: [(runs: Int, bytes: Int)] = []
 
-  mutating func note(at runs: Int) { points.append((runs, ProcessCensus.residentBytes())) }
+  mutating func note(at runs: Int) { points.append((runs, ProcessCensus.allocatedBytes())) }
 
   /// Set where the last quarter held more than the second: the first fills what is kept.
   var growth: String? {
@@ -236,7 +236,7 @@ struct MemoryCourse {
     let quarter = points.count / 4
     let (then, now) = (mean(points[quarter..<2 * quarter]), mean(points.suffix(quarter)))
     return now > then + then / 20 + (4 << 20)
-      ? "memory grows: \(then) resident bytes became \(now)" : nil
+      ? "memory grows: \(then) allocated bytes became \(now)" : nil
   }
 
   var summary: String {
