@@ -89,6 +89,7 @@ extension EngineCore {
   ) {
     locked { () throws(Never) in
       run.anyWaiters.append(.init(deliver: deliver))
+      run.notePeak()
       resolve(run)
       wake()
     }
@@ -100,6 +101,7 @@ extension EngineCore {
   ) {
     locked { () throws(Never) in
       run.allWaiters.append(.init(states: states, deliver: deliver))
+      run.notePeak()
       resolve(run)
       wake()
     }

@@ -159,8 +159,14 @@ final class RunState: @unchecked Sendable {
     return false
   }
 
+  /// Pages for tokens that the engine draws ahead, while nobody waits, may come back before anybody could have known:
+  /// they count for the peak when somebody waits again.
   func pageTaken() {
     statistics.kvPages += 1
+    if isAwaited { notePeak() }
+  }
+
+  func notePeak() {
     if statistics.kvPages > statistics.peakKVPages {
       statistics.peakKVPages = statistics.kvPages
       statistics.peakKVBytes = statistics.kvPages * bytesPerPage

@@ -140,7 +140,7 @@ extension PluginChecker {
       if first.withoutTiming != second.withoutTiming {
         throw CaseFailure(
           "strategy '\(id)' gave '\(first.answer)' and then '\(second.answer)' under one seed, "
-            + "or used different amounts")
+            + "or used different amounts: \(first.usage) and \(second.usage)")
       }
     }
     return subject.ranStrategies
