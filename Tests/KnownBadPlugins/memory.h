@@ -107,21 +107,6 @@ static const martlet_memory functions = {.size = sizeof functions,
                                          .destroy = destroy,
                                          .recall = recall,
                                          .read = read_note};
-static const martlet_component component = {.size = sizeof component,
-                                            .kind = MARTLET_KIND_MEMORY,
-                                            .id = FIXTURE_ID,
-                                            .functions = &functions};
-static const martlet_component *const components[] = {&component};
-static const martlet_plugin plugin = {.size = sizeof plugin,
-                                      .abi_major = MARTLET_PLUGIN_ABI_MAJOR,
-                                      .abi_minor = MARTLET_PLUGIN_ABI_MINOR,
-                                      .component_count = 1,
-                                      .id = FIXTURE_ID,
-                                      .version = "1.0.0",
-                                      .components = components};
 
-MARTLET_API const martlet_plugin *martlet_plugin_entry(uint32_t major, uint32_t minor);
-const martlet_plugin *martlet_plugin_entry(uint32_t major, uint32_t minor) {
-  (void)major, (void)minor;
-  return &plugin;
-}
+#define FIXTURE_KIND MARTLET_KIND_MEMORY
+#include "entry.h"

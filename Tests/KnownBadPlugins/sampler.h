@@ -26,21 +26,6 @@ static void destroy(void *instance) { (void)instance; }
 
 static const martlet_sampler functions = {
     .size = sizeof functions, .create = create, .process = process, .destroy = destroy};
-static const martlet_component component = {.size = sizeof component,
-                                            .kind = MARTLET_KIND_SAMPLER,
-                                            .id = FIXTURE_ID,
-                                            .functions = &functions};
-static const martlet_component *const components[] = {&component};
-static const martlet_plugin plugin = {.size = sizeof plugin,
-                                      .abi_major = MARTLET_PLUGIN_ABI_MAJOR,
-                                      .abi_minor = MARTLET_PLUGIN_ABI_MINOR,
-                                      .component_count = 1,
-                                      .id = FIXTURE_ID,
-                                      .version = "1.0.0",
-                                      .components = components};
 
-MARTLET_API const martlet_plugin *martlet_plugin_entry(uint32_t major, uint32_t minor);
-const martlet_plugin *martlet_plugin_entry(uint32_t major, uint32_t minor) {
-  (void)major, (void)minor;
-  return &plugin;
-}
+#define FIXTURE_KIND MARTLET_KIND_SAMPLER
+#include "entry.h"

@@ -182,20 +182,9 @@ struct DraftingTests {
 }
 
 /// A backend that can only continue sequences.
-private final class ChainOnlyBackend: Backend {
-  private let inner: SimulatedBackend
+private final class ChainOnlyBackend: BackendAround {
+  let inner: SimulatedBackend
   init(_ inner: SimulatedBackend) { self.inner = inner }
-  var name: String { inner.name }
-  var vocabularySize: Int { inner.vocabularySize }
-  var contextLength: Int { inner.contextLength }
-  var pageTokens: Int { inner.pageTokens }
-  var bytesPerPage: Int { inner.bytesPerPage }
-  var maximumBatchTokens: Int { inner.maximumBatchTokens }
-  var tokenizer: any TokenCodec { inner.tokenizer }
-  func reservePages(_ count: Int) throws(EngineError) { try inner.reservePages(count) }
-  func copyPage(from source: PageID, to target: PageID, positions: Int) {
-    inner.copyPage(from: source, to: target, positions: positions)
-  }
   func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
     guard batch.tokens.allSatisfy(\.path.isEmpty) else {
       throw EngineError(.backend, "a tree was given to a backend without trees")

@@ -10,7 +10,7 @@ import Testing
 @Suite("Restoring prefixes", .serialized)
 struct PrefixRestoreTests {
   /// A simulation whose pages are large in files, and that tells in which order it was called.
-  final class LargePages: PrefixSharing {
+  final class LargePages: PrefixSharing, BackendAround {
     let inner: SimulatedBackend
     /// A pass, or a page that was filled.
     enum Call { case forward, fill }
@@ -31,17 +31,6 @@ struct PrefixRestoreTests {
       calls.withLock { $0.append(call) }
     }
 
-    var name: String { inner.name }
-    var vocabularySize: Int { inner.vocabularySize }
-    var contextLength: Int { inner.contextLength }
-    var pageTokens: Int { inner.pageTokens }
-    var bytesPerPage: Int { inner.bytesPerPage }
-    var maximumBatchTokens: Int { inner.maximumBatchTokens }
-    var tokenizer: any TokenCodec { inner.tokenizer }
-    func reservePages(_ count: Int) throws(EngineError) { try inner.reservePages(count) }
-    func copyPage(from source: PageID, to target: PageID, positions: Int) {
-      inner.copyPage(from: source, to: target, positions: positions)
-    }
     func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
       note(.forward)
       try inner.forward(batch, logits: logits)

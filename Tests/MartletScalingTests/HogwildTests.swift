@@ -190,21 +190,8 @@ struct HogwildTests {
 }
 
 /// A model whose branches cannot read one another.
-private final class PlainBackend: Backend {
-  private let inner: SimulatedBackend
+private final class PlainBackend: BackendAround {
+  let inner: SimulatedBackend
   init(_ inner: SimulatedBackend) { self.inner = inner }
   var name: String { "plain" }
-  var vocabularySize: Int { inner.vocabularySize }
-  var contextLength: Int { inner.contextLength }
-  var pageTokens: Int { inner.pageTokens }
-  var bytesPerPage: Int { inner.bytesPerPage }
-  var maximumBatchTokens: Int { inner.maximumBatchTokens }
-  var tokenizer: any TokenCodec { inner.tokenizer }
-  func reservePages(_ count: Int) throws(EngineError) { try inner.reservePages(count) }
-  func copyPage(from source: PageID, to target: PageID, positions: Int) {
-    inner.copyPage(from: source, to: target, positions: positions)
-  }
-  func forward(_ batch: ForwardBatch, logits: LogitsBuffer) throws(EngineError) {
-    try inner.forward(batch, logits: logits)
-  }
 }

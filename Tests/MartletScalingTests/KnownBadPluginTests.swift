@@ -57,6 +57,7 @@ import Testing
     ("changes_in_until", .rules, "a callback may read branches"),
     ("keeps_asking", .latency, "101 times for more"),
     ("scorer_appends", .branches, "changed a branch that it was given"),
+    ("scorer_wavers", .branches, "judges the same branches in two ways"),
     ("opens_socket", .isolation, "permission \"network\""),
     ("resamples_biased", .resampling, "the better scored half went on too often"),
     ("resamples_in_order", .resampling, "the first half of a population went on too often"),
@@ -109,7 +110,10 @@ import Testing
     }
     let first = await detail(7)
     #expect(await detail(7) == first)
-    #expect(await detail(8) != first)
+    // Two seeds may agree to the digit that is told, five hardly do.
+    var others = Set<String>()
+    for seed in 8...12 { others.insert(await detail(seed)) }
+    #expect(others.count > 1)
   }
 
   @Test func aGoodOnePassesAllCases() async throws {

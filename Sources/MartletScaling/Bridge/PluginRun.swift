@@ -362,10 +362,8 @@ final class PluginRun: Sendable {
   var kvBytesLeft: Double {
     let limits = [kvBytesLimit, engineRun.kvBytesLimit].compactMap(\.self)
     guard let kvBytesLimit = limits.min() else { return .infinity }
-    let statistics = engineRun.statistics
-    let bytesPerPage =
-      statistics.peakKVPages == 0 ? 0 : statistics.peakKVBytes / statistics.peakKVPages
-    return Double(max(0, kvBytesLimit - statistics.kvPages * bytesPerPage))
+    let held = engineRun.statistics.kvPages * engineRun.engine.backend.bytesPerPage
+    return Double(max(0, kvBytesLimit - held))
   }
 
   // MARK: Judging

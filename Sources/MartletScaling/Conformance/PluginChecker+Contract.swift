@@ -7,6 +7,8 @@ import MartletEngine
 extension PluginChecker {
   /// Calls that a strategy may still make of a run that has ended: one for each of its branches, say.
   private static let mostCallsAfterEnd = 64
+  /// Resamplings from which a bias is told, and runs in which they must come together.
+  private static let (leastResamplings, mostResamplingRuns) = (100, 600)
 
   func totalBudget(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
     let host = try subject.host()
@@ -143,70 +145,60 @@ extension PluginChecker {
     var checked = 0
     for component in try subject.components(host) where component.manifest.kind == .scorer {
       let id = component.manifest.id
-      do throws(ScalingError) {
-        let chosen = try host.choose(.scorer, id, options: [:])
-        guard chosen.component.functions.load(as: martlet_scorer.self).score_branches != nil else {
-          continue
-        }
-        checked += 1
-        if let problem = try problem(scoringBy: chosen, host) {
-          throw ScalingError(.plugin, "scorer '\(id)' \(problem)")
-        }
-      } catch {
-        throw CaseFailure(error.message)
+      let chosen = try orFail { try host.choose(.scorer, id, options: [:]) }
+      guard chosen.component.functions.load(as: martlet_scorer.self).score_branches != nil else {
+        continue
+      }
+      checked += 1
+      // A judge may draw its verdicts: it is in runs of one seed that they are the same.
+      if try judgement(by: chosen, id, host) != judgement(by: chosen, id, host) {
+        throw CaseFailure("scorer '\(id)' judges the same branches in two ways")
       }
     }
     return checked == 1 ? "1 scorer of branches" : "\(checked) scorers of branches"
   }
 
-  /// Has a scorer judge three branches twice; what is wrong with that, as the end of a sentence.
-  private func problem(
-    scoringBy chosen: ChosenComponent, _ host: PluginHost
-  ) throws(ScalingError) -> String? {
+  /// What a scorer makes of three branches, which it must leave as they are; nil where it cannot judge
+  /// them: the simulated language may hold nothing that it can, and that is no fault of its own.
+  private func judgement(
+    by chosen: ChosenComponent, _ id: String, _ host: PluginHost
+  ) throws(CaseFailure) -> [Double]? {
     let judge = Judge(scorers: [chosen], extractor: nil, logger: Self.logger)
-    do throws(EngineError) {
-      let engine = try Engine(backend: makeBackend(0))
-      defer { engine.shutdown() }
-      let engineRun = try engine.makeRun(
-        prompt: engine.tokenizer.encode(prompt, addSpecial: true, parseSpecial: false), seed: seed)
-      let run = PluginRun(
-        engineRun: engineRun, root: engineRun.root, prompt: prompt,
-        ledger: try unlimited(), judge: judge, trace: nil, kvBytesLimit: nil,
-        surroundings: .init(
-          plugins: host, model: ModelSurroundings(), suitableOptions: [:], logger: Self.logger,
-          onAnswer: nil), onEnd: {})
-      run.claimThread()
-      let branches = try engineRun.root.fork(3)
-      try engineRun.advanceBlocking(branches, Advance(maxTokens: 5))
-      let before = branches.map(Snapshot.init)
-      var problem: String?
-      do throws(HostFailure) {
-        let first = try judge.score(branches, run: run)
-        if branches.map(Snapshot.init) != before {
-          problem = "changed a branch that it was given"
-        } else if try judge.score(branches, run: run) != first {
-          problem = "judges the same branches in two ways"
-        }
-      } catch {
-        // The simulated language may hold nothing that it can judge; that is no fault of its own.
-        if branches.map(Snapshot.init) != before { problem = "changed a branch that it was given" }
-      }
-      judge.end()
-      for branch in branches { branch.release() }
-      run.close()
-      if problem == nil, engine.pagesInUse != 0 {
-        problem = "left \(engine.pagesInUse) pages behind"
-      }
-      return problem
-    } catch {
-      throw ScalingError(error)
+    let (engine, ledger) = (try makeEngine(secondsPerForward: 0), try unlimited())
+    defer { engine.shutdown() }
+    let (engineRun, branches) = try orFail {
+      let tokens = engine.tokenizer.encode(prompt, addSpecial: true, parseSpecial: false)
+      let run = try engine.makeRun(prompt: tokens, seed: seed)
+      let branches = try run.root.fork(3)
+      try run.advanceBlocking(branches, Advance(maxTokens: 5))
+      return (run, branches)
     }
+    let run = PluginRun(
+      engineRun: engineRun, root: engineRun.root, prompt: prompt, ledger: ledger, judge: judge,
+      trace: nil, kvBytesLimit: nil,
+      surroundings: .init(
+        plugins: host, model: ModelSurroundings(), suitableOptions: [:], logger: Self.logger,
+        onAnswer: nil), onEnd: {})
+    run.claimThread()
+    let before = branches.map(Snapshot.init)
+    let scores = try? judge.score(branches, run: run)
+    let isChanged = branches.map(Snapshot.init) != before
+    judge.end()
+    for branch in branches { branch.release() }
+    run.close()
+    if isChanged { throw CaseFailure("scorer '\(id)' changed a branch that it was given") }
+    if engine.pagesInUse != 0 {
+      throw CaseFailure("scorer '\(id)' left \(engine.pagesInUse) pages behind")
+    }
+    return scores
   }
 
-  private func unlimited() throws(EngineError) -> BudgetLedger {
-    do throws(ScalingError) { return try BudgetLedger(Budget()) } catch {
-      throw EngineError(.budget, error.message)
-    }
+  private func unlimited() throws(CaseFailure) -> BudgetLedger {
+    try orFail { try BudgetLedger(Budget()) }
+  }
+
+  private func orFail<Value>(_ body: () throws -> Value) throws(CaseFailure) -> Value {
+    do { return try body() } catch { throw CaseFailure("\(error)") }
   }
 
   /// A branch as a scorer must leave it.
@@ -266,14 +258,19 @@ extension PluginChecker {
     let host = try subject.host()
     var checked = 0
     for component in subject.manifest.components where component.claims.contains(.resampling) {
-      // What ends a step must appear in the language that the simulation speaks.
+      // What ends a step must appear in the language that the simulation speaks, which is bytes: what
+      // is no character of its own shows as one that no delimiter can name.
       let steps = component.options.contains { $0.name == "step" && $0.type == .text }
-      let spoken = try await run(component.id, host).text
-      let step = Dictionary(grouping: spoken, by: \.self).max { $0.value.count < $1.value.count }
-      let log = try await ContractWatch.during { () throws(CaseFailure) in
-        for round in 0..<60 {
+      let spoken = try await run(component.id, host).candidates.map(\.text).joined()
+      let letters = spoken.unicodeScalars.filter { $0.isASCII && $0 != "\0" }
+      let step = Dictionary(grouping: letters, by: \.self)
+        .max { ($0.value.count, $1.key) < ($1.value.count, $0.key) }
+      var (resamplings, rounds) = ([ContractWatch.Resampling](), 0)
+      while resamplings.count < Self.leastResamplings, rounds < Self.mostResamplingRuns {
+        let round = UInt64(rounds)
+        let log = try await ContractWatch.during { () throws(CaseFailure) in
           _ = try await run(component.id, host) {
-            $0.seed = seed &+ UInt64(round)
+            $0.seed = seed &+ round
             if steps, let step { $0.options["step"] = String(step.key) }
             // Scores that differ, so that weights do.
             $0.judge = { text in
@@ -284,22 +281,24 @@ extension PluginChecker {
             }
           }
         }
+        resamplings += log.resamplings
+        rounds += 1
       }
-      guard log.resamplings.count >= 20 else {
+      guard resamplings.count >= Self.leastResamplings else {
         throw CaseFailure(
           "strategy '\(component.id)' claims \(ComponentClaim.resampling.rawValue) and resampled "
-            + "scored branches \(log.resamplings.count) times in 60 runs; too few to tell")
+            + "scored branches \(resamplings.count) times in \(rounds) runs; too few to tell")
       }
       let temperature =
         component.options.first { $0.name == "temperature" }.flatMap { Double($0.defaultValue) }
         ?? 1
-      for (name, deviation) in Self.deviations(log.resamplings, temperature: temperature)
-      where abs(deviation) > 5 {
+      let deviations = Self.deviations(resamplings, temperature: temperature)
+      if let (name, deviation) = deviations.max(by: { abs($0.1) < abs($1.1) }), abs(deviation) > 5 {
         throw CaseFailure(
           "strategy '\(component.id)' resamples with a bias: \(name) went on "
             + "\(deviation > 0 ? "too often" : "too seldom") by "
-            + "\((abs(deviation) * 10).rounded() / 10) standard deviations in "
-            + "\(log.resamplings.count) resamplings")
+            + "\((abs(deviation) * 100).rounded() / 100) standard deviations in "
+            + "\(resamplings.count) resamplings")
       }
       checked += 1
     }
