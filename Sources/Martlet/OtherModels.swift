@@ -50,7 +50,7 @@ final class OtherModels: Sendable {
   }
 
   private func load(_ path: String) throws -> OpenedModel {
-    let model = try TransformerModel.load(
+    let model = try TransformerModel.shared(
       path: path, numericClass: numericClass, team: team, packCache: packCache)
     let tokenizer = try Tokenizer(metadata: model.metadata)
     let backend = try TransformerBackend(

@@ -75,7 +75,7 @@ extension Session {
   /// A small model beside the session's own, with its threads and numeric class; with logits for
   /// `tokens` alone, nil for all.
   func openSmall(_ path: String, tokens: [Token]? = nil) throws -> TransformerBackend {
-    let small = try TransformerModel.load(
+    let small = try TransformerModel.shared(
       path: path, numericClass: numericClass, team: team, packCache: packCache)
     let tokenizer = try Tokenizer(metadata: small.metadata)
     try requireSameVocabulary(tokenizer, of: path)

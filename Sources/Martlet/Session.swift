@@ -101,7 +101,7 @@ public final class Session: Sendable {
       return try ThreadTeam(plan: PlacementPlan(options, topology: Topology.current()))
     }
     func load(_ team: ThreadTeam) throws -> TransformerModel {
-      try TransformerModel.load(
+      try TransformerModel.shared(
         path: path, numericClass: configuration.numericClass, team: team,
         placement: MemoryPlan(plan: team.plan).weights, packCache: configuration.packCache,
         progress: progress)

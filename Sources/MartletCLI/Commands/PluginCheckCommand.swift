@@ -29,6 +29,15 @@ struct PluginCheckCommand: AsyncParsableCommand {
       valueName: "seed"))
   var reproduce: UInt64?
 
+  @Option(
+    name: .customLong("set"),
+    help: ArgumentHelp(
+      """
+      An option for whoever declares it, where a case tries no other value: for plugins that refuse to \
+      work without it. Repeatable.
+      """, valueName: "key=value"))
+  var settings: [String] = []
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -45,7 +54,8 @@ struct PluginCheckCommand: AsyncParsableCommand {
     }
     // A random language; where time is at stake its sequences never end by themselves.
     let seed = reproduce ?? UInt64.random(in: 1...999_999)
-    let checker = PluginChecker(prompt: "?", seed: seed) { secondsPerForward in
+    let options = try optionValues()
+    let checker = PluginChecker(prompt: "?", seed: seed, options: options) { secondsPerForward in
       let isTimed = secondsPerForward > 0
       return SimulatedBackend(
         world: HashedWorld(seed: 5, endBias: isTimed ? -.infinity : 2.5),
@@ -65,7 +75,7 @@ struct PluginCheckCommand: AsyncParsableCommand {
           PluginSearchPath.currentExecutable,
           [
             "plugin", "check", absolute, "--case", name.rawValue, "--reproduce", String(seed),
-          ]
+          ] + settings.flatMap { ["--set", $0] }
         )
       },
       progress: { report in
@@ -80,6 +90,18 @@ struct PluginCheckCommand: AsyncParsableCommand {
       if failed > 0 { print("the same again: martlet plugin check \(path) --reproduce \(seed)") }
     }
     if failed > 0 { throw ExitCode.failure }
+  }
+
+  private func optionValues() throws -> [String: String] {
+    var values: [String: String] = [:]
+    for setting in settings {
+      let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      guard parts.count == 2, !parts[0].isEmpty else {
+        throw CommandError(.usage, "--set \(setting): write key=value")
+      }
+      values[String(parts[0])] = String(parts[1])
+    }
+    return values
   }
 }
 

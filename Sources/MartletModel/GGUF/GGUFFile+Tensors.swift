@@ -32,6 +32,11 @@ extension GGUFFile {
   /// What the system says of each part.
   var identity: [FileIdentity] { files.map(\.identity) }
 
+  /// Each part by path.
+  var sources: [TransformerModel.Source] {
+    files.map { TransformerModel.Source(path: $0.path, identity: $0.identity) }
+  }
+
   /// Tells the system that a tensor's pages, or those of a range of its bytes, are not needed soon:
   /// packed weights replace them.
   func releasePages(of tensor: TensorInfo, _ range: Range<Int>? = nil) {

@@ -36,6 +36,8 @@ public final class TransformerModel: Sendable {
   public let packedByteCount: Int
   /// Where the time of opening went, and what the pack cache did.
   public let opening: OpeningReport
+  /// The files it came from.
+  let sources: [Source]
   /// The pack file that is being written, if any; waited for when the model goes.
   private let pending: PendingPack?
 
@@ -91,6 +93,7 @@ public final class TransformerModel: Sendable {
     for number in 0..<configuration.layers { layers.append(try reader.layer(number)) }
 
     self.path = file.path
+    sources = file.sources
     self.configuration = configuration
     self.numericClass = numericClass
     outputNorm = try reader.outputNorm()

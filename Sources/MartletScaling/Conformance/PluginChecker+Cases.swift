@@ -9,6 +9,7 @@ extension PluginChecker {
 
   func check(_ name: Case, path: String) async throws(CaseFailure) -> String {
     let subject = try CheckedPlugin(path: path)
+    try requireDeclared(subject.manifest)
     switch name {
     case .manifest: return "plugin '\(subject.manifest.id)' \(subject.manifest.version)"
     case .load: return try load(subject)
@@ -34,6 +35,26 @@ extension PluginChecker {
     }
   }
 
+  private func requireDeclared(_ manifest: PluginManifest) throws(CaseFailure) {
+    for (name, value) in options.sorted(by: { $0.key < $1.key }) {
+      let declarations = manifest.components.flatMap(\.options).filter { $0.name == name }
+      if declarations.isEmpty {
+        throw CaseFailure("no component of plugin '\(manifest.id)' has an option '\(name)'")
+      }
+      for problem in declarations.compactMap({ $0.problem(with: value) }) {
+        throw CaseFailure("option '\(name)' \(problem), not '\(value)'")
+      }
+    }
+  }
+
+  /// The options to give a component: those of the check that it declares, and others before them.
+  func options(
+    for component: ComponentManifest?, _ tried: [String: String]
+  ) -> [String: String] {
+    options.filter { name, _ in component?.options.contains { $0.name == name } ?? false }
+      .merging(tried) { $1 }
+  }
+
   private func load(_ subject: CheckedPlugin) throws(CaseFailure) -> String {
     let host = try subject.host()
     for component in try subject.components(host) {
@@ -55,6 +76,7 @@ extension PluginChecker {
     _ component: InstalledComponent, _ host: PluginHost, _ options: [String: String] = [:]
   ) async throws(CaseFailure) {
     let id = component.manifest.id
+    let options = self.options(for: component.manifest, options)
     switch component.manifest.kind {
     case .strategy:
       let result = try await run(id, host) { $0.options = options }
@@ -283,7 +305,8 @@ extension PluginChecker {
     _ configure: @Sendable (inout RunRequest) -> Void
   ) async throws(CaseFailure) -> RunResult {
     let session = ScalingSession(
-      engine: engine, plugins: host, model: "simulation", defaults: ModelDefaults(),
+      engine: engine, plugins: host, model: "simulation",
+      defaults: ModelDefaults(options: options),
       surroundings: ModelSurroundings(parameters: Self.parameters), kvBytesLimit: nil, grace: grace,
       logger: Self.logger,
       fallbackScorer: { text in Double(text.logprobs.reduce(0, +)) })

@@ -65,7 +65,9 @@ extension PluginChecker {
     var rows = Self.samples
     let sampler: PluginSampler
     do throws(ScalingError) {
-      sampler = try PluginSampler(id, options: options, plugins: host)
+      let manifest = host.components.first { $0.manifest.kind == .sampler && $0.manifest.id == id }
+      sampler = try PluginSampler(
+        id, options: self.options(for: manifest?.manifest, options), plugins: host)
     } catch {
       throw CaseFailure(error.message)
     }

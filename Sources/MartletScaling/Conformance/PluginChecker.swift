@@ -111,16 +111,21 @@ public struct PluginChecker: Sendable {
   let prompt: String
   let grace: Duration
   let seed: UInt64
+  let options: [String: String]
 
   /// A checker.
   /// - Parameters:
   ///   - prompt: a prompt that the backend's tokenizer can read.
   ///   - grace: how long a strategy may go on after its run has ended.
   ///   - seed: what every run of a case draws from; the same seed gives the same reports.
+  ///   - options: what every component that declares an option of such a name is given where a case
+  ///     tries no other value: for plugins that refuse to work without it. A name that none declares,
+  ///     or a value that it does not take, fails the case.
   public init(
     prompt: String, grace: Duration = .seconds(2), seed: UInt64 = 20_260_901,
-    makeBackend: @escaping MakeBackend
+    options: [String: String] = [:], makeBackend: @escaping MakeBackend
   ) {
+    self.options = options
     self.prompt = prompt
     self.grace = grace
     self.seed = seed
