@@ -78,7 +78,6 @@ graph_edit graph_edit_lay_out(const void *graph, const graph_codes *codes, void 
   graph_edit e = {.graph = graph_parts_of(graph), .codes = *codes};
   const graph_header *h = e.graph.header;
   e.walk.graph = e.graph;
-  e.walk.query_count = 1;
   e.walk.limit = e.walk.positions = h->capacity;
   // For all keys to come.
   graph_header full = *h;
@@ -183,17 +182,15 @@ static void link_back(graph_edit *e, uint32_t from, uint32_t key) {
 void graph_link(graph_edit *e, uint32_t key) {
   const graph_parts *g = &e->graph;
   graph_walk *w = &e->walk;
-  graph_beam *beam = &w->beams[0];
-  const void *query = e->query;
-  w->queries = &query;
+  w->query = e->query;
   prepare(e, graph_codes_of(&e->codes, key));
   graph_walk_begin(w, graph_link_follow, graph_link_keep);
-  beam->visited[key / 64] |= 1ull << key % 64;
+  w->visited[key / 64] |= 1ull << key % 64;
   graph_walk_run(w);
-  const size_t count = graph_walk_kept(beam, e->order);
+  const size_t count = graph_walk_kept(w, e->order);
   uint32_t ids[graph_link_keep], places[graph_link_keep], chosen[graph_links];
   // By position, so that of equally near ones the first is the first.
-  for (size_t i = 0; i < count; ++i) e->order[i] = beam->kept[i];
+  for (size_t i = 0; i < count; ++i) e->order[i] = w->kept[i];
   graph_sort(e->order, count);
   for (uint32_t i = 0; i < count; ++i) {
     ids[i] = (uint32_t)e->order[i];
@@ -330,7 +327,6 @@ static search_scratch lay_out(const search_arguments *a, void *memory) {
   s.walk.graph = graph_parts_of(a->graph);
   s.walk.limit = findable(a);
   s.walk.positions = s.positions;
-  s.walk.query_count = a->query_count;
   size_t offset = graph_walk_lay_out(&s.walk, memory);
   search_scratch *own = &s;
   GRAPH_TAKE(own, memory, offset, ranks, s.positions);
@@ -366,31 +362,31 @@ static int valid(const search_arguments *a) {
 
 /// Marks a query's best; what does not matter beyond `wanted` is not ranked.
 static martlet_status choose(const search_arguments *a, search_scratch *s, uint32_t q) {
-  graph_beam *beam = &s->walk.beams[q];
-  const size_t count = graph_walk_kept(beam, s->order);
+  graph_walk *w = &s->walk;
+  const size_t count = graph_walk_kept(w, s->order);
   size_t best = count;
   if (count > a->wanted) {
     best = a->wanted;
     if (a->key_pages) {
       for (size_t i = 0; i < count; ++i)
-        if (!a->key_pages[beam->kept[i] / kv_positions]) return MARTLET_E_ARGUMENT;
+        if (!a->key_pages[w->kept[i] / kv_positions]) return MARTLET_E_ARGUMENT;
       MARTLET_CHOSEN(retrieve_rank, MARTLET_NUMERIC_PORTABLE)
-      (a->queries[q], a->layout, a->kv_head, a->key_pages, a->page_offset, count, beam->kept,
+      (a->queries[q], a->layout, a->kv_head, a->key_pages, a->page_offset, count, w->kept,
        s->ranks);
     }
     for (size_t i = 0; i < count; ++i) {
-      uint32_t rank = beam->scores[i];
+      uint32_t rank = w->kept_scores[i];
       if (a->key_pages) {
         // Floats as whole numbers in their order; both zeros are one.
         const uint32_t bits = martlet_bits_of_float(s->ranks[i] + 0.0f);
         rank = bits >> 31 ? ~bits : bits | 0x80000000u;
       }
-      s->order[i] = (uint64_t)rank << 32 | (UINT32_MAX - beam->kept[i]);
+      s->order[i] = (uint64_t)rank << 32 | (UINT32_MAX - w->kept[i]);
     }
     graph_largest(s->order, count, best);
-    for (size_t i = 0; i < best; ++i) beam->kept[i] = UINT32_MAX - (uint32_t)s->order[i];
+    for (size_t i = 0; i < best; ++i) w->kept[i] = UINT32_MAX - (uint32_t)s->order[i];
   }
-  for (size_t i = 0; i < best; ++i) s->seen[beam->kept[i] / 64] |= 1ull << beam->kept[i] % 64;
+  for (size_t i = 0; i < best; ++i) s->seen[w->kept[i] / 64] |= 1ull << w->kept[i] % 64;
   return MARTLET_OK;
 }
 
@@ -401,14 +397,15 @@ martlet_status martlet_graph_search(search_arguments *a, void *scratch) {
   if (!scratch || !aligned(scratch)) return MARTLET_E_ARGUMENT;
   search_scratch s = lay_out(a, scratch);
   graph_walk *w = &s.walk;
-  w->queries = a->queries;
   memset(s.seen, 0, (s.end + 63) / 64 * sizeof *s.seen);
-  graph_walk_begin(w, a->expanded, a->candidates > a->wanted ? a->candidates : a->wanted);
-  graph_walk_pages(w, &(graph_codes){a->pages, a->offset}, a->page_begin, a->page_end);
-  graph_walk_run(w);
-  a->followed = w->follows;
-  for (uint32_t q = 0; q < a->query_count; ++q)
+  for (uint32_t q = 0; q < a->query_count; ++q) {
+    w->query = a->queries[q];
+    graph_walk_begin(w, a->expanded, a->candidates > a->wanted ? a->candidates : a->wanted);
+    graph_walk_pages(w, &(graph_codes){a->pages, a->offset}, a->page_begin, a->page_end);
+    graph_walk_run(w);
+    a->followed += w->follows;
     if (choose(a, &s, q) != MARTLET_OK) return MARTLET_E_ARGUMENT;
+  }
   for (size_t word = 0; word < (s.end + 63) / 64; ++word)
     for (uint64_t bits = s.seen[word]; bits; bits &= bits - 1)
       a->positions[a->found++] = (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits);

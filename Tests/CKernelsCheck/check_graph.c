@@ -195,6 +195,32 @@ static size_t brute_force(const graph_case *c, const void *const *key_pages,
   return count;
 }
 
+/// Queries that search together find what each of them finds alone.
+static void same_apart(martlet_check *check, martlet_graph_search_arguments together,
+                       void *scratch) {
+  static uint8_t marks[most_pages * kv_positions];
+  static uint32_t found[32];
+  memset(marks, 0, sizeof marks);
+  size_t count = 0;
+  for (uint32_t q = 0; q < together.query_count; ++q) {
+    martlet_graph_search_arguments alone = together;
+    alone.query_count = 1;
+    alone.queries = together.queries + q;
+    alone.positions = found;
+    if (martlet_graph_search(&alone, scratch) != MARTLET_OK)
+      check_fail(check, "a search of one query was refused");
+    for (size_t i = 0; i < alone.found; ++i) {
+      count += !marks[found[i]];
+      marks[found[i]] = 1;
+    }
+  }
+  size_t hits = 0;
+  for (size_t i = 0; i < together.found; ++i) hits += marks[together.positions[i]];
+  if (hits != count || together.found != count)
+    check_fail(check, "%zu found together, %zu of them among %zu found apart", together.found, hits,
+               count);
+}
+
 /// Searches keys of the graph below `limit` and pages from there to page_end of the fork's or the own
 /// table; an exhaustive search must find what brute force does, another something sensible.
 static void search(martlet_check *check, graph_case *c, size_t limit, size_t page_end, int forked,
@@ -239,6 +265,7 @@ static void search(martlet_check *check, graph_case *c, size_t limit, size_t pag
                                       .positions = found};
   char *scratch = scratch_of(martlet_graph_search_scratch(&a));
   if (martlet_graph_search(&a, scratch) != MARTLET_OK) check_fail(check, "a search was refused");
+  same_apart(check, a, scratch);
   free(scratch);
   static uint8_t marks[most_pages * kv_positions];
   const size_t expected = brute_force(c, keys, queries, query_count, end, wanted, marks);

@@ -104,8 +104,7 @@ typedef struct martlet_graph_search_arguments {
 MARTLET_API size_t
 martlet_graph_search_scratch(const martlet_graph_search_arguments *arguments);
 /// Finds positions: for each query the `wanted` best of what was reached, then all queries' together,
-/// ascending and each once. Links that one query follows are looked at for all of them, so that
-/// together they find no fewer than alone in almost every case, and not always the same.
+/// ascending and each once. What a query finds does not depend on the others.
 MARTLET_API martlet_status martlet_graph_search(martlet_graph_search_arguments *arguments,
                                                 void *scratch);
 
