@@ -12,7 +12,7 @@ final class Stage: Sendable {
   let open: ScalingSession
   /// Plugins in processes of their own.
   let isolated: ScalingSession
-  /// Engines of other models that scorers use.
+  /// Engines of other models that scorers and strategies use.
   let others: [Engine]
   /// The most pages that may be kept for later prompts.
   let keptPages: Int
@@ -58,7 +58,10 @@ final class Stage: Sendable {
     ((open, isolated), impatient) = plugins.sessions(
       on: session.engine, model: session.scaling.model, session.scaling.defaults,
       session.scaling.surroundings, configuration.engine.kvBytesLimit)
-    others = [try session.scaling.surroundings.open!("martlet-arith-prm").engine]
+    // All that runs may open: what opens later would look like memory that grows.
+    others = try ["martlet-arith", "martlet-arith-prm"].map {
+      try session.scaling.surroundings.open!($0).engine
+    }
     let isLong = configuration.modelPath != nil
     prompt = { random in isLong ? Self.longPrompt(&random) : Self.embeddedPrompt(&random) }
     words = ["\n", " ", "=", ",", "#", "7"]
