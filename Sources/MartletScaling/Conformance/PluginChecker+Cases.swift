@@ -188,24 +188,34 @@ extension PluginChecker {
 
   private func cancellation(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
     let host = try subject.host()
+    var most = 0
     for id in try subject.strategies(host) {
+      let engine = try makeEngine(secondsPerForward: 0.01)
+      defer { engine.shutdown() }
       let work = Task { () async -> Result<RunResult, CaseFailure> in
         do throws(CaseFailure) {
-          return .success(
-            try await run(id, host, secondsPerForward: 0.01) { $0.stops.maxTokens = 100_000 })
+          return .success(try await run(id, host, on: engine) { $0.stops.maxTokens = 100_000 })
         } catch {
           return .failure(error)
         }
       }
       try? await Task.sleep(for: .milliseconds(150))
       work.cancel()
+      let then = engine.statistics
       switch await work.value {
       case .success: break
       case .failure(let failure) where failure.isCancellation: break
       case .failure(let failure): throw failure
       }
+      // The pass under way ends; what it draws is nobody's.
+      let now = engine.statistics
+      if now.forwards > then.forwards + 1 {
+        throw CaseFailure(
+          "strategy '\(id)' had \(now.forwards - then.forwards) passes after it was cancelled")
+      }
+      most = max(most, now.sampledTokens - then.sampledTokens)
     }
-    return subject.ranStrategies
+    return "\(subject.ranStrategies), \(most) tokens after it at most"
   }
 
   private func deadline(_ subject: CheckedPlugin) async throws(CaseFailure) -> String {
