@@ -17,12 +17,16 @@ FOUND = 256
 
 def measure(o):
     run, peers = Runner(o.before), [sys.executable, os.path.join(HERE, "retrieve_peers.py")]
-    folder = os.path.join(o.json_folder, "peers-" + (o.retrieve_head or "ood"))
-    if not os.path.exists(os.path.join(folder, "queries.npz")):
+    # What the indexes are built from is in the name: another would measure something else.
+    source = f"{os.path.basename(o.retrieve_dump)}-{o.retrieve_head}" if o.retrieve_dump else "ood"
+    folder = os.path.join(o.json_folder, f"peers-{source}-{o.retrieve_keys}x{o.retrieve_dim}"
+                          + ("" if o.retrieve_graphs else "-no-graphs"))
+    if not os.path.exists(os.path.join(folder, "complete")):
         say(f"retrieve: building the peers' indexes in {folder}")
         chosen = ["--model", o.retrieve_dump, "--head", o.retrieve_head] if o.retrieve_dump else []
         subprocess.run([*peers, "build", folder, "--keys", str(o.retrieve_keys), "--dim",
                         str(o.retrieve_dim), *chosen, *([] if o.retrieve_graphs else ["--no-graphs"])], check=True)
+        open(os.path.join(folder, "complete"), "w").close()
     samples, recalls, errors = {}, {}, {}
     for number in range(o.rounds):
         say(f"retrieve: round {number + 1} of {o.rounds}")

@@ -27,6 +27,11 @@ static martlet_status ask(process *process, uint32_t operation, writer *frame, r
   return MARTLET_E_PLUGIN;
 }
 
+int martlet_isolated_ended(const void *instance) {
+  const process *process = instance;
+  return atomic_load(&process->ended) != 0;
+}
+
 // MARK: All kinds
 
 static martlet_status create(const martlet_component *component, const martlet_host *host,

@@ -246,6 +246,9 @@ final class ContextBenchCase {
       minNs: lane.samples.minimum, samplesNs: lane.samples.nanoseconds,
       command: "\(settings.command) --methods \(lane.way.method.name)"
         + (lane.way.dropped.map { " --dropped \($0.word)" } ?? "")
-        + " --positions \(positions) --branches \(branches)")
+        + " --positions \(positions) --branches \(branches) --generate \(settings.generate)"
+        + " --repetitions \(settings.repetitions) --sharpness \(settings.sharpness)"
+        + (settings.prefill ? " --prefill" : "") + (settings.isApart ? " --apart" : "")
+        + (settings.kvFile.map { " --kv-file \($0)" } ?? "") + (settings.isCold ? " --cold" : ""))
   }
 }

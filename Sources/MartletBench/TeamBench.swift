@@ -111,7 +111,10 @@ public enum TeamBench {
       plainTokensPerS: Double(members) / Samples(times.map { $0.plain * 1e9 }).median * 1e9,
       cost: Samples(ratios).median, costLower: ratios[ratios.count / 4],
       costUpper: ratios[ratios.count * 3 / 4], medianNs: steps.median, minNs: steps.minimum,
-      samplesNs: steps.nanoseconds, command: settings.command)
+      samplesNs: steps.nanoseconds,
+      command: "\(settings.command) --members \(members) --layout \(settings.layout.rawValue) "
+        + "--prompt \(settings.prompt) --each \(settings.each) --generate \(settings.generate) "
+        + "--repetitions \(settings.repetitions)")
   }
 
   /// Branches that have read what they begin with.

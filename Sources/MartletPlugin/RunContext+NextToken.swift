@@ -100,12 +100,18 @@ extension RunContext {
       }
       firsts.append(first)
     }
+    var asked = probes
     if !common.isEmpty {
+      // Without room for what the labels have in common nothing can be read: 0, as without room for the probe.
+      asked = []
       for probe in probes {
-        _ = try ifRoom { () throws(PluginError) in try probe.branch.append(tokens: common) }
+        let hasRoom =
+          try ifRoom { () throws(PluginError) in try probe.branch.append(tokens: common) } != nil
+        if hasRoom { asked.append(probe) }
       }
+      if asked.isEmpty { return probabilities }
     }
-    for (probe, next) in zip(probes, try nextTokens(probes.map(\.branch), tokens: firsts)) {
+    for (probe, next) in zip(asked, try nextTokens(asked.map(\.branch), tokens: firsts)) {
       probabilities[probe.index] = next.logprobs.map { exp(Double($0)) }
     }
     return probabilities

@@ -264,6 +264,7 @@ static void search(martlet_check *check, graph_case *c, size_t limit, size_t pag
                                       .wanted = wanted,
                                       .positions = found};
   char *scratch = scratch_of(martlet_graph_search_scratch(&a));
+  ++check->runs;
   if (martlet_graph_search(&a, scratch) != MARTLET_OK) check_fail(check, "a search was refused");
   same_apart(check, a, scratch);
   free(scratch);

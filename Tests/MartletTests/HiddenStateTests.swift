@@ -38,4 +38,23 @@ import Testing
     for root in [run.root, other.root, plain.root] { root.release() }
     #expect(engine.pagesInUse == 0)
   }
+
+  @Test("is there of a branch that was processed before anybody asked")
+  func askedLate() async throws {
+    func state(asksFirst: Bool) throws -> [Float] {
+      let engine = try Session().engine
+      let prompt = engine.tokenizer.encode(
+        "make 46 from 3 7 25?", addSpecial: true, parseSpecial: false)
+      let run = try engine.makeRun(prompt: prompt, seed: 4)
+      if asksFirst { _ = try run.hiddenStateBlocking(run.root) }
+      let branch = try run.root.fork(1)[0]
+      try run.advanceBlocking([branch], Advance(maxTokens: 5))
+      // A fork that copies the page, and the branch itself.
+      let fork = try branch.fork(1)[0]
+      try run.advanceBlocking([fork], Advance(maxTokens: 1))
+      #expect(try run.hiddenStateBlocking(fork).contains { $0 != 0 })
+      return try run.hiddenStateBlocking(branch)
+    }
+    #expect(try state(asksFirst: false) == state(asksFirst: true))
+  }
 }

@@ -23,8 +23,8 @@
 /// (`org.example.NAME.N`) for everybody else's. A table begins with `uint32_t size`, grows only at
 /// its end while N stays, and is replaced under N + 1 when that does not suffice; a host may serve
 /// both. An id does not change when a draft becomes stable. Functions of extensions keep the rules
-/// of this header on handles, threads, statuses and texts. Extensions do not reach plugins in
-/// processes of their own.
+/// of this header on handles, threads, statuses and texts. Of the extensions only martlet.team.1
+/// reaches plugins in processes of their own; others are null there.
 ///
 /// Handles (`martlet_run`, `martlet_branch`) are opaque, generation-checked ids that happen to be
 /// pointer-sized; they are never dereferenced. A stale, foreign or null handle gives

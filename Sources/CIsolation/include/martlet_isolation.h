@@ -65,6 +65,10 @@ const char *martlet_isolated_function(uint32_t function);
 /// How many processes there are now, idle ones included.
 uint32_t martlet_isolated_processes(void);
 
+/// Whether the process of an instance ended, so that calls of it fail from now on. The instance is one that
+/// an isolated component made.
+int martlet_isolated_ended(const void *instance);
+
 /// A file in memory that nobody can change any more, with these bytes; -1 with errno where the system
 /// refuses one. The caller closes it.
 int martlet_isolated_sealed(const void *bytes, size_t count);

@@ -75,7 +75,7 @@ struct BenchRetrieveCommand: ParsableCommand {
     settings.command =
       "martlet bench retrieve --nibbles \(nibbles) --candidates \(candidates) --wanted \(wanted) "
       + "--expanded \(expanded) --graph-candidates \(graphCandidates) "
-      + "--repetitions \(repetitions)"
+      + "--tolerance \(tolerance) --repetitions \(repetitions)"
     settings.version = MartletCommand.configuration.version
 
     let progress = Progress("measuring")

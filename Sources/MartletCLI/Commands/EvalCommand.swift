@@ -62,21 +62,23 @@ struct EvalCommand: AsyncParsableCommand {
   @OptionGroup var model: ModelOptions
 
   func run() async throws {
-    let session = reportOnly ? nil : try await evaluate()
+    let made = reportOnly ? nil : try await evaluate()
     let report = try Report(folder: out)
-    if learn {
-      let table = try ChoiceTable(report.records)
-      let opened = try (session ?? model.open()).model
-      try Choices.save(table.text, for: opened)
-      StandardError.write("What auto chooses by is \(Choices.path(for: opened))\n")
-    }
     try report.write(to: out)
     print(report.sentences.joined(separator: "\n\n"))
     StandardError.write("The report is \(out)/report.html\n")
+    // Half of an evaluation teaches something else than the whole.
+    if made?.isInterrupted ?? false { throw ExitCode(130) }
+    if learn {
+      let table = try ChoiceTable(report.records)
+      let opened = try (made?.session ?? model.open()).model
+      try Choices.save(table.text, for: opened)
+      StandardError.write("What auto chooses by is \(Choices.path(for: opened))\n")
+    }
   }
 
-  /// Makes the runs that are missing; returns the session they were made in.
-  private func evaluate() async throws -> Session {
+  /// Makes the runs that are missing; returns the session they were made in, and whether control-C ended them.
+  private func evaluate() async throws -> (session: Session, isInterrupted: Bool) {
     let plan = try makePlan()
     let session = try model.open()
     try plan.validate(in: session.scaling)
@@ -97,7 +99,7 @@ struct EvalCommand: AsyncParsableCommand {
     if task.isCancelled {
       StandardError.write("martlet: interrupted; the same command goes on from here\n")
     }
-    return session
+    return (session, task.isCancelled)
   }
 
   private func makePlan() throws -> EvalPlan {

@@ -87,7 +87,10 @@ struct PluginCheckCommand: AsyncParsableCommand {
       try printJSON(reports)
     } else {
       print("\(reports.count - failed) passed, \(failed) failed")
-      if failed > 0 { print("the same again: martlet plugin check \(path) --reproduce \(seed)") }
+      if failed > 0 {
+        let options = settings.map { " --set '\($0.replacing("'", with: "'\\''"))'" }.joined()
+        print("the same again: martlet plugin check \(path) --reproduce \(seed)\(options)")
+      }
     }
     if failed > 0 { throw ExitCode.failure }
   }

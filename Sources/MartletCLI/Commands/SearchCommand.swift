@@ -133,7 +133,7 @@ struct SearchCommand: AsyncParsableCommand {
     print(outcome.sentences.joined(separator: "\n\n"))
     StandardError.write(
       """
-      The best is \(out)/best.json: martlet run PROMPT --strategy pipeline:\(out)/best.json
+      The best is \(out)/best.json: martlet run PROMPT --strategy 'pipeline:\(StrategySpec.escaped("\(out)/best.json"))'
       The report is \(out)/held-out/report.html
 
       """)

@@ -29,10 +29,15 @@ struct EvaluationOptions: ParsableArguments {
     try Self.checkCounts([("--jobs", jobs ?? 1), ("--max-tokens", maxTokens ?? 1)])
   }
 
-  /// - Throws: `usage` naming the option that is below 1.
+  private static let most = 1_000_000_000
+
+  /// - Throws: `usage` naming the option that is below 1 or beyond all reason.
   static func checkCounts(_ counts: [(name: String, value: Int)]) throws(CommandError) {
-    for (name, value) in counts where value < 1 {
-      throw CommandError(.usage, "\(name) \(value) is too few; give 1 or more")
+    for (name, value) in counts {
+      if value < 1 { throw CommandError(.usage, "\(name) \(value) is too few; give 1 or more") }
+      if value > most {
+        throw CommandError(.usage, "\(name) \(value) is too many; give at most \(most)")
+      }
     }
   }
 

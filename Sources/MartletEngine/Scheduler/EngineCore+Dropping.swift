@@ -131,6 +131,7 @@ extension BranchState {
     text.remove(tokens: span)
     proposal = nil
     nextToken = nil
+    lastStart = nil
     epoch += 1
     stop = .none
   }

@@ -101,7 +101,7 @@ extension EngineCore {
       // No room, or damage: what could not be filled is processed.
       restore.isShort = lane.processed < end * size
       restore.isCut = lane.revision != restore.revision
-      if lane.processed > max(have, restore.found.count) * size {
+      if !restore.isCut, lane.processed > max(have, restore.found.count) * size {
         pool.keepPrefix(
           lane.tokens, pages: lane.pages[..<(lane.processed / size)], pageTokens: size,
           most: store.mostPages)

@@ -29,6 +29,11 @@ extension EngineCore {
         let next = pool.nextWork(state.lane, needsLogits: wants, pageTokens: backend.pageTokens)
       else { continue }
       if wants { wanting.insert(ObjectIdentifier(state)) }
+      // What comes from the prefix store is in no pass until it is there.
+      if isBeingRestored(next.lane) {
+        hasBases = true
+        continue
+      }
       guard next.lane !== state.lane else { continue }
       hasBases = true
       if next.lane.workTick == tick {

@@ -24,10 +24,7 @@ extension EngineCore {
     }
     return try locked { () throws(EngineError) in
       try require(parent, of: run)
-      guard !parent.isReleased else {
-        throw EngineError(
-          .released, "branch \(parent.path), which a team would share, was released")
-      }
+      try requireIdle(parent, "shared by a team")
       let shared = parent.lane.tokens
       for state in states {
         try require(state, of: run)

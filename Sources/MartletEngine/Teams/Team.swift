@@ -131,3 +131,8 @@ extension Run {
     return Team(core: core, state: made)
   }
 }
+
+extension Branch {
+  /// Whether it is a member of a team now.
+  package var isInTeam: Bool { core.locked { () throws(Never) in state.team != nil } }
+}

@@ -2,9 +2,8 @@ import MartletKernels
 
 /// Hidden states of positions, page by page beside the keys and values of the same pages.
 ///
-/// A page's slots fill in order, and those from the first gap on are not kept: a page whose keys and values came
-/// from elsewhere has none, also where single positions of it are processed again. Used on the driver thread
-/// alone.
+/// Slots are kept one by one: a page whose keys and values came from elsewhere, or were made before anybody
+/// asked for states, has those of positions that were processed since. Used on the driver thread alone.
 final class HiddenStates {
   private let width: Int
   /// Pages that there is room for.
@@ -13,25 +12,28 @@ final class HiddenStates {
 
   private struct Page {
     let states: FloatMatrix
-    /// Slots from the first on that hold states.
-    var filled = 0
+    /// A bit for each slot that holds a state.
+    var filled: UInt32 = 0
+
+    func holds(_ slot: Int) -> Bool { filled >> UInt32(slot) & 1 != 0 }
   }
 
   init(width: Int, byteLimit: Int) {
+    precondition(KVSlab.pageTokens <= UInt32.bitWidth, "a bit per slot")
     self.width = width
     room = byteLimit / (KVSlab.pageTokens * width * MemoryLayout<Float>.stride)
   }
 
   /// Keeps a row for a slot of a page; forgoes it where there is no room.
   func store(_ page: PageID, _ slot: Int, from source: FloatMatrix, row: Int) {
-    guard slot <= kept(page)?.filled ?? 0, let states = writable(page) else { return }
+    guard let states = writable(page) else { return }
     states.copyRow(slot, from: source, row: row)
-    pages[Int(page)]!.filled = max(pages[Int(page)]!.filled, slot + 1)
+    pages[Int(page)]!.filled |= 1 << UInt32(slot)
   }
 
   /// Copies what is kept for a slot. False where nothing is.
   func copy(_ page: PageID, _ slot: Int, into target: FloatMatrix, row: Int) -> Bool {
-    guard let kept = kept(page), slot < kept.filled else { return false }
+    guard let kept = kept(page), kept.holds(slot) else { return false }
     target.copyRow(row, from: kept.states, row: slot)
     return true
   }
@@ -39,16 +41,16 @@ final class HiddenStates {
   func copyPage(from source: PageID, to target: PageID, positions: Int) {
     forget(target)
     guard let kept = kept(source) else { return }
-    for slot in 0..<min(positions, kept.filled) {
+    for slot in 0..<positions where kept.holds(slot) {
       store(target, slot, from: kept.states, row: slot)
     }
   }
 
   func move(from source: (page: PageID, slot: Int), to target: (page: PageID, slot: Int)) {
-    guard let kept = kept(source.page), source.slot < kept.filled else {
-      // What the slot held is of another token now, and so is what comes behind it.
-      if let old = self.kept(target.page), target.slot < old.filled {
-        pages[Int(target.page)]!.filled = target.slot
+    guard let kept = kept(source.page), kept.holds(source.slot) else {
+      // What the slot held is of another token now.
+      if self.kept(target.page) != nil {
+        pages[Int(target.page)]!.filled &= ~(1 << UInt32(target.slot))
       }
       return
     }

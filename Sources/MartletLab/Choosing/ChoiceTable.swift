@@ -23,7 +23,8 @@ public struct ChoiceTable: Sendable {
   /// - Parameters:
   ///   - pilot: answers that show how hard a problem is.
   ///   - bins: the most kinds of problems by predicted chance.
-  /// - Throws: `data` where the records lack best-of-n, or hold fewer than 20 problems.
+  /// - Throws: `data` where the records lack best-of-n or have other budgets than of tokens, or hold fewer than 20
+  ///   problems.
   public init(_ records: [RunRecord], pilot: Int = 4, bins: Int = 4) throws(LabError) {
     let looks = Self.looks(records, pilot)
     guard looks.count >= Self.fewest else {
@@ -33,6 +34,12 @@ public struct ChoiceTable: Sendable {
           + "records have \(looks.count). Add best-of-n:n=32 to --strategies")
     }
     let cells = Self.cells(records)
+    guard !cells.isEmpty else {
+      throw LabError(
+        .data,
+        "choices are learned from runs without a budget or with one of tokens alone; the records have none. "
+          + "Give --budgets none or tokens=N")
+    }
     var lines = ["martlet-choices 2"]
     let kinds = Dictionary(grouping: looks) { $0.value.kind }
     if kinds.count > 1 {
@@ -203,10 +210,11 @@ public struct ChoiceTable: Sendable {
     for record in records
     where record.strategy.hasPrefix("best-of-n:") || record.strategy == "best-of-n" {
       let place = record.place
-      guard record.candidates.count > max(pilot, widest[place]?.candidates.count ?? 0) else {
-        continue
-      }
-      widest[place] = record
+      guard record.candidates.count > pilot else { continue }
+      // Of equally many, those that had more room: a budget may have cut answers short.
+      let size = (record.candidates.count, record.usage.generatedTokens)
+      let known = widest[place].map { ($0.candidates.count, $0.usage.generatedTokens) }
+      if size > known ?? (0, 0) { widest[place] = record }
     }
     return widest.compactMapValues { Look($0, pilot) }
   }

@@ -29,7 +29,7 @@ struct CalibrationSection {
       xText: { "\(Int((100 * $0).rounded())) %" },
       series: charted.map { cell, style in Self.abstention(cell, style) })
     let shown = Dictionary(uniqueKeysWithValues: charted.map { ($0.0.strategy, $0.1) })
-    let errors = styled.map { cell, _ in
+    let errors = cells.map { cell in
       let calibration = cell.calibration!
       let source = calibration.source == .score ? "score" : "share of votes"
       return "\(Format.html(cell.strategy)) (\(source)) \(Format.percent(calibration.error)) points"

@@ -52,7 +52,11 @@ public struct StrategySpec: Sendable, Equatable {
       throw LabError(
         .argument, "strategy '\(text)' has no id; write ID or ID:option=value, between commas")
     }
-    if id == "pipeline", parts.count == 2, !parts[1].contains("=") {
+    // A file's name may have an equals sign; what stands before that of an option has no slash.
+    if id == "pipeline", parts.count == 2,
+      parts[1].prefix(while: { $0 != "=" }).contains("/")
+        || !parts[1].contains("=")
+    {
       self.init(try Self.pipeline(file: Self.unescaped(parts[1])))
       return
     }
@@ -113,7 +117,8 @@ public struct StrategySpec: Sendable, Equatable {
     return parts
   }
 
-  private static func escaped(_ text: String) -> String {
+  /// A text as a spec writes it.
+  package static func escaped(_ text: String) -> String {
     String(text.flatMap { "\\:,".contains($0) ? ["\\", $0] : [$0] })
   }
 

@@ -73,7 +73,7 @@ public struct PipelineRace: Sendable {
   ///   - records: of each pipeline on the round's problems.
   ///   - round: from 0.
   func decide(
-    _ records: [(strategy: StrategySpec, runs: [RunRecord])], round: Int
+    _ records: [(strategy: StrategySpec, runs: [RunRecord])], round: Int, ranAfter last: Int? = nil
   ) -> (onward: [StrategySpec], out: [Standing]) {
     struct Entry {
       let strategy: StrategySpec
@@ -101,7 +101,7 @@ public struct PipelineRace: Sendable {
     var out: [Standing] = []
     func standing(_ entry: Entry, _ ending: Ending, _ behind: Estimate?) -> Standing {
       Standing(
-        strategy: entry.strategy, rounds: round + 1, problems: entry.runs.count,
+        strategy: entry.strategy, rounds: (last ?? round) + 1, problems: entry.runs.count,
         right: .share(
           Double(entry.right) / Double(max(1, entry.runs.count)), of: Double(entry.runs.count)),
         tokens: entry.tokens, ending: ending, behind: behind,

@@ -53,7 +53,8 @@ public struct PipelineSearch: Sendable {
       // One that is really better than all others needs no further round of the search.
       if onward.count == 1, round + 1 < race.rounds.count {
         let (_, last) = race.decide(
-          [(onward[0], records[onward[0].label] ?? [])], round: race.rounds.count - 1)
+          [(onward[0], records[onward[0].label] ?? [])], round: race.rounds.count - 1,
+          ranAfter: round)
         standings = last + standings
         break
       }

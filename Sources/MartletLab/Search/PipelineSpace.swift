@@ -260,11 +260,11 @@ extension Pipeline.Layer {
     return members.compactMap { if case .object(let fields) = $0 { fields } else { nil } }
   }
 
-  /// How many answers a generator adds.
+  /// How many answers a generator adds; numbers beyond all reason, which are refused later, count as less.
   fileprivate var answers: Int {
     sources.reduce(0) { sum, source in
       let field = source["strategy"] == nil ? "n" : "times"
-      if case .integer(let count)? = source[field] { return sum + Int(count) }
+      if case .integer(let count)? = source[field] { return sum + Int(min(count, 1 << 32)) }
       return sum + 1
     }
   }

@@ -67,5 +67,12 @@ private func bounded(
     throw HostFailure(
       MARTLET_E_ARGUMENT, "'\(name)' has \(count) bytes; \(MemoryInstance.mostBytes) are the most")
   }
-  return try text(start, count, name)
+  let text = try text(start, count, name)
+  // What is not UTF-8 was replaced, by more bytes.
+  guard text.utf8.count <= MemoryInstance.mostBytes else {
+    throw HostFailure(
+      MARTLET_E_ARGUMENT,
+      "'\(name)' is not UTF-8 and has more than \(MemoryInstance.mostBytes) bytes when mended")
+  }
+  return text
 }

@@ -38,6 +38,9 @@ final class MemoryInstance: Sendable {
 
   deinit { instance.end() }
 
+  /// Whether it can serve no run any more.
+  var isDead: Bool { instance.isDead }
+
   private var functions: martlet_memory {
     instance.component.functions.load(as: martlet_memory.self)
   }

@@ -384,7 +384,8 @@ final class PluginRun: Sendable {
     let text = judged(branch)
     let candidate = RunResult.Candidate(branch, judged: text, answer: try answer(in: text))
     var kept: Branch?
-    if depth > 0 {
+    // A branch in a team cannot be forked: its candidate is a text alone.
+    if depth > 0, !branch.isInTeam {
       kept = try engineCall { () throws(EngineError) in try branch.fork(1)[0] }
     }
     return state.withLock { state in

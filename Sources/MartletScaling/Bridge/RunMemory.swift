@@ -24,7 +24,10 @@ final class RunMemory: Sendable {
   func remember(_ text: String, under key: String) throws(HostFailure) {
     switch source {
     case .instance(let instance):
-      try instance.store(text, under: key)
+      do throws(HostFailure) { try instance.store(text, under: key) } catch {
+        recording?.noteForgotten()
+        throw error
+      }
       recording?.noteRemembered(text, under: key)
     case .recorded(let memory): memory.store(text, under: key)
     }

@@ -1,3 +1,4 @@
+import CIsolation
 import CMartlet
 import Foundation
 import Logging
@@ -202,6 +203,9 @@ final class TextInstance: @unchecked Sendable {
     destroy(pointer)
     ScopeTable.remove(handle)
   }
+
+  /// Whether its process, where it has one of its own, is gone: no call succeeds any more.
+  var isDead: Bool { component.owner != nil && martlet_isolated_ended(pointer) != 0 }
 
   func call(_ body: (UnsafeMutableRawPointer?) -> martlet_status) -> martlet_status {
     serial?.lock()

@@ -145,7 +145,7 @@ extension PluginChecker {
     var checked = 0
     for component in try subject.components(host) where component.manifest.kind == .scorer {
       let id = component.manifest.id
-      let chosen = try orFail { 
+      let chosen = try orFail {
         try host.choose(.scorer, id, options: options(for: component.manifest, [:]))
       }
       guard chosen.component.functions.load(as: martlet_scorer.self).score_branches != nil else {

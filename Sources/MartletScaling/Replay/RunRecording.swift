@@ -16,6 +16,7 @@ package final class RunRecording: Sendable {
     var memory: RecordedMemory.Document?
     var askedTheClock = false
     var readHiddenStates = false
+    var forgot = false
 
     /// Why the run cannot be replayed; nil if it can.
     var obstacle: String? {
@@ -24,6 +25,7 @@ package final class RunRecording: Sendable {
         if let obstacle = other.log.obstacle { return "on the model '\(name)', \(obstacle)" }
       }
       if askedTheClock { return "its strategy went by how much time was left" }
+      if forgot { return "its memory failed to keep a note" }
       return readHiddenStates ? "it read hidden states of the model" : nil
     }
   }
@@ -68,6 +70,9 @@ package final class RunRecording: Sendable {
 
   /// A component asked how much time was left, which a replay does not know.
   func noteClock() { state.withLock { $0.askedTheClock = true } }
+
+  /// Its memory did not keep what the run stored: where it went on, it went by that failure.
+  func noteForgotten() { state.withLock { $0.forgot = true } }
 
   /// A component read what no recording keeps.
   func noteHiddenState() { state.withLock { $0.readHiddenStates = true } }

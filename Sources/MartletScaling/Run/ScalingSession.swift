@@ -276,7 +276,8 @@ public final class ScalingSession: Sendable {
     let name = chosen.component.id + options.map { "\0\($0.key)=\($0.value)" }.joined()
     // Made under the lock: two runs that name one memory share it.
     let made = memories.withLock { memories -> Result<MemoryInstance, ScalingError> in
-      if let known = memories[name] { return .success(known) }
+      // One whose process died is made anew: what it kept in files it has again.
+      if let known = memories[name], !known.isDead { return .success(known) }
       do throws(HostFailure) {
         let instance = try MemoryInstance(chosen, logger: logger)
         memories[name] = instance

@@ -143,9 +143,14 @@ struct Hogwild: Strategy {
             opening += check
             sinceCheck = 0
           }
-          try event.branch.append(
-            try run.filled(
-              opening, ["name": workers[index].name, "step": "\(workers[index].step)"]))
+          let text = try run.filled(
+            opening, ["name": workers[index].name, "step": "\(workers[index].step)"])
+          // A full context ends a worker, not the run.
+          guard try run.ifRoom({ () throws(PluginError) in try event.branch.append(text) }) != nil
+          else {
+            workers[index].isDone = true
+            continue
+          }
         }
         workers[index].stepStart = try event.branch.state().generatedTokens
         let left = tokens - (before - workers[index].first)
@@ -181,7 +186,8 @@ struct Hogwild: Strategy {
   /// Leads a worker, which sees all that was written, to an answer.
   private func conclude(_ worker: Worker, _ run: RunContext) throws(PluginError) {
     guard try !worker.branch.state().isFinished, !finish.isEmpty else { return }
-    try worker.branch.append(finish)
+    guard try run.ifRoom({ () throws(PluginError) in try worker.branch.append(finish) }) != nil
+    else { return }
     try run.advance([worker.branch], Advance(maxTokens: finishTokens))
   }
 

@@ -19,7 +19,7 @@ struct NoteFile {
     guard FileManager.default.fileExists(atPath: path) else { return [] }
     return try locked { file in
       let data = try file.readToEnd() ?? Data()
-      let whole = data.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+      let whole = Self.wholeBytes(data)
       if whole < data.count {
         component.log(.warning, "\(path): the last line is not whole and was taken off")
         try file.truncate(atOffset: UInt64(whole))
@@ -45,9 +45,28 @@ struct NoteFile {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let line = try encoder.encode(Line(key: key, text: text)) + Data("\n".utf8)
     try locked { file in
-      try file.seekToEnd()
-      try file.write(contentsOf: line)
+      var end = try file.seekToEnd()
+      if end > 0 {
+        try file.seek(toOffset: end - 1)
+        if try file.read(upToCount: 1) != Data("\n".utf8) {
+          // Another writer was cut short.
+          try file.seek(toOffset: 0)
+          end = UInt64(Self.wholeBytes(try file.readToEnd() ?? Data()))
+          try file.truncate(atOffset: end)
+        }
+      }
+      try file.seek(toOffset: end)
+      do { try file.write(contentsOf: line) } catch {
+        // What there is of it would spoil the next line.
+        try? file.truncate(atOffset: end)
+        throw error
+      }
     }
+  }
+
+  /// Bytes up to the end of the last whole line.
+  private static func wholeBytes(_ data: Data) -> Int {
+    data.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
   }
 
   /// Does something with the file, which nobody else has meanwhile. It is made, for its owner to read and

@@ -118,16 +118,17 @@ struct SampleAllocation: Strategy {
       // Another model's branches are its engine's: they advance by themselves.
       for (branches, advance) in others { try run.advance(branches, advance) }
     }
-    // Scorers judge branches of the run's own model; what they cannot judge comes last.
+    // Scorers judge branches of the run's own model; where they do, nothing else can be the answer.
     let own = started.indices.filter { started[$0].isOwn }
-    let judged = votes ? nil : try run.scoresIfJudged(own.map { started[$0].branch })
-    var scores = judged.map { [Double](repeating: $0.min() ?? 0, count: started.count) }
-    for (place, score) in zip(own, judged ?? []) { scores?[place] = score }
+    let judged =
+      votes || own.isEmpty ? nil : try run.scoresIfJudged(own.map { started[$0].branch })
+    let scores = judged.map { Dictionary(uniqueKeysWithValues: zip(own, $0)) }
     var poll = Votes()
     for (index, (branch, isOwn)) in started.enumerated() {
       let candidate = isOwn ? try run.candidate(branch) : try run.candidate(text: try branch.text())
       let logprob = try branch.state().logprob
-      if let score = scores?[index] {
+      if let scores {
+        guard let score = scores[index] else { continue }
         try run.setScore(score, of: candidate)
         // Every answer stands for itself, and the best score wins.
         poll.add("\(index)", weight: score, merit: logprob, candidate: candidate)

@@ -29,10 +29,7 @@ final class EagleFeed {
 
   /// Whether the model's features of all `positions` are kept in `pages`.
   func canFeed(_ pages: [PageID], _ positions: Range<Int>) -> Bool {
-    let size = states.target.pageTokens
-    // States of a page are kept from its first slot on: where the last one wanted is, all are.
-    return stride(from: positions.lowerBound / size * size, to: positions.upperBound, by: size)
-      .allSatisfy { states.read(pages, slot: min($0 + size, positions.upperBound) - 1, into: 0) }
+    positions.allSatisfy { states.read(pages, slot: $0, into: 0) }
   }
 
   /// Says what the next row of the coming pass continues: the feature in a slot of a page table.
