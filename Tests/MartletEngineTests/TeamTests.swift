@@ -341,6 +341,11 @@ struct TeamTests {
     gone.release()
     #expect(code([gone], run.root) == .released)
     #expect(code(members, gone) == .released)
+    // What members share must stand still: else it would depend on time whether they begin with it.
+    let busy = try run.root.fork(1)[0]
+    try run.submit([busy], Advance(maxTokens: 3))
+    #expect(code(members, busy) == .state)
+    busy.cancel()
     try run.submit([members[0]], Advance(maxTokens: 3))
     #expect(code(members, run.root) == .state)
     while try run.waitAny() != nil {}

@@ -96,6 +96,17 @@ struct MemoryTests {
     #expect(try mended.recall("4 and 5", top: 9).count == 1)
     try mended.store("another", under: "4 and 6")
     #expect(try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").count == 2)
+    // So is one that another writer leaves while this one has the file.
+    let appending = try #require(FileHandle(forWritingAtPath: file))
+    try appending.seekToEnd()
+    try appending.write(contentsOf: Data("{\"key\":\"cut".utf8))
+    try appending.close()
+    try mended.store("third", under: "4 and 7")
+    let reread = try PluginMemory("nearest-notes", options: ["file": file], plugins: shipped)
+    #expect(
+      try reread.recall("4", top: 9).map(\.text).sorted().suffix(2) == [
+        "the sum is nine, I have found after a while", "third",
+      ])
     try Data((text + "[1]\n" + text).utf8).write(to: URL(fileURLWithPath: file))
     let damaged = #expect(throws: ScalingError.self) {
       _ = try PluginMemory("nearest-notes", options: ["file": file], plugins: shipped)
@@ -190,6 +201,26 @@ struct MemoryTests {
     try memory.store(long, under: "long")
     try memory.store("", under: "empty \u{1F600}")
     #expect(try memory.recall("long empty", top: 3).map(\.text).sorted() == ["", long])
+    #expect(engine.pagesInUse == 0)
+  }
+
+  @Test("one whose process died is made anew for the next run")
+  func died() async throws {
+    let plugin = try FixturePlugin("memory_dies", manifest: FixturePlugin.memoryManifest)
+    let host = PluginHost(
+      searchPath: .standard(directories: [plugin.folder.path]), isolation: PluginIsolation())
+    let (session, engine) = try makeSession(Pupil(), plugins: host)
+    var failures: [String] = []
+    let wanted = try asked("memory-dies")
+    for _ in 0..<2 {
+      do throws(ScalingError) {
+        failures.append(try await session.run(wanted).failure ?? "none")
+      } catch {
+        failures.append(error.message)
+      }
+    }
+    // The second run, too, comes as far as keeping a note.
+    #expect(failures[0].contains("store") && failures[0] == failures[1], "\(failures)")
     #expect(engine.pagesInUse == 0)
   }
 
