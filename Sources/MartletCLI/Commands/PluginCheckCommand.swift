@@ -54,7 +54,7 @@ struct PluginCheckCommand: AsyncParsableCommand {
     }
     // A random language; where time is at stake its sequences never end by themselves.
     let seed = reproduce ?? UInt64.random(in: 1...999_999)
-    let options = try optionValues()
+    let options = Dictionary(try settings.map { try RunRequest.option($0) }) { $1 }
     let checker = PluginChecker(prompt: "?", seed: seed, options: options) { secondsPerForward in
       let isTimed = secondsPerForward > 0
       return SimulatedBackend(
@@ -88,23 +88,11 @@ struct PluginCheckCommand: AsyncParsableCommand {
     } else {
       print("\(reports.count - failed) passed, \(failed) failed")
       if failed > 0 {
-        let options = settings.map { " --set '\($0.replacing("'", with: "'\\''"))'" }.joined()
-        print("the same again: martlet plugin check \(path) --reproduce \(seed)\(options)")
+        let set = settings.map { " --set '\($0.replacing("'", with: "'\\''"))'" }.joined()
+        print("the same again: martlet plugin check \(path) --reproduce \(seed)\(set)")
       }
     }
     if failed > 0 { throw ExitCode.failure }
-  }
-
-  private func optionValues() throws -> [String: String] {
-    var values: [String: String] = [:]
-    for setting in settings {
-      let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard parts.count == 2, !parts[0].isEmpty else {
-        throw CommandError(.usage, "--set \(setting): write key=value")
-      }
-      values[String(parts[0])] = String(parts[1])
-    }
-    return values
   }
 }
 

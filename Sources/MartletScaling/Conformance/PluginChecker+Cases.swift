@@ -49,9 +49,9 @@ extension PluginChecker {
 
   /// The options to give a component: those of the check that it declares, and others before them.
   func options(
-    for component: ComponentManifest?, _ tried: [String: String]
+    for component: ComponentManifest, _ tried: [String: String]
   ) -> [String: String] {
-    options.filter { name, _ in component?.options.contains { $0.name == name } ?? false }
+    options.filter { name, _ in component.options.contains { $0.name == name } }
       .merging(tried) { $1 }
   }
 

@@ -96,9 +96,9 @@ extension PluginChecker {
     _ id: String, _ host: PluginHost, _ options: [String: String] = [:]
   ) throws(CaseFailure) -> MemoryInstance {
     do throws(ScalingError) {
-      let manifest = host.components.first { $0.manifest.kind == .memory && $0.manifest.id == id }
+      let manifest = try host.component(.memory, id).manifest
       let chosen = try host.choose(
-        .memory, id, options: self.options(for: manifest?.manifest, options))
+        .memory, id, options: self.options(for: manifest, options))
       do throws(HostFailure) {
         return try MemoryInstance(chosen, logger: Self.logger)
       } catch {

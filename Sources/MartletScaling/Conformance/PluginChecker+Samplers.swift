@@ -65,9 +65,9 @@ extension PluginChecker {
     var rows = Self.samples
     let sampler: PluginSampler
     do throws(ScalingError) {
-      let manifest = host.components.first { $0.manifest.kind == .sampler && $0.manifest.id == id }
+      let manifest = try host.component(.sampler, id).manifest
       sampler = try PluginSampler(
-        id, options: self.options(for: manifest?.manifest, options), plugins: host)
+        id, options: self.options(for: manifest, options), plugins: host)
     } catch {
       throw CaseFailure(error.message)
     }

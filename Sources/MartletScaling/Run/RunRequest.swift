@@ -62,29 +62,36 @@ public struct RunRequest: Sendable {
   /// - Throws: `option` for a text without `=`, or for an option given twice.
   public mutating func set(_ assignments: [String]) throws(ScalingError) {
     for assignment in assignments {
-      let pair = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        .map(String.init)
-      guard pair.count == 2, !pair[0].isEmpty else {
-        throw ScalingError(.option, "option '\(assignment)' is not of the form name=value")
-      }
+      let (name, value) = try Self.option(assignment)
       let previous: String?
-      if pair[0].hasPrefix("scorer.") {
-        previous = scorerOptions.updateValue(
-          pair[1], forKey: String(pair[0].dropFirst("scorer.".count)))
-      } else if pair[0].hasPrefix("extractor.") {
+      if name.hasPrefix("scorer.") {
+        previous = scorerOptions.updateValue(value, forKey: String(name.dropFirst("scorer.".count)))
+      } else if name.hasPrefix("extractor.") {
         previous = extractorOptions.updateValue(
-          pair[1], forKey: String(pair[0].dropFirst("extractor.".count)))
-      } else if pair[0].hasPrefix("sampler.") {
+          value, forKey: String(name.dropFirst("extractor.".count)))
+      } else if name.hasPrefix("sampler.") {
         previous = samplerOptions.updateValue(
-          pair[1], forKey: String(pair[0].dropFirst("sampler.".count)))
-      } else if pair[0].hasPrefix("memory.") {
-        previous = memoryOptions.updateValue(
-          pair[1], forKey: String(pair[0].dropFirst("memory.".count)))
+          value, forKey: String(name.dropFirst("sampler.".count)))
+      } else if name.hasPrefix("memory.") {
+        previous = memoryOptions.updateValue(value, forKey: String(name.dropFirst("memory.".count)))
       } else {
-        previous = options.updateValue(pair[1], forKey: pair[0])
+        previous = options.updateValue(value, forKey: name)
       }
-      if previous != nil { throw ScalingError(.option, "option '\(pair[0])' is given twice") }
+      if previous != nil { throw ScalingError(.option, "option '\(name)' is given twice") }
     }
+  }
+
+  /// An option written as `name=value`.
+  /// - Throws: `option` for a text of another form.
+  package static func option(
+    _ assignment: String
+  ) throws(ScalingError) -> (name: String, value: String) {
+    let pair = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      .map(String.init)
+    guard pair.count == 2, !pair[0].isEmpty else {
+      throw ScalingError(.option, "option '\(assignment)' is not of the form name=value")
+    }
+    return (pair[0], pair[1])
   }
 
   /// Wraps the prompt, and the text that guides it, as a user's message in a model's chat template.
